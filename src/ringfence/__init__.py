@@ -1,0 +1,1 @@
+"""ringfence: segregated accounts, margin and custody, with containment that can be proved."""

@@ -1,0 +1,1 @@
+"""Floor 1: data to SVG and self-contained HTML; pure."""

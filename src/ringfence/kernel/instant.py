@@ -1,0 +1,73 @@
+"""Points in time and lengths of time as whole nanoseconds, UTC.
+
+Time is always an argument below the services: nothing here reads a clock. An `Instant` counts nanoseconds
+since 1970-01-01T00:00:00Z without leap seconds, as POSIX does.
+"""
+
+from datetime import UTC, datetime
+from typing import NewType
+
+Instant = NewType("Instant", int)
+"""Nanoseconds since 1970-01-01T00:00:00Z."""
+
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+HOUR_NS = 60 * MINUTE_NS
+DAY_NS = 24 * HOUR_NS
+
+_UNIT_NS = {
+    "d": DAY_NS,
+    "h": HOUR_NS,
+    "min": MINUTE_NS,
+    "m": MINUTE_NS,
+    "s": SECOND_NS,
+    "ms": 1_000_000,
+}
+_SHOW_UNITS = (
+    ("d", DAY_NS),
+    ("h", HOUR_NS),
+    ("min", MINUTE_NS),
+    ("s", SECOND_NS),
+    ("ms", 1_000_000),
+)
+
+
+def parse_duration(text: str) -> int:
+    """Turn `"30 s"`, `"15 min"`, `"4 h"` or `"1 d"` into nanoseconds.
+
+    Raises ValueError where it is not a positive whole number, a space and one of d, h, min, s, ms.
+    """
+    count, _, unit = text.partition(" ")
+    if not (count.isascii() and count.isdigit()) or len(count) > 9 or unit not in _UNIT_NS:
+        raise ValueError(f"{text!r} is not a length of time such as '30 s', '15 min', '4 h' or '1 d'")
+    if int(count) == 0:
+        raise ValueError(f"{text!r} is no time at all; a length of time is at least 1")
+    return int(count) * _UNIT_NS[unit]
+
+
+def show_duration(length_ns: int) -> str:
+    """Write a length of time in its largest whole unit; the inverse of `parse_duration`."""
+    for unit, unit_ns in _SHOW_UNITS:
+        if length_ns % unit_ns == 0:
+            return f"{length_ns // unit_ns} {unit}"
+    raise ValueError(f"{length_ns} ns is not a whole number of milliseconds")
+
+
+def parse_instant(text: str) -> Instant:
+    """Turn an RFC 3339 time such as `2025-10-10T21:00:00Z` into an instant; ValueError where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time such as '2025-10-10T21:00:00Z'") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no zone; write it with Z or an offset")
+    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return Instant((since.days * 86_400 + since.seconds) * SECOND_NS + since.microseconds * 1_000)
+
+
+def show_instant(instant: Instant) -> str:
+    """Write an instant as RFC 3339 in UTC, with as many digits after the second as it needs."""
+    seconds, part_ns = divmod(instant, SECOND_NS)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    digits = str(part_ns).rjust(9, "0").rstrip("0")
+    return f"{text}.{digits}Z" if digits else f"{text}Z"

@@ -1,0 +1,1 @@
+"""Floor 2a: the three planes that enforce the policy; independent of each other, and pure."""

@@ -1,0 +1,173 @@
+"""What a book can be asked to do: plain records, the same in memory, on the wire and in the journal.
+
+A `Request` is a chain of links that happens as a whole or not at all: moves of units through gates, fills,
+settlements, funding. Everything that has value is an asset of the book: coins, the contracts of an
+instrument, debts. Who signs, signs `signing_bytes` of the whole request.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from ringfence.kernel.digest import tagged_digest
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A plain frozen record."""
+
+
+class Signature(Record, frozen=True):
+    """An Ed25519 signature; `key` names the key, with its member where it is one of a family."""
+
+    key: str
+    value: bytes
+
+
+# --- links of a chain --------------------------------------------------------------------------
+
+
+class Move(Record, frozen=True, tag="move"):
+    """Move `units` of `asset` from `source` to `target` through `gate`.
+
+    `gate` names a gate or exchange of the policy, or `debt`: the issue or repayment of a debt asset.
+    """
+
+    gate: str
+    source: str
+    target: str
+    asset: str
+    units: int
+
+
+class Order(Record, frozen=True, tag="order"):
+    """A client's signed wish to trade; it may fill in parts, up to `contracts` in all."""
+
+    id: int
+    bucket: str
+    instrument: str
+    side: Literal["buy", "sell"]
+    contracts: int
+    limit_e10: int
+    expires: int
+    policy: bytes
+    reduce_only: bool = False
+    signatures: tuple[Signature, ...] = ()
+
+
+class Closing(Record, frozen=True, tag="closing"):
+    """A side of a fill that the platform forces; the request needs the risk and the ledger key."""
+
+    bucket: str
+    cause: Literal["liquidation", "takeover", "deleveraging"]
+
+
+class Fill(Record, frozen=True, tag="fill"):
+    """`contracts` of `instrument` pass from the seller to the buyer at `price_e10`, via clearing."""
+
+    instrument: str
+    contracts: int
+    price_e10: int
+    buy: Order | Closing
+    sell: Order | Closing
+    taker: Literal["buy", "sell"] = "buy"
+
+
+class Settle(Record, frozen=True, tag="settle"):
+    """Re-base every open position of `instrument` to `price_e10`: what it owes or is owed becomes payable."""
+
+    instrument: str
+    price_e10: int
+
+
+class Fund(Record, frozen=True, tag="fund"):
+    """Funding of one interval: longs owe shorts `rate_e10` (per PRICE_SCALE, may be negative) of notional."""
+
+    instrument: str
+    rate_e10: int
+    price_e10: int
+
+
+Link = Move | Fill | Settle | Fund
+
+
+class Request(Record, frozen=True, tag="request"):
+    """A chain of links under one id; all or none.
+
+    id: the caller's, below 2^128; policy: digest of the policy the caller means; expires: last instant at
+    """`contracts` of `instrument` pass from the seller to the buyer at `price_e10`, via clearing."""
+    that asks for them; reverses: id of the request a correction reverses.
+    """
+
+    id: int
+    links: tuple[Link, ...]
+    policy: bytes
+    expires: int
+    exchange: str = ""
+    reason: str = ""
+    reverses: int = 0
+    signatures: tuple[Signature, ...] = ()
+
+
+# --- facts and changes of state ----------------------------------------------------------------
+
+
+class Quote(Record, frozen=True):
+    """What one source says a price is, and when it said so."""
+
+    source: str
+    price_e10: int
+    at: int
+
+
+class PriceFact(Record, frozen=True, tag="price"):
+    """Quotes for one name under `prices`; the book takes the median of those that agree."""
+
+    name: str
+    quotes: tuple[Quote, ...]
+
+
+class OpenMember(Record, frozen=True, tag="open_member"):
+    """Open a member of a family with the public keys (Ed25519, 32 bytes) of its keys by key name."""
+
+    party: str
+    member: str
+    keys: dict[str, bytes]
+
+
+class RegisterKey(Record, frozen=True, tag="register_key"):
+    """Make the public key of a key that belongs to no family known to the book."""
+
+    key: str
+    public: bytes
+
+
+class Freeze(Record, frozen=True, tag="freeze"):
+    """Stop a scope: `gate/withdraw`, `compartment/client/alice/hedge`, `asset/BTC`, or `book`."""
+
+    scope: str
+    reason: str
+
+
+class Resume(Record, frozen=True, tag="resume"):
+    """Lift a freeze."""
+
+    scope: str
+    reason: str
+
+
+class Remark(Record, frozen=True, tag="remark"):
+    """A decision of risk or of a person, kept for the audit: state, call, liquidation, drawdown stop."""
+
+    kind: str
+    subject: str
+    words: str
+    figures: dict[str, int] = {}
+
+
+Operation = Request | PriceFact | OpenMember | RegisterKey | Freeze | Resume | Remark
+
+
+def signing_bytes(record: Request | Order) -> bytes:
+    """Return the 32 bytes that a key signs: the digest of the record without its signatures."""
+    bare = msgspec.structs.replace(record, signatures=())
+    return tagged_digest("ringfence " + type(record).__name__.lower(), msgspec.json.encode(bare))

@@ -1,0 +1,1 @@
+"""Floor 1: the policy language: model, parse, check, show, diff."""

@@ -1,0 +1,1 @@
+"""Floor 3: what would have happened under other walls; pure."""
