@@ -94,7 +94,7 @@ class Request(Record, frozen=True, tag="request"):
     """A chain of links under one id; all or none.
 
     id: the caller's, below 2^128; policy: digest of the policy the caller means; expires: last instant at
-    """`contracts` of `instrument` pass from the seller to the buyer at `price_e10`, via clearing."""
+    which it may be carried out; exchange: the exchange its moves are legs of; reason: words for a gate
     that asks for them; reverses: id of the request a correction reverses.
     """
 
