@@ -24,6 +24,7 @@ Role = Literal[
     "escrow",
 ]
 MarginMode = Literal["isolated", "cross", "portfolio"]
+HaltKind = Literal["freeze", "withdrawals", "cancel_only", "reduce_only", "stop"]
 
 
 class Model(BaseModel):
@@ -63,9 +64,10 @@ class Limits(Model):
 
 
 class Band(Model):
-    """A price must lie within `ppm` of the index price."""
+    """A price must lie within `ppm` of the index price, or of the mark (`at mark` is 0 ppm of it)."""
 
     ppm: int
+    of: Literal["index", "mark"] = "index"
 
 
 # --- assets, parties, keys, prices, instruments ------------------------------------------------
@@ -79,21 +81,31 @@ class HaircutTier(Model):
 
 
 class Asset(Model):
-    """A coin, or with `debt_in` a positive liability in that coin."""
+    """A coin; with `debt_in` a positive liability in that coin, with `mirrors` a credit in it.
+
+    haircut: empty where the asset counts for nothing as collateral; debt_cap_units: the most one compartment
+    may owe; mirrors: the coin whose units, locked elsewhere, stand behind each unit of this credit; price:
+    name under `prices`, None for the numeraire, debts and credits (they are worth their coin).
+    """
 
     decimals: int
     haircut: tuple[HaircutTier, ...] = ()
     debt_in: str | None = None
+    mirrors: str | None = None
     debt_cap_units: int | None = None
     interest_ppm_per_year: int | None = None
     price: str | None = None
 
 
 class Party(Model):
-    """Somebody who may own: one party, or with `family` one per member."""
+    """Somebody who may own: one party, or with `family` one per member.
 
-    kind: Literal["client", "affiliate", "house", "custodian", "attestor"]
+    members: the members that the policy itself names, e.g. an institution with a vault of its own.
+    """
+
+    kind: Literal["client", "affiliate", "house", "custodian", "venue", "attestor"]
     family: bool = False
+    members: tuple[str, ...] = ()
 
 
 class Entity(Model):
@@ -169,6 +181,7 @@ class Instrument(Model):
     fees: Fees = Fees()
     funding: Funding | None = None
     settlement_ns: int
+    settlement_price: Literal["mark", "index"] = "mark"
     price_band_ppm: int
     index: str
     expires: int | None = None
@@ -180,7 +193,10 @@ class Instrument(Model):
 
 
 class KeyNeed(Model):
-    """One key must sign. `member` is None (the member bound in the source), or a variable or member name."""
+    """One key must sign.
+
+    member: None for the member bound in the source, a variable with its braces (`{a}`), or a member's name.
+    """
 
     key: str
     member: str | None = None
@@ -286,6 +302,7 @@ class Gate(Model):
     cancel: tuple[Need, ...] = ()
     reason: Literal["required", "optional"] | None = None
     reverses: Literal["required", "optional"] | None = None
+    crosses_entities: bool = False
 
 
 class LegPattern(Model):
@@ -310,6 +327,7 @@ class Exchange(Model):
     when: tuple[Condition, ...] = ()
     delay_ns: int | None = None
     cancel: tuple[Need, ...] = ()
+    crosses_entities: bool = False
 
 
 class OwnStep(Model):
@@ -344,6 +362,13 @@ class Waterfall(Model):
     steps: tuple[Step, ...]
     last: str | None = None
     record: str | None = None
+
+
+class Halt(Model):
+    """Who may stop something (`needs`), and who may lift the stop again (`lift`)."""
+
+    needs: tuple[Need, ...]
+    lift: tuple[Need, ...]
 
 
 # --- services, flows, claims -------------------------------------------------------------------
@@ -384,7 +409,7 @@ class Journey(Model):
 
 
 class AtMost(Model):
-    """An upper bound: `zero_per_ns` is set for "0 per 1 d" over every asset, else `caps` by asset."""
+    """An upper bound: `zero_window` is set for "0 per 1 d" of every asset, else `caps` by asset."""
 
     zero_window: Window | None = None
     caps: Mapping[str, Cap] = Field(default_factory=dict)
@@ -449,6 +474,7 @@ class Policy(Model):
     gates: Mapping[str, Gate] = Field(default_factory=dict)
     exchanges: Mapping[str, Exchange] = Field(default_factory=dict)
     waterfalls: Mapping[str, Waterfall] = Field(default_factory=dict)
+    halts: Mapping[HaltKind, Halt] = Field(default_factory=dict)
     zones: tuple[str, ...] = ()
     externals: tuple[str, ...] = ()
     services: Mapping[str, Service] = Field(default_factory=dict)
