@@ -1,1 +1,1 @@
-"""Floor 1: data to SVG and self-contained HTML; pure."""
+"""Floor 1: data to SVG and to one self-contained HTML page. Pure: the same data gives the same text."""
