@@ -141,18 +141,47 @@ class RegisterKey(Record, frozen=True, tag="register_key"):
     public: bytes
 
 
+class RevokeKey(Record, frozen=True, tag="revoke_key"):
+    """Refuse every signature of a key from now on, e.g. because it was lost or stolen."""
+
+    key: str
+    reason: str
+
+
+class Receipt(Record, frozen=True, tag="receipt"):
+    """Value that arrived from outside, final: `units` may now be moved from `source` to `target` once.
+
+    reference: where it can be seen, e.g. a transaction and output; good once per asset. The services that
+    compute the accrual `receipts`, the ledger itself left out, sign it with a key they hold.
+    """
+
+    reference: str
+    source: str
+    target: str
+    asset: str
+    units: int
+    signatures: tuple[Signature, ...] = ()
+
+
 class Freeze(Record, frozen=True, tag="freeze"):
-    """Stop a scope: `gate/withdraw`, `compartment/client/alice/hedge`, `asset/BTC`, or `book`."""
+    """Stop a scope: `gate/withdraw`, `compartment/client/alice/hedge`, `asset/BTC`, or `book`.
+
+    Where the policy says under `halts` who may freeze, those keys sign it, under an id that is good once.
+    """
 
     scope: str
     reason: str
+    id: int = 0
+    signatures: tuple[Signature, ...] = ()
 
 
 class Resume(Record, frozen=True, tag="resume"):
-    """Lift a freeze."""
+    """Lift a freeze; signed as a `Freeze` is, by those who may lift it."""
 
     scope: str
     reason: str
+    id: int = 0
+    signatures: tuple[Signature, ...] = ()
 
 
 class Remark(Record, frozen=True, tag="remark"):
@@ -164,10 +193,11 @@ class Remark(Record, frozen=True, tag="remark"):
     figures: dict[str, int] = {}
 
 
-Operation = Request | PriceFact | OpenMember | RegisterKey | Freeze | Resume | Remark
+Operation = Request | PriceFact | OpenMember | RegisterKey | RevokeKey | Receipt | Freeze | Resume | Remark
+Signed = Request | Order | Receipt | Freeze | Resume
 
 
-def signing_bytes(record: Request | Order) -> bytes:
+def signing_bytes(record: Signed) -> bytes:
     """Return the 32 bytes that a key signs: the digest of the record without its signatures."""
     bare = msgspec.structs.replace(record, signatures=())
     return tagged_digest("ringfence " + type(record).__name__.lower(), msgspec.json.encode(bare))
