@@ -38,8 +38,7 @@ def main(arguments: list[str]) -> int:
 def requirements() -> tuple[list[str], list[str]]:
     """Read from pyproject.toml what the runtime and what the tests ask for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    # hatchling installs the working tree in place through `editables`, without naming it as a need.
-    runtime = [*project["project"]["dependencies"], *project["build-system"]["requires"], "editables"]
+    runtime = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     extras = [name for names in project["project"]["optional-dependencies"].values() for name in names]
     return runtime, [*runtime, *extras, *project["dependency-groups"]["test"]]
 
