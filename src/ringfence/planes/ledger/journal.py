@@ -1,0 +1,271 @@
+"""The journal: what the book was asked, what it answered, in which order, and under which policy.
+
+The journal is the book; balances are only what follows from it. Record 0, the genesis, carries the format,
+the policy in words and the planes that are enforced, so that nothing else is needed to replay a journal.
+Every later record is one batch: operations with their answers, refused ones too. Each record holds the hash
+of the one before and is hashed itself under a domain tag:
+
+    hash = SHA-256("ringfence journal 1", sequence, kind, at, policy, previous, payload), each with its length
+
+Two checks, each with a property test of its name:
+    chain     every record is the one that was written, in its place, and the last one is there
+    answers   every answer is the one that the rules give to that operation in that state
+
+The chain alone cannot see that the newest records are missing together with the note of where the journal
+ends. Against that, keep a `Head` somewhere else and hand it in.
+
+A new kind of record, or another way to write a batch, is a new `Kind`; what exists never changes its form.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeVar
+
+import msgspec
+
+from ringfence.kernel.decision import Accepted, Decision, Reason, Refused
+from ringfence.kernel.digest import DIGEST_SIZE, tagged_digest
+from ringfence.kernel.errors import JournalBroken
+from ringfence.kernel.instant import Instant
+from ringfence.planes.ledger.operations import Operation, Record
+from ringfence.policy.model import Plane
+
+FORMAT = 1
+"""The version of the form of records and payloads that this module writes, and the only one it reads."""
+
+_TAG = "ringfence journal 1"
+_NOTHING_BEFORE = bytes(DIGEST_SIZE)
+_REASONS = {int(reason): reason for reason in Reason}
+
+
+class Kind(IntEnum):
+    """What a record holds. Values are part of the format: never reused, never renumbered."""
+
+    GENESIS = 0
+    BATCH = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One link of the chain. `at` is the book's time; `policy` the 32-byte digest of the policy in force."""
+
+    sequence: int
+    kind: int
+    at: Instant
+    policy: bytes
+    previous: bytes
+    payload: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a journal ends: the sequence, the time and the hash of its last record."""
+
+    sequence: int
+    at: Instant
+    hash: bytes
+
+
+# --- what payloads hold ------------------------------------------------------------------------
+
+
+class PolicyLine(Record, frozen=True):
+    """Where one part of the policy stood when the book was opened, so that refusals keep naming that line."""
+
+    path: tuple[str, ...]
+    file: str
+    line: int
+
+
+class Genesis(Record, frozen=True):
+    """The first record: everything that the meaning of the later ones depends on.
+
+    name: of the book; policy: canonical text, as `policy.show` writes it; planes: enforced by this book;
+    not_enforced: sentences, as printed when the book was opened.
+    """
+
+    format: int
+    name: str
+    policy: str
+    lines: tuple[PolicyLine, ...]
+    planes: tuple[Plane, ...]
+    not_enforced: tuple[str, ...]
+
+
+class Entry(Record, frozen=True):
+    """One leg that was booked: `units` of `asset` from the compartment debited to the one credited."""
+
+    debit: str
+    credit: str
+    asset: str
+    units: int
+
+
+class Refusal(Record, frozen=True):
+    """A `Refused` as it is written down; `reason` is the number of the `Reason`."""
+
+    reason: int
+    words: str
+    rule: str = ""
+    leg: int = 0
+
+
+class Answered(Record, frozen=True):
+    """An operation and its answer. Without `refused` it was accepted; `repeated` moved nothing again."""
+
+    operation: Operation
+    entries: tuple[Entry, ...] = ()
+    refused: Refusal | None = None
+    repeated: bool = False
+
+    @property
+    def decision(self) -> Decision:
+        """The answer as a value."""
+        if self.refused is None:
+            return Accepted(self.repeated)
+        refused = self.refused
+        return Refused(_REASONS[refused.reason], refused.words, refused.rule, refused.leg)
+
+
+def answered(operation: Operation, decision: Decision, entries: Sequence[Entry] = ()) -> Answered:
+    """Write down the answer to an operation."""
+    if isinstance(decision, Accepted):
+        return Answered(operation, tuple(entries), repeated=decision.repeated)
+    refusal = Refusal(int(decision.reason), decision.words, decision.rule, decision.leg)
+    return Answered(operation, tuple(entries), refusal)
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def genesis_record(genesis: Genesis, at: Instant, policy: bytes) -> JournalRecord:
+    """Begin a journal under the policy with the digest `policy`."""
+    return _sealed(0, Kind.GENESIS, at, policy, _NOTHING_BEFORE, msgspec.json.encode(genesis))
+
+
+def batch_record(head: Head, at: Instant, policy: bytes, batch: Sequence[Answered]) -> JournalRecord:
+    """Write the record that follows `head`; `at` must be later than its time."""
+    return _sealed(head.sequence + 1, Kind.BATCH, at, policy, head.hash, msgspec.json.encode(batch))
+
+
+def head_of(record: JournalRecord) -> Head:
+    """Return the head of a journal that ends with `record`."""
+    return Head(record.sequence, record.at, record.hash)
+
+
+def _sealed(
+    sequence: int, kind: Kind, at: Instant, policy: bytes, previous: bytes, payload: bytes
+) -> JournalRecord:
+    seal = _hash(sequence, kind, at, policy, previous, payload)
+    return JournalRecord(sequence, kind, at, policy, previous, payload, seal)
+
+
+def _hash(sequence: int, kind: int, at: int, policy: bytes, previous: bytes, payload: bytes) -> bytes:
+    numbers = (part.to_bytes(8, "big", signed=True) for part in (sequence, kind, at))
+    return tagged_digest(_TAG, *numbers, policy, previous, payload)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+_Payload = TypeVar("_Payload")
+
+
+def read_genesis(record: JournalRecord) -> Genesis:
+    """Read the genesis; JournalBroken where the record is none, or of a format this version cannot read."""
+    if record.sequence != 0 or record.kind != Kind.GENESIS:
+        raise JournalBroken(record.sequence, "a journal begins with its genesis, and this is none")
+    genesis = _read(record, Genesis)
+    if genesis.format != FORMAT:
+        raise JournalBroken(0, f"is of format {genesis.format}; this ringfence reads format {FORMAT}")
+    return genesis
+
+
+def read_batch(record: JournalRecord) -> tuple[Answered, ...]:
+    """Read the operations and answers of a batch; JournalBroken where the record is none."""
+    if record.kind != Kind.BATCH:
+        raise JournalBroken(record.sequence, f"is of kind {record.kind}, and only batches follow a genesis")
+    return _read(record, tuple[Answered, ...])
+
+
+def _read(record: JournalRecord, form: type[_Payload]) -> _Payload:
+    """Decode a payload, and refuse a second spelling of the same content."""
+    try:
+        content = msgspec.json.decode(record.payload, type=form)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise JournalBroken(record.sequence, f"its content cannot be read: {error}") from None
+    if msgspec.json.encode(content) != record.payload:
+        raise JournalBroken(record.sequence, "its content is not spelled as this book spells it")
+    return content
+
+
+# --- checking ----------------------------------------------------------------------------------
+
+
+def verify_chain(records: Iterable[JournalRecord], head: Head | None = None) -> Iterator[JournalRecord]:
+    """Pass on every record that is as it was written and in its place; with `head`, up to it at least.
+
+    Lazy, so that a caller can replay or count as it goes. Raises JournalBroken at the first bad record.
+    """
+    last: JournalRecord | None = None
+    for record in records:
+        fault = _fault(record, last)
+        if fault:
+            raise JournalBroken(last.sequence + 1 if last else 0, fault)
+        if head and record.sequence == head.sequence and record.hash != head.hash:
+            raise JournalBroken(record.sequence, "is not the record that the noted head names")
+        yield record
+        last = record
+    if head and (last is None or last.sequence < head.sequence):
+        ended = last.sequence + 1 if last else 0
+        raise JournalBroken(ended, f"is missing; the journal went on to record {head.sequence}")
+
+
+def _fault(record: JournalRecord, last: JournalRecord | None) -> str:
+    """Say what is wrong with a record after `last`, or "" where nothing is."""
+    sequence, previous = (last.sequence + 1, last.hash) if last else (0, _NOTHING_BEFORE)
+    if record.sequence != sequence:
+        return f"is missing; record {record.sequence} stands in its place"
+    if record.previous != previous:
+        return "does not follow from the record before it"
+    seal = _hash(record.sequence, record.kind, record.at, record.policy, previous, record.payload)
+    if record.hash != seal:
+        return "was changed after it was written"
+    if last and record.at <= last.at:
+        return "is not later than the record before it"
+    if last and record.policy != last.policy:
+        return "names another policy than the record before it"
+    return ""
+
+
+Judge = Callable[[Operation, Instant], Answered]
+"""Applies one operation to a book's state and writes down the answer."""
+
+
+def replay(records: Iterable[JournalRecord], judge: Judge) -> Iterator[JournalRecord]:
+    """Judge every operation again and pass on each batch whose answers are the recorded ones.
+
+    records: batches in order (the genesis is read before, to build the state behind `judge`).
+    Raises JournalBroken at the first batch with another answer.
+    """
+    for record in records:
+        for index, was in enumerate(read_batch(record)):
+            right = judge(was.operation, record.at)
+            if was != right:
+                raise JournalBroken(record.sequence, _difference(index, was, right))
+        yield record
+
+
+def _difference(index: int, was: Answered, right: Answered) -> str:
+    place = f"operation {index} was answered {_show(was)}"
+    if _show(was) == _show(right):
+        return f"{place} with other entries than the rules give"
+    return f"{place}, and the rules answer {_show(right)}"
+
+
+def _show(answer: Answered) -> str:
+    if answer.refused is None:
+        return "repeated" if answer.repeated else "accepted"
+    reason = _REASONS.get(answer.refused.reason)
+    return f"refused ({reason.name if reason else answer.refused.reason}: {answer.refused.words})"
