@@ -48,7 +48,9 @@ def main(arguments: list[str]) -> int:
         print(f"set-up stopped: {error}", file=sys.stderr)
         return 3
     if done:
-        print(f"set-up of the {arguments[0]} requirements took {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"set-up of the {arguments[0]} requirements took {time.monotonic() - started:.0f} s", flush=True
+        )
     return 0
 
 
@@ -99,7 +101,9 @@ def install_pip() -> None:
     with tempfile.TemporaryDirectory() as folder:
         wheels = find_pip_wheels(DEBIAN_WHEELS) or find_pip_wheels(unpacked_pip_package(Path(folder)))
         if not wheels:
-            raise OSError("this Python has no pip and none could be had; as root: apt-get install python3-venv")
+            raise OSError(
+                "this Python has no pip and none could be had; as root: apt-get install python3-venv"
+            )
         run([str(VENV_PYTHON), f"{wheels[-1]}/pip", "install", "--quiet", "--no-index", str(wheels[-1])])
 
 

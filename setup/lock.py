@@ -50,7 +50,13 @@ def lock(folder: Path, name: str, wanted: list[str], arguments: list[str]) -> No
     if target.is_file():
         shutil.copy(target, output)
     options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--no-annotate"]
-    options += ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--quiet", *arguments]
+    options += [
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--no-emit-trusted-host",
+        "--quiet",
+        *arguments,
+    ]
     command = [folder / "venv/bin/pip-compile", *options, f"--output-file={output.name}", source.name]
     subprocess.run(command, check=True, cwd=folder, env=clean())
     first = f"# {name}: written by setup/lock.py from pyproject.toml; do not edit.\n"
@@ -59,7 +65,11 @@ def lock(folder: Path, name: str, wanted: list[str], arguments: list[str]) -> No
 
 def clean() -> dict[str, str]:
     """Return the environment without this machine's own pip settings: hashes must be the public index's."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")
+    }
     return {**kept, "PIP_CONFIG_FILE": os.devnull}
 
 

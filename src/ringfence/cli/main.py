@@ -1,19 +1,54 @@
-"""The `ringfence` command: groups of commands, one module each, imported without their heavy parts."""
+"""The `ringfence` command: groups of commands, one module each, imported without their heavy parts.
+
+A group is a module of this package with `app`, a Typer; it is added with one line in `GROUPS`. The few commands
+that stand alone (`demo`, `replay`, `prove`, `blast`, `up`) are functions in `COMMANDS`. NumPy, numba, pydantic and
+everything above them are imported inside the commands that use them, so that `--help` answers at once.
+"""
 
 import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from ringfence.cli.output import report_error
 from ringfence.kernel.errors import RingfenceError
 
+GROUPS: dict[str, typer.Typer] = {}
+"""Each group of commands by its word."""
+
+COMMANDS: dict[str, Callable[..., None]] = {}
+"""Each command that stands alone by its word."""
+
 app = typer.Typer(
     name="ringfence",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Segregated accounts, margin and custody, with containment that can be proved.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ringfence {version('ringfence')}")
+        raise typer.Exit
+
+
+@app.callback()
+def ringfence(
+    version: Annotated[  # noqa: ARG001  the option acts through its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Segregated accounts, margin and custody, with containment that can be proved."""
+
+
+for word, group in GROUPS.items():
+    app.add_typer(group, name=word)
+for word, command in COMMANDS.items():
+    app.command(word)(command)
 
 
 def main() -> None:

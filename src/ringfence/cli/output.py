@@ -2,10 +2,13 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ringfence.kernel.errors import RingfenceError
 
@@ -22,5 +25,20 @@ def print_json(data: object) -> None:
 
 
 def report_error(error: RingfenceError) -> None:
-    """Print the one sentence of an error on standard error."""
-    errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+    """Print the one sentence of an error on standard error, its brackets as they are."""
+    errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error while long work runs; give a function that is told each step done.
+
+    total: how many steps there are, or None where that is not known. Nothing is shown where standard error is
+    no terminal, so that a log holds only what was found.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
+        task = bars.add_task(escape(words), total=total)
+        yield lambda steps: bars.advance(task, steps)
