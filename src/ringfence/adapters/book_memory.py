@@ -1,0 +1,46 @@
+"""A book's journal in memory: for demonstrations, replays of markets, and tests."""
+
+from collections.abc import Iterator
+
+from ringfence.kernel.errors import StoreBusy, StoreFailed
+from ringfence.planes.ledger.journal import Head, JournalRecord, head_of
+
+
+class Shelf:
+    """Where a memory book lies while nobody has it open."""
+
+    def __init__(self) -> None:
+        self.records: list[JournalRecord] = []
+        self.is_taken = False
+
+
+class MemoryStore:
+    """The writer of the journal on one shelf."""
+
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self._shelf = shelf or Shelf()
+        if self._shelf.is_taken:
+            raise StoreBusy("another writer holds this book; close it first")
+        self._shelf.is_taken = True
+        self._is_open = True
+
+    def append(self, record: JournalRecord) -> None:
+        """Keep one record; StoreFailed where it does not follow the head or the store is closed."""
+        if not self._is_open:
+            raise StoreFailed("the book is closed")
+        if record.sequence != len(self._shelf.records):
+            raise StoreFailed(f"record {record.sequence} does not follow the head of the book")
+        self._shelf.records.append(record)
+
+    def records(self, first: int = 0) -> Iterator[JournalRecord]:
+        """Read the records from sequence `first` on."""
+        return iter(self._shelf.records[first:])
+
+    def head(self) -> Head | None:
+        """Return where the journal ends."""
+        return head_of(self._shelf.records[-1]) if self._shelf.records else None
+
+    def close(self) -> None:
+        """Let go of the shelf."""
+        if self._is_open:
+            self._is_open = self._shelf.is_taken = False

@@ -1,0 +1,294 @@
+"""A book's journal in one SQLite file: one row per batch, durable when `append` returns.
+
+WAL with synchronous=FULL: each commit is on the disk before it is acknowledged, and readers never wait for
+the writer. Pages of 64 KiB keep a batch in few pieces. A note of where the journal ends is written in the
+same commit, so that rows missing at the end are found. Triggers refuse to change or delete a row: no wall
+against somebody who can write to the file (the hash chain is), but one against mistakes.
+
+The file itself says what it is: `application_id` spells "ring", `user_version` is the journal's format.
+A second writer is kept out by a lock on `<file>-lock`, which ends with the process that holds it.
+
+The SQL knows nothing of which SQLite runs it (`Driver`): the tests run it on a simulated disk that fails.
+"""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ringfence.kernel.errors import (
+    BadInput,
+    JournalBroken,
+    RingfenceError,
+    StoreBusy,
+    StoreFailed,
+    UnreachableError,
+)
+from ringfence.kernel.instant import Instant
+from ringfence.planes.ledger.journal import FORMAT, Head, JournalRecord
+
+_APPLICATION_ID = int.from_bytes(b"ring", "big")
+
+_SCHEMA = (
+    """CREATE TABLE journal (
+        sequence INTEGER PRIMARY KEY,
+        kind     INTEGER NOT NULL,
+        at       INTEGER NOT NULL,
+        policy   BLOB NOT NULL,
+        previous BLOB NOT NULL,
+        payload  BLOB NOT NULL,
+        hash     BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE head (
+        only     INTEGER PRIMARY KEY CHECK (only = 0),
+        sequence INTEGER NOT NULL,
+        at       INTEGER NOT NULL,
+        hash     BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TRIGGER no_record_changes BEFORE UPDATE ON journal
+        BEGIN SELECT RAISE(ABORT, 'a record of the journal never changes'); END""",
+    """CREATE TRIGGER no_record_goes BEFORE DELETE ON journal
+        BEGIN SELECT RAISE(ABORT, 'a record of the journal never goes'); END""",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+_COLUMNS = {
+    "sequence": int,
+    "kind": int,
+    "at": int,
+    "policy": bytes,
+    "previous": bytes,
+    "payload": bytes,
+    "hash": bytes,
+}
+_NAMES = ", ".join(_COLUMNS)
+
+Row = tuple[object, ...]
+
+
+class Connection(Protocol):
+    """As much of a SQLite connection as the store uses: `sqlite3` and `apsw` both have it."""
+
+    def execute(self, sql: str, parameters: Sequence[object] = (), /) -> Iterable[Row]:
+        """Run one statement; its rows may come lazily."""
+
+    def close(self) -> None:
+        """Roll back what is open and let go of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """Which SQLite, and what it raises."""
+
+    connect: Callable[[], Connection]
+    error: type[Exception]
+
+
+def open_file(path: Path, *, may_create: bool = False) -> "SqliteStore":
+    """Open a book for writing; with `may_create`, make the file where there is none.
+
+    Raises StoreBusy where another process writes to it, BadInput where the file is missing or no book of
+    this format, UnreachableError where it cannot be opened.
+    """
+    if not may_create:
+        _expect_file(path)
+    lock = _WriterLock(path)
+    return SqliteStore(Driver(lambda: _connect(path), sqlite3.Error), str(path), lock.release)
+
+
+def read_file(path: Path) -> "SqliteStore":
+    """Open a book that exists for reading, beside a writer if there is one; errors as `open_file`."""
+    _expect_file(path)
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    driver = Driver(lambda: sqlite3.connect(address, uri=True, isolation_level=None), sqlite3.Error)
+    return SqliteStore(driver, str(path), is_writer=False)
+
+
+class SqliteStore:
+    """The journal of one book in SQLite; see `services.ports.BookStore`."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        name: str,
+        release: Callable[[], None] = lambda: None,
+        *,
+        is_writer: bool = True,
+    ) -> None:
+        """Connect and check what the file is; `name` is for error messages, `release` runs on close."""
+        self._error = driver.error
+        self._name = name
+        self._release = release
+        self._stopped = "" if is_writer else "it was opened for reading only"
+        self._connection: Connection | None = None
+        try:
+            self._connection = driver.connect()
+            self._identify(is_writer)
+        except self._error as error:
+            self._abandon()
+            raise _unopened(name, error) from error
+        except RingfenceError:
+            self._abandon()
+            raise
+
+    def append(self, record: JournalRecord) -> None:
+        """Commit one record and the note of the new head; StoreFailed where that did not work."""
+        if self._stopped:
+            raise StoreFailed(f"{self._name} takes no more records: {self._stopped}")
+        self._stopped = "an earlier write failed; open the book again to recover it"
+        try:
+            self._commit(record)
+        except self._error as error:
+            self._abandon()
+            raise StoreFailed(f"{self._name} could not be written ({error}); the book has stopped") from error
+        self._stopped = ""
+
+    def records(self, first: int = 0) -> Iterator[JournalRecord]:
+        """Read the rows from sequence `first` on."""
+        query = f"SELECT {_NAMES} FROM journal WHERE sequence >= ? ORDER BY sequence"
+        sequence = first
+        try:
+            for row in self._open().execute(query, (first,)):
+                record = _record(row, sequence)
+                yield record
+                sequence = record.sequence + 1
+        except self._error as error:
+            raise JournalBroken(sequence, f"cannot be read ({error})") from error
+
+    def head(self) -> Head | None:
+        """Return the note of where the journal ends; JournalBroken where it cannot be read."""
+        try:
+            rows = self._run("SELECT sequence, at, hash FROM head")
+        except self._error as error:
+            raise JournalBroken(0, f"the note of where the journal ends cannot be read ({error})") from error
+        if not rows:
+            return None
+        sequence, at, seal = rows[0]
+        if not (isinstance(sequence, int) and isinstance(at, int) and isinstance(seal, bytes)):
+            raise JournalBroken(0, "the note of where the journal ends is damaged")
+        return Head(sequence, Instant(at), seal)
+
+    def close(self) -> None:
+        """Let go of the file and of the writer's lock."""
+        self._stopped = "it is closed"
+        self._abandon()
+
+    def _identify(self, is_writer: bool) -> None:
+        """Refuse a file that is something else; lay out a new one."""
+        application, version = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
+        is_empty = self._number("SELECT count(*) FROM sqlite_schema") == 0
+        if (application, version) == (_APPLICATION_ID, FORMAT):
+            if is_writer:
+                self._make_durable()
+        elif application == _APPLICATION_ID:
+            raise BadInput(f"{self._name} is of format {version}; this ringfence reads format {FORMAT}")
+        elif application or version or not is_empty:
+            raise BadInput(f"{self._name} is a SQLite file, but not a book")
+        elif not is_writer:
+            raise BadInput(
+                f"{self._name} is empty: its making was cut short, and nothing was lost; open it again"
+            )
+        else:
+            self._run("PRAGMA page_size = 65536")
+            self._make_durable()
+            self._transact([(statement, ()) for statement in _SCHEMA])
+
+    def _make_durable(self) -> None:
+        (mode,) = self._run("PRAGMA journal_mode = WAL")
+        if mode != ("wal",):
+            raise BadInput(f"{self._name} lies where SQLite has no write-ahead log (found mode {mode[0]})")
+        self._run("PRAGMA synchronous = FULL")
+
+    def _commit(self, record: JournalRecord) -> None:
+        columns = tuple(getattr(record, column) for column in _COLUMNS)
+        insert = f"INSERT INTO journal ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        note = "INSERT OR REPLACE INTO head (only, sequence, at, hash) VALUES (0, ?, ?, ?)"
+        self._transact([(insert, columns), (note, (record.sequence, record.at, record.hash))])
+
+    def _transact(self, statements: Sequence[tuple[str, Row]]) -> None:
+        self._run("BEGIN IMMEDIATE")
+        for statement, parameters in statements:
+            self._run(statement, parameters)
+        self._run("COMMIT")
+
+    def _run(self, statement: str, parameters: Row = ()) -> list[Row]:
+        """Run a statement to its end: some drivers stop at the first row."""
+        return list(self._open().execute(statement, parameters))
+
+    def _number(self, statement: str) -> object:
+        ((number,),) = self._run(statement)
+        return number
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise StoreFailed(f"{self._name} is closed")
+        return self._connection
+
+    def _abandon(self) -> None:
+        """Close the connection, whatever state it is in; an open transaction is rolled back by that."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(self._error):
+                connection.close()
+        self._release()
+
+
+def _expect_file(path: Path) -> None:
+    if not path.is_file():
+        raise BadInput(f"{path}: there is no book here; `ringfence book open POLICY --at {path}` makes one")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file for writing; a new one can be read by its owner only."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise UnreachableError(f"{path} cannot be opened: {error.strerror}") from error
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def _record(row: Row, expected: int) -> JournalRecord:
+    if [type(value) for value in row] != list(_COLUMNS.values()):
+        raise JournalBroken(expected, "is damaged: a column holds something of another type")
+    return JournalRecord(*row)  # type: ignore[arg-type]
+
+
+def _unopened(name: str, error: Exception) -> UnreachableError | BadInput:
+    if "locked" in str(error):
+        return StoreBusy(f"{name} is locked by another program; let go of it there first")
+    if "not a database" in str(error):
+        return BadInput(f"{name} is not a book: it is no SQLite file")
+    return UnreachableError(f"{name} cannot be opened ({error})")
+
+
+class _WriterLock:
+    """Held by the one process that writes to a book; the system lifts it when that process ends.
+
+    It is a file of its own because closing any handle of the book's file would drop SQLite's locks on it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        lock_path = path.with_name(path.name + "-lock")
+        try:
+            self._file = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UnreachableError(f"{path} cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._file, 20).decode(errors="replace").strip() or "unknown"
+            os.close(self._file)
+            raise StoreBusy(f"{path} is being written by process {holder}; one writer at a time") from None
+        self._is_held = True
+        os.truncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next writer in."""
+        if self._is_held:
+            self._is_held = False
+            os.close(self._file)
