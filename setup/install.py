@@ -3,8 +3,8 @@
     python3 setup/install.py runtime     what `make demo` needs
     python3 setup/install.py test        that, and what `make check` and `make test` need
 
-Makes `.venv` beside this folder, installs the locked versions by hash, then ringfence itself. A second run with
-the same lock files does nothing. Only the standard library is used, because nothing else is there yet.
+Makes `.venv` beside this folder, installs the locked versions by hash, then ringfence itself. A second run
+with the same lock files does nothing. Only the standard library is used: nothing else is there yet.
 
 Debian's Python comes without `ensurepip`, so `python3 -m venv` alone fails on a fresh machine. Four ways to
 pip are tried in turn: ensurepip; with root, Debian's package python3-venv; the pip of the Python that runs

@@ -1,6 +1,6 @@
-"""Write the lock files: every package ringfence installs, with its exact version and the hashes of its files.
+"""Write the lock files: every package ringfence installs, its exact version, the hashes of its files.
 
-    python3 setup/lock.py              keep the versions that are locked, add what pyproject.toml newly asks for
+    python3 setup/lock.py              keep what is locked, add what pyproject.toml newly asks for
     python3 setup/lock.py --upgrade    take the newest versions that pyproject.toml allows
 
 What is wanted stands in pyproject.toml only: `dependencies` and the build's own needs make runtime.lock; the
@@ -65,11 +65,8 @@ def lock(folder: Path, name: str, wanted: list[str], arguments: list[str]) -> No
 
 def clean() -> dict[str, str]:
     """Return the environment without this machine's own pip settings: hashes must be the public index's."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")
-    }
+    own = ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")
+    kept = {key: value for key, value in os.environ.items() if key not in own}
     return {**kept, "PIP_CONFIG_FILE": os.devnull}
 
 

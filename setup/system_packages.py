@@ -2,9 +2,9 @@
 
     python3 setup/system_packages.py FEATURE...     install what these features need, as root
 
-Without root nothing is installed: one sentence says which packages are missing, and the tests of that feature
-skip with the same words (under CI=true they fail instead: see tests/conftest.py). To give a feature a new need, add
-a line to `FEATURES`.
+Without root nothing is installed: one sentence says which packages are missing, and the tests of that
+feature skip with the same words (under CI=true they fail instead: see tests/conftest.py). To give a feature a
+new need, add a line to `FEATURES`.
 """
 
 import os

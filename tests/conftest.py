@@ -1,8 +1,8 @@
 """What every test may ask for: outside vectors, market data, and the parts of a machine a test needs.
 
-A part that is missing skips the test with a sentence, so that a newcomer's first run is green on a bare machine. Where
-nothing may be missing it fails instead: vectors and data under RINGFENCE_REQUIRE_VECTORS=1, programs under
-CI=true.
+A part that is missing skips the test with a sentence, so that a newcomer's first run is green on a bare
+machine. Where nothing may be missing it fails instead: vectors and data under RINGFENCE_REQUIRE_VECTORS=1,
+programs under CI=true.
 """
 
 import os
