@@ -2,8 +2,8 @@
 
 WAL with synchronous=FULL: each commit is on the disk before it is acknowledged, and readers never wait for
 the writer. Pages of 64 KiB keep a batch in few pieces. A note of where the journal ends is written in the
-same commit, so that rows missing at the end are found. Triggers refuse to change or delete a row: no wall
-against somebody who can write to the file (the hash chain is), but one against mistakes.
+same commit, so that rows missing at the end are found. Triggers refuse a row out of turn, and to change or
+delete one: no wall against somebody who can write to the file (the hash chain is), but one against mistakes.
 
 The file itself says what it is: `application_id` spells "ring", `user_version` is the journal's format.
 A second writer is kept out by a lock on `<file>-lock`, which ends with the process that holds it.
@@ -49,6 +49,9 @@ _SCHEMA = (
         at       INTEGER NOT NULL,
         hash     BLOB NOT NULL
     ) STRICT""",
+    """CREATE TRIGGER every_record_follows BEFORE INSERT ON journal
+        WHEN NEW.sequence <> (SELECT coalesce(max(sequence), -1) + 1 FROM head)
+        BEGIN SELECT RAISE(ABORT, 'a record follows the head'); END""",
     """CREATE TRIGGER no_record_changes BEFORE UPDATE ON journal
         BEGIN SELECT RAISE(ABORT, 'a record of the journal never changes'); END""",
     """CREATE TRIGGER no_record_goes BEFORE DELETE ON journal
