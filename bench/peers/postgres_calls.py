@@ -34,16 +34,20 @@ create table entry (
 );
 create index entry_account on entry (account, version);
 create index entry_transfer on entry (transfer);
-create function move(from_account bigint, to_account bigint, units numeric) returns uuid language plpgsql as $$
+create function move(from_account bigint, to_account bigint, units numeric) returns uuid
+language plpgsql as $$
 declare
     made uuid;
     paid account;
     got account;
 begin
     perform 1 from account where id in (from_account, to_account) order by id for update;
-    update account set balance = balance - units, version = version + 1 where id = from_account returning * into paid;
-    update account set balance = balance + units, version = version + 1 where id = to_account returning * into got;
-    insert into transfer (source, target, amount) values (from_account, to_account, units) returning id into made;
+    update account set balance = balance - units, version = version + 1
+        where id = from_account returning * into paid;
+    update account set balance = balance + units, version = version + 1
+        where id = to_account returning * into got;
+    insert into transfer (source, target, amount) values (from_account, to_account, units)
+        returning id into made;
     insert into entry (transfer, account, amount, balance_before, balance_after, version) values
         (made, from_account, -units, paid.balance + units, paid.balance, paid.version),
         (made, to_account, units, got.balance - units, got.balance, got.version);
