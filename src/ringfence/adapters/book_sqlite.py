@@ -205,6 +205,8 @@ class SqliteStore:
         if mode != ("wal",):
             raise BadInput(f"{self._name} lies where SQLite has no write-ahead log (found mode {mode[0]})")
         self._run("PRAGMA synchronous = FULL")
+        # The undo of a single statement is 64 KiB pages too: keep it off the disk.
+        self._run("PRAGMA temp_store = MEMORY")
 
     def _commit(self, record: JournalRecord) -> None:
         columns = tuple(getattr(record, column) for column in _COLUMNS)

@@ -28,7 +28,7 @@ from ringfence.kernel.decision import Accepted, Decision, Reason, Refused
 from ringfence.kernel.digest import DIGEST_SIZE, tagged_digest
 from ringfence.kernel.errors import JournalBroken
 from ringfence.kernel.instant import Instant
-from ringfence.planes.ledger.operations import Operation, Record
+from ringfence.planes.ledger.operations import Entry, Operation, Record
 from ringfence.policy.model import Plane
 
 FORMAT = 1
@@ -92,15 +92,6 @@ class Genesis(Record, frozen=True):
     lines: tuple[PolicyLine, ...]
     planes: tuple[Plane, ...]
     not_enforced: tuple[str, ...]
-
-
-class Entry(Record, frozen=True):
-    """One leg that was booked: `units` of `asset` from the compartment debited to the one credited."""
-
-    debit: str
-    credit: str
-    asset: str
-    units: int
 
 
 class Refusal(Record, frozen=True):

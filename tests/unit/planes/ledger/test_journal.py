@@ -16,7 +16,6 @@ from ringfence.kernel.errors import JournalBroken
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import (
     Answered,
-    Entry,
     Head,
     JournalRecord,
     Kind,
@@ -30,7 +29,7 @@ from ringfence.planes.ledger.journal import (
     replay,
     verify_chain,
 )
-from ringfence.planes.ledger.operations import Move, Request
+from ringfence.planes.ledger.operations import Entry, Move, Request
 
 JOURNAL = journal(8)
 HEAD = head_of(JOURNAL[-1])
