@@ -1,8 +1,8 @@
 """The `ringfence` command: groups of commands, one module each, imported without their heavy parts.
 
-A group is a module of this package with `app`, a Typer; it is added with one line in `GROUPS`. The few
-commands that stand alone (`demo`, `replay`, `prove`, `blast`, `up`) are functions in `COMMANDS`. NumPy, numba,
-pydantic and what needs them are imported inside the commands that use them, so that `--help` answers at once.
+A group is a module of this package with `app`, a Typer; it is added with one line in `GROUPS`. The commands
+that stand alone (`demo`, `replay`, `prove`, `blast`, `up`) are functions in `COMMANDS`. Heavy imports (NumPy,
+numba, pydantic and what needs them) wait inside the commands, so that `--help` answers at once.
 """
 
 import sys

@@ -11,14 +11,21 @@ RequestId = NewType("RequestId", int)
 """The id of one request: a positive integer below 2^128."""
 
 ID_MAX = 2**128 - 1
+_TIME_BITS = 48
 _TAIL_BITS = 80
 
 
 def request_id(at: Instant, tail: int) -> RequestId:
-    """Join a time and 80 bits of the caller's (a counter, or random bits) into an id."""
+    """Join a time and 80 bits of the caller's (a counter, or random bits) into an id.
+
+    Raises ValueError where the tail or the time does not fit its bits, or the id would be zero.
+    """
     if not 0 <= tail < 1 << _TAIL_BITS:
         raise ValueError("the tail of an id has 80 bits")
-    return RequestId((at // 1_000_000) << _TAIL_BITS | tail)
+    milliseconds = at // 1_000_000
+    if not 0 <= milliseconds < 1 << _TIME_BITS:
+        raise ValueError("the time of an id is 48 bits of milliseconds since 1970")
+    return _not_zero(milliseconds << _TAIL_BITS | tail)
 
 
 def show_id(identifier: int) -> str:
@@ -29,8 +36,11 @@ def show_id(identifier: int) -> str:
 def parse_id(text: str) -> RequestId:
     """Read an id of up to 32 hexadecimal digits; ValueError where it is none or zero."""
     if not 0 < len(text) <= 32 or any(digit not in "0123456789abcdef" for digit in text):
-        raise ValueError(f"{text!r} is not an id of up to 32 lower-case hexadecimal digits")
-    identifier = int(text, 16)
+        raise ValueError(f"{text[:40]!r} is not an id of up to 32 lower-case hexadecimal digits")
+    return _not_zero(int(text, 16))
+
+
+def _not_zero(identifier: int) -> RequestId:
     if identifier == 0:
         raise ValueError("an id must not be zero")
     return RequestId(identifier)

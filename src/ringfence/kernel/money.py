@@ -23,6 +23,8 @@ PPM = 1_000_000
 PRICE_SCALE = 10**10
 """A price is a whole number: numeraire (or quote) per one whole base unit, times this."""
 
+_DIGITS_MAX = 80
+
 
 def divide_up(numerator: int, denominator: int) -> int:
     """Return the quotient rounded toward plus infinity; `denominator` must be positive."""
@@ -86,16 +88,12 @@ def parse_decimal(text: str, decimals: int) -> int:
     """Turn a plain decimal such as `"1000.25"` into whole units of an asset with `decimals` digits.
 
     Raises ValueError where the text is not a plain non-negative decimal, has more digits after the point than
-    the asset has, or is over `UNITS_MAX`. Exponents, signs, underscores and spaces are refused on purpose: a
-    number with two spellings is a number that two people read differently.
+    the asset has, or is over `UNITS_MAX`. Exponents, signs, underscores, spaces and leading zeros are refused
+    on purpose: a number with two spellings is a number that two people read differently.
     """
-    whole, point, part = text.partition(".")
-    if not (whole.isascii() and whole.isdigit()) or (point and not (part.isascii() and part.isdigit())):
-        raise ValueError(f"{text!r} is not a plain decimal number")
+    whole, part = _split_decimal(text)
     if len(part) > decimals:
         raise ValueError(f"{text!r} has {len(part)} digits after the point; at most {decimals} are possible")
-    if len(whole) > 60:
-        raise ValueError("the number is too long")
     units = int(whole + part.ljust(decimals, "0"))
     if units > UNITS_MAX:
         raise ValueError(f"{text!r} is over the largest amount, 2^127 - 1 units")
@@ -111,10 +109,25 @@ def show_decimal(units: int, decimals: int) -> str:
 
 
 def parse_ratio(text: str) -> Fraction:
-    """Turn a plain decimal of any length into an exact fraction; ValueError as in `parse_decimal`."""
-    whole, point, part = text.partition(".")
-    if not (whole.isascii() and whole.isdigit()) or (point and not (part.isascii() and part.isdigit())):
-        raise ValueError(f"{text!r} is not a plain decimal number")
-    if len(text) > 80:
-        raise ValueError("the number is too long")
+    """Turn a plain decimal with any number of digits after the point into an exact fraction.
+
+    Raises ValueError as `parse_decimal` does.
+    """
+    whole, part = _split_decimal(text)
     return Fraction(int(whole + part), 10 ** len(part))
+
+
+def _split_decimal(text: str) -> tuple[str, str]:
+    """Split a plain decimal into the digits before and after its point."""
+    if len(text) > _DIGITS_MAX:
+        raise ValueError(f"a number of {len(text)} characters is too long; at most {_DIGITS_MAX} are read")
+    whole, point, part = text.partition(".")
+    if not _is_digits(whole) or (point and not _is_digits(part)):
+        raise ValueError(f"{text!r} is not a plain decimal number such as '1000.25'")
+    if whole.startswith("0") and whole != "0":
+        raise ValueError(f"{text!r} begins with a zero that says nothing; leave it out")
+    return whole, part
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
