@@ -40,7 +40,11 @@ class Move(Record, frozen=True, tag="move"):
 
 
 class Order(Record, frozen=True, tag="order"):
-    """A client's signed wish to trade; it may fill in parts, up to `contracts` in all."""
+    """A client's signed wish to trade; it may fill in parts, up to `contracts` in all.
+
+    time_in_force: rest until it expires (gtc), fill what crosses now (ioc), or all of it now or nothing
+    (fok); post_only: never take. A market order is an ioc order signed at the worst price it may get.
+    """
 
     id: int
     bucket: str
@@ -51,6 +55,8 @@ class Order(Record, frozen=True, tag="order"):
     expires: int
     policy: bytes
     reduce_only: bool = False
+    time_in_force: Literal["gtc", "ioc", "fok"] = "gtc"
+    post_only: bool = False
     signatures: tuple[Signature, ...] = ()
 
 
@@ -191,6 +197,15 @@ class Remark(Record, frozen=True, tag="remark"):
     subject: str
     words: str
     figures: dict[str, int] = {}
+
+
+class Entry(Record, frozen=True):
+    """One leg that was booked: `units` of `asset` from the compartment debited to the one credited."""
+
+    debit: str
+    credit: str
+    asset: str
+    units: int
 
 
 Operation = Request | PriceFact | OpenMember | RegisterKey | RevokeKey | Receipt | Freeze | Resume | Remark
