@@ -1,0 +1,118 @@
+"""From what a person types to what the book takes: decimals read, the gate found, the request signed.
+
+Everything here is convenience for whoever asks; the book judges the result as it would any other request.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from ringfence.kernel.errors import UsageError
+from ringfence.kernel.ids import RequestId
+from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import parse_decimal
+from ringfence.planes.ledger.needs import NameOf, names_for
+from ringfence.planes.ledger.operations import (
+    Freeze,
+    Move,
+    Receipt,
+    Request,
+    Resume,
+    Signature,
+    signing_bytes,
+)
+from ringfence.planes.ledger.rules import Rules
+from ringfence.policy.model import KeyNeed, Need
+
+Sign = Callable[[str, bytes], Signature | None]
+"""Signs a message with the key of that name; None where whoever asks does not have it."""
+
+
+def parse_amount(rules: Rules, text: str, asset: str) -> int:
+    """Turn a decimal amount of an asset into whole units; UsageError where it is none."""
+    rule = rules.assets.get(asset)
+    if rule is None:
+        raise UsageError(f"{asset} is no asset of this policy; {', '.join(sorted(rules.assets))} are")
+    try:
+        return parse_decimal(text, rule.decimals)
+    except ValueError as error:
+        raise UsageError(f"{error}; write e.g. 100.25 {asset}") from None
+
+
+def find_gate(rules: Rules, source: str, target: str, asset: str) -> str:
+    """Name the one gate that moves the asset from source to target; "" where there is a wall.
+
+    Raises UsageError where several gates do, and names them.
+    """
+    start, end = rules.place(source), rules.place(target)
+    if start is None or end is None:
+        return ""
+    names = [way.gate.name for way in rules.gates_between(start, end) if way.accepts(asset)]
+    if len(names) > 1:
+        raise UsageError(f"several gates lead there: {', '.join(names)}; choose one with --gate")
+    return names[0] if names else ""
+
+
+def transfer(
+    rules: Rules,
+    move: Move,
+    sign: Sign,
+    *,
+    identifier: RequestId,
+    expires: Instant,
+    reason: str = "",
+    reverses: int = 0,
+) -> Request:
+    """Make a request of one move, signed with every key its gate asks for that `sign` has."""
+    request = Request(identifier, (move,), rules.digest, expires, reason=reason, reverses=reverses)
+    start, end = rules.place(move.source), rules.place(move.target)
+    way = rules.way(move.gate, start, end) if start and end else None
+    if way is None or start is None or end is None:
+        return request
+    names = names_for(rules.keys, start, way.binding(start.members, end.members))
+    return msgspec.structs.replace(
+        request, signatures=_sign(request, keys_named(way.gate.needs, names), sign)
+    )
+
+
+def receipt(rules: Rules, move: Move, reference: str, sign: Sign) -> Receipt:
+    """Make the fact that what `move` brings in has arrived, signed by those who watch for it."""
+    bare = Receipt(reference, move.source, move.target, move.asset, move.units)
+    services = rules.computed_by.get("receipts", ())
+    keys = [key for service in services for key in rules.holders.get(service, ())]
+    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+
+
+def freeze(rules: Rules, scope: str, reason: str, identifier: RequestId, sign: Sign) -> Freeze:
+    """Make the order to stop a scope, signed by those of the policy's `halts` that `sign` has."""
+    bare = Freeze(scope, reason, identifier)
+    keys = keys_named(rules.freeze_needs or (), _plain_name)
+    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+
+
+def resume(rules: Rules, scope: str, reason: str, identifier: RequestId, sign: Sign) -> Resume:
+    """Make the order to lift a stop, signed by those of the policy's `halts` that `sign` has."""
+    bare = Resume(scope, reason, identifier)
+    keys = keys_named(rules.resume_needs or (), _plain_name)
+    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+
+
+def keys_named(needs: Sequence[Need], name_of: NameOf) -> Iterator[str]:
+    """Go through the names of all keys that needs speak of, quorums too, each once."""
+    seen: dict[str, None] = {}
+    for need in needs:
+        inner = [name_of(need)] if isinstance(need, KeyNeed) else keys_named(need.of, name_of)
+        seen.update((name, None) for name in inner if name)
+    yield from seen
+
+
+def _plain_name(need: KeyNeed) -> str:
+    return f"{need.key}/{need.member}" if need.member else need.key
+
+
+def _sign(
+    record: Request | Receipt | Freeze | Resume, keys: Iterator[str] | Sequence[str], sign: Sign
+) -> tuple[Signature, ...]:
+    message = signing_bytes(record)
+    signatures = (sign(key, message) for key in keys)
+    return tuple(signature for signature in signatures if signature is not None)
