@@ -1,8 +1,8 @@
 """Signing keys in files, for demonstrations and small set-ups on one machine.
 
-A folder holds one file for each key, named like the key: `client_key/alice` is `client_key/alice.key`. A file
-is one line, the 32-byte seed in hexadecimal; it and the folders can be read by their owner only, and a file that
-others can read is not used. Keys of several people in one folder are one key: whoever has the folder has all.
+A folder holds one file for each key, named like the key: `client_key/alice` is `client_key/alice.key`. A
+file is one line, the 32-byte seed in hexadecimal; it can be read by its owner only, and one that others can
+read is not used. Keys of several people in one folder are one key: whoever has the folder has all.
 """
 
 import os

@@ -489,6 +489,11 @@ class Policy(Model):
             path = path[:-1]
         return str(self._lines[path]) if path else ""
 
+    @property
+    def lines(self) -> Mapping[tuple[str, ...], Line]:
+        """Where each part stands, by its path."""
+        return self._lines
+
     def located(self, lines: Mapping[tuple[str, ...], Line]) -> "Policy":
         """Return the same policy with the lines its parts stand on."""
         copy = self.model_copy()
