@@ -50,3 +50,36 @@ def match(pattern: str, path: str, bound: Binding | None = None) -> dict[str, st
 def fill(pattern: str, binding: Binding) -> str:
     """Replace the variables of a pattern by members; KeyError where one is not bound."""
     return "/".join(binding[part[1:-1]] if is_variable(part) else part for part in parts_of(pattern))
+
+
+def overlap(selector: str, pattern: str) -> dict[str, str] | None:
+    """Say which compartments of a family a selector of a claim means; None where it means none of them.
+
+    selector: a name in which `*` is one part, `**` any depth (at least one part), and variables are the
+    claim's own; pattern: the name of a compartment or family. The answer binds each variable of the pattern
+    to a member or to a variable of the claim (`{a}`); a variable it does not bind may be any member. A
+    variable of the claim that met a plain part of the pattern is bound under its own braces.
+    """
+    return _overlap(parts_of(selector), parts_of(pattern))
+
+
+def _overlap(wanted: tuple[str, ...], found: tuple[str, ...]) -> dict[str, str] | None:
+    if not wanted or not found:
+        return {} if wanted == found else None
+    if wanted[0] == "**":
+        rest = [_overlap(wanted[1:], found[depth:]) for depth in range(1, len(found) + 1)]
+        return next((binding for binding in rest if binding is not None), None)
+    binding = _overlap(wanted[1:], found[1:])
+    first = _overlap_part(wanted[0], found[0])
+    if binding is None or first is None:
+        return None
+    agree = all(binding.get(name, part) == part for name, part in first.items())
+    return {**binding, **first} if agree else None
+
+
+def _overlap_part(wanted: str, found: str) -> dict[str, str] | None:
+    if wanted == "*" or wanted == found and not is_variable(found):
+        return {}
+    if is_variable(found):
+        return {found[1:-1]: wanted}
+    return {wanted: found} if is_variable(wanted) else None
