@@ -165,9 +165,12 @@ def test_expiry_takes_out_every_order_whose_last_instant_has_passed(book):
 def test_a_band_that_moves_drops_what_could_only_trade_outside_it(book):
     book.submit(order(1, "sell", 1, 100), "alice", NOW)
     book.submit(order(2, "sell", 1, 180), "alice", NOW)
+    assert book.set_band(100, 170) == ()
     assert book.set_band(110, 170) == (Dropped(1, 1, Refusal.OUTSIDE_BAND),)
     assert book.resting_contracts(2) == 1
     assert book.submit(order(3, "buy", 1, 170), "bob", NOW) == (Rested(3, 1),)
+    assert book.set_band(50, 170) == ()
+    assert book.set_band(50, 160) == (Dropped(3, 1, Refusal.OUTSIDE_BAND),)
 
 
 # --- properties against a book that is plain lists -----------------------------------------------

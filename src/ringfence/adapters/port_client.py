@@ -1,0 +1,137 @@
+"""The client's end of the binary port: one connection, many calls at once."""
+
+import asyncio
+import ssl
+from typing import cast
+
+from ringfence.adapters.port_identity import identity_of
+from ringfence.kernel.errors import UnreachableError
+from ringfence.kernel.instant import SECOND_NS
+from ringfence.services.ports import Clock
+from ringfence.services.wire import (
+    VERSION,
+    WINDOW,
+    Answer,
+    Call,
+    CallFailedError,
+    Frames,
+    Hello,
+    Message,
+    ProtocolFault,
+    frame,
+)
+
+
+class PortClient(asyncio.Protocol):
+    """One connection to a server; `call` may be awaited many times at once."""
+
+    def __init__(self, expected: str | None) -> None:
+        self._expected = expected
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._next = 0
+        self._greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
+        self._window = asyncio.Semaphore(WINDOW)
+        self._fault = "the connection was closed"
+
+    @classmethod
+    async def connect(
+        cls,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None = None,
+        *,
+        expected: str | None = None,
+        seconds: float = 5.0,
+    ) -> "PortClient":
+        """Connect and exchange hellos.
+
+        expected: the identity that the server must show (required with TLS). Raises UnreachableError where
+        nobody answers, TLS refuses, or somebody else is there.
+        """
+        if (context is None) != (expected is None):
+            raise ValueError("a connection with TLS needs the identity to expect, and one without has none")
+        try:
+            async with asyncio.timeout(seconds):
+                _, client = await asyncio.get_running_loop().create_connection(
+                    lambda: cls(expected), host, port, ssl=context
+                )
+                hello = await client._greeted
+        except (OSError, TimeoutError) as fault:
+            raise UnreachableError(f"{host} port {port} cannot be reached: {fault}") from None
+        client._window = asyncio.Semaphore(hello.window)
+        return client
+
+    async def call(self, clock: Clock, method: str, body: bytes, *, seconds: float = 5.0) -> bytes:
+        """Ask for `method` and wait for its answer; CallFailedError or UnreachableError where none comes."""
+        async with self._window:
+            if self._transport is None or self._transport.is_closing():
+                raise UnreachableError(self._fault)
+            self._next += 1
+            answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            self._waiting[self._next] = answer
+            deadline = clock.now() + int(seconds * SECOND_NS)
+            self._transport.write(frame(Call(self._next, method, deadline, body)))
+            try:
+                async with asyncio.timeout(seconds):
+                    return await answer
+            except TimeoutError:
+                raise UnreachableError(f"{method!r} was not answered within {seconds:g} s") from None
+
+    async def close(self) -> None:
+        """Close the connection; calls that still wait end in UnreachableError."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Check who answered, and say hello."""
+        self._transport = cast(asyncio.Transport, transport)
+        if self._expected is not None:
+            found, fault = identity_of(transport, None)
+            if fault or found != self._expected:
+                self._fail(fault or f"{found} answered where {self._expected} was expected")
+                return
+        self._transport.write(frame(Hello(VERSION)))
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the server sent."""
+        try:
+            for message in self._frames.feed(data):
+                self._take(message)
+        except ProtocolFault as fault:
+            self._fail(str(fault))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Fail every call that still waits."""
+        self._fail(self._fault)
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Hello):
+            if message.version != VERSION:
+                raise ProtocolFault(f"version {message.version} was spoken; this end speaks {VERSION}")
+            if not self._greeted.done():
+                self._greeted.set_result(message)
+            return
+        if isinstance(message, Call):
+            raise ProtocolFault("a server answers calls and makes none")
+        waiting = self._waiting.pop(message.id, None)
+        if waiting is None or waiting.done():
+            return  # its caller gave up before
+        if isinstance(message, Answer):
+            waiting.set_result(message.body)
+        else:
+            waiting.set_exception(CallFailedError(message.code, message.words))
+
+    def _fail(self, reason: str) -> None:
+        self._fault = reason
+        if self._transport is not None:
+            self._transport.abort()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(UnreachableError(reason))
+        self._waiting.clear()
+        if not self._greeted.done():
+            self._greeted.set_exception(UnreachableError(reason))
+            # Nobody may be left to ask for the hello; that is no error of its own.
+            self._greeted.exception()
