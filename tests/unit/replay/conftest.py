@@ -1,0 +1,48 @@
+"""A small market, written as a table, and the policy it is replayed under."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ringfence.policy.model import Policy
+from ringfence.replay.candles import Candles
+from ringfence.replay.market import Market, Span, build_market
+from ringfence.wiring import load_policy, shipped_policy
+
+START = 1_760_054_400_000_000_000  # 2025-10-10T00:00:00Z
+BAR = 30 * 60 * 1_000_000_000
+
+MarketMaker = Callable[..., Market]
+
+
+@pytest.fixture(scope="session")
+def venue() -> Policy:
+    return load_policy(shipped_policy("venue"))
+
+
+def candles(symbol: str, rows: list[tuple[float, float, float, float]], *, file: str = "made.csv") -> Candles:
+    opened = START + BAR * np.arange(len(rows), dtype=np.int64)
+    return Candles(file, symbol, opened, np.array(rows, dtype=float), spot="spot" in file)
+
+
+def crash(
+    before: float, low: float, after: float, *, calm: int = 2, bars: int = 6
+) -> list[tuple[float, ...]]:
+    """A few calm bars, one that falls to `low` and closes at `after`, then calm again."""
+    rows: list[tuple[float, ...]] = [(before, before, before, before)] * calm
+    rows.append((before, before, low, after))
+    return rows + [(after, after, after, after)] * (bars - calm - 1)
+
+
+@pytest.fixture(scope="session")
+def small_market(venue: Policy) -> Market:
+    """Four coins over six bars of thirty minutes; all of them fall at once, the small ones deeper."""
+    series = [
+        candles("BTCUSDT", crash(120_000.0, 104_000.0, 112_000.0)),
+        candles("ETHUSDT", crash(4_000.0, 3_300.0, 3_600.0)),
+        candles("DOGEUSDT", crash(0.23, 0.085, 0.165)),
+        candles("SUIUSDT", crash(3.2, 0.56, 2.0)),
+    ]
+    span = Span("made", START, START + 6 * BAR)
+    return build_market(series, venue, span)
