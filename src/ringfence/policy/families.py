@@ -78,7 +78,7 @@ def _overlap(wanted: tuple[str, ...], found: tuple[str, ...]) -> dict[str, str] 
 
 
 def _overlap_part(wanted: str, found: str) -> dict[str, str] | None:
-    if wanted == "*" or wanted == found and not is_variable(found):
+    if wanted == "*" or (wanted == found and not is_variable(found)):
         return {}
     if is_variable(found):
         return {found[1:-1]: wanted}

@@ -69,8 +69,8 @@ class Reader:
         """Return the decimals of an asset; a finding where no asset or instrument has that name."""
         digits = self.decimals.get(asset)
         if digits is None:
-            found = f"`{asset}` is no asset of this policy"
-            self.fail("unknown-name", where, found, nearest(asset, self.decimals, "assets"))
+            found = f"`{asset}` is neither an asset nor an instrument of this policy"
+            self.fail("unknown-name", where, found, nearest(asset, self.decimals, "assets and instruments"))
         return digits
 
 
@@ -231,7 +231,7 @@ def nearest(name: str, known: Collection[str], what: str) -> str:
     close = get_close_matches(name, sorted(known), n=2, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(f'`{one}`' for one in close)}?"
-    listed = ", ".join(sorted(known)[:20])
+    listed = ", ".join(list(known)[:12])
     return f"the {what} are {listed}" if listed else f"there are no {what} yet"
 
 

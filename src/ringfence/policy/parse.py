@@ -79,12 +79,12 @@ def _declared_decimals(root: Table) -> dict[str, int]:
     """Find the decimals of every asset; contracts of an instrument have none. Wrong ones are found later."""
     decimals: dict[str, int] = {}
     instruments, assets = root.get("instruments"), root.get("assets")
-    if isinstance(instruments, Table):
-        decimals.update({key.text: 0 for key, _ in instruments.entries})
     for key, node in assets.entries if isinstance(assets, Table) else ():
         digits = node.get("decimals") if isinstance(node, Table) else None
         is_number = isinstance(digits, Scalar) and digits.kind == "integer" and digits.text.isdigit()
         decimals[key.text] = int(digits.text) if is_number and len(digits.text) < 3 else 0  # type: ignore[union-attr]
+    if isinstance(instruments, Table):
+        decimals.update({key.text: 0 for key, _ in instruments.entries if key.text not in decimals})
     return decimals
 
 

@@ -59,7 +59,7 @@ def reached(
     family. An external compartment named without wildcards covers the external ones below it, so `outside`
     means `outside/{client}` too; `**` never means an external one.
     """
-    found = ((name, _selects(policy, selector, name, one)) for name, one in policy.compartments.items())
+    found = ((name, _selects(selector, name, one)) for name, one in policy.compartments.items())
     return tuple(
         Reached(name, binding)
         for name, binding in found
@@ -67,8 +67,7 @@ def reached(
     )
 
 
-def _selects(
-    policy: Policy, selector: Selector, name: str, compartment: Compartment
+def _selects(selector: Selector, name: str, compartment: Compartment
 ) -> dict[str, str] | None:
     if selector.by == "anywhere":
         return {}
@@ -86,7 +85,7 @@ def _selects(
 
 
 def _families_agree(binding: Mapping[str, str], members: Mapping[str, str]) -> bool:
-    """Variables of a declared name are named after their family; a claim's variable must be of that family."""
+    """Hold each variable of a claim to its own family: variables of declared names are named after theirs."""
     return all(
         members.get(part[1:-1], variable) == variable
         for variable, part in binding.items()
@@ -110,7 +109,7 @@ def accepts(policy: Policy, end: str, asset: str) -> bool:
 
 
 def trades(policy: Policy, compartment: Compartment, instrument: str) -> bool:
-    """Say whether contracts of `instrument` may be in the compartment: it trades them, takes over, or clears."""
+    """Say whether contracts of `instrument` may be in it: it trades them, takes them over, or clears."""
     if policy.instruments[instrument].quote not in compartment.accepts:
         return False
     if compartment.role == "clearing":
