@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from ringfence.adapters.kubernetes_files import load_manifests
 from ringfence.adapters.policy_files import include_beside, read_text
 from ringfence.kernel.errors import BadInput
-from ringfence.policy.model import Policy
+from ringfence.planes.network.kubernetes.model import Cluster
+from ringfence.planes.network.kubernetes.read import read_cluster
+from ringfence.policy.model import Finding, Policy
 from ringfence.policy.parse import Parsed, parse
 
 SHIPPED_POLICIES = ("two-buckets", "trading-desk", "venue", "custodian")
@@ -35,3 +38,10 @@ def shipped_policy(name: str) -> Path:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
     raise BadInput(f"there is no example policy {name!r}; there are {', '.join(SHIPPED_POLICIES)}")
+
+
+def read_manifests(folder: str | Path) -> tuple[Cluster, tuple[Finding, ...]]:
+    """Read the Kubernetes manifests of a folder, with every finding; BadInput where there is no folder."""
+    documents, unreadable = load_manifests(Path(folder))
+    cluster, findings = read_cluster(documents)
+    return cluster, (*unreadable, *findings)

@@ -12,10 +12,11 @@ from typing import Annotated
 
 import typer
 
+from ringfence.cli import net
 from ringfence.cli.output import report_error
 from ringfence.kernel.errors import RingfenceError
 
-GROUPS: dict[str, typer.Typer] = {}
+GROUPS: dict[str, typer.Typer] = {"net": net.app}
 """Each group of commands by its word."""
 
 COMMANDS: dict[str, Callable[..., None]] = {}

@@ -1,0 +1,147 @@
+"""`ringfence net`: who may talk to whom, in clusters that exist and under the policy.
+
+What is asked is answered without sending a packet. Findings about what was read go to standard error, so that
+standard output holds answers only; an error among them ends in exit code 1, for then the answer is not whole.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from ringfence.cli.output import Json, errors, print_json
+from ringfence.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    from ringfence.planes.network.connections import Protocol
+    from ringfence.planes.network.kubernetes.model import Cluster
+    from ringfence.policy.model import Finding
+
+app = typer.Typer(no_args_is_help=True, help="See and compile who may talk to whom.")
+
+Manifests = Annotated[Path, typer.Argument(help="A folder of Kubernetes manifests, YAML or JSON.")]
+
+
+@app.command()
+def connectivity(
+    folder: Manifests,
+    diff: Annotated[
+        Path | None, typer.Option("--diff", help="Compare with this folder: what changes from FOLDER to it.")
+    ] = None,
+    explain: Annotated[
+        tuple[str, str, str] | None,
+        typer.Option("--explain", help="Say why SOURCE may or may not reach TARGET on PORT (8080, udp/53)."),
+    ] = None,
+    form: Annotated[
+        Literal["text", "csv", "markdown", "dot"], typer.Option("--format", help="How to write the list.")
+    ] = "text",
+    ipv6: Annotated[bool, typer.Option("--ipv6", help="List IPv6 addresses outside, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Say who can talk to whom in a Kubernetes cluster, from its manifests.
+
+    Reads workloads, NetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy.
+    """
+    cluster, findings = _read_cluster(folder)
+    families: tuple[Literal["v4", "v6"], ...] = ("v4", "v6") if ipv6 else ("v4",)
+    if diff is not None:
+        other, more = _read_cluster(diff)
+        _show_changes(cluster, other, families, json)
+        findings = (*findings, *more)
+    elif explain is not None:
+        _show_explanation(cluster, families, explain, json)
+    else:
+        _show_links(cluster, families, form, json)
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _read_cluster(folder: Path) -> "tuple[Cluster, tuple[Finding, ...]]":
+    from ringfence import wiring
+
+    cluster, findings = wiring.read_manifests(folder)
+    for finding in findings:
+        errors.print(f"{finding.level}: {escape(str(finding))}", highlight=False, soft_wrap=True)
+    return cluster, findings
+
+
+def _show_links(cluster: "Cluster", families: tuple[Literal["v4", "v6"], ...], form: str, json: bool) -> None:
+    from ringfence.planes.network.kubernetes import show
+    from ringfence.planes.network.kubernetes.evaluate import Connectivity
+
+    links = Connectivity(cluster, families).links()
+    if json:
+        print_json(show.show_plain(links))
+        return
+    writers = {
+        "text": show.show_text,
+        "csv": show.show_csv,
+        "markdown": show.show_markdown,
+        "dot": show.show_dot,
+    }
+    print(writers[form](links), end="")
+
+
+def _show_changes(
+    old: "Cluster", new: "Cluster", families: tuple[Literal["v4", "v6"], ...], json: bool
+) -> None:
+    from ringfence.planes.network.kubernetes.compare import compare
+
+    changes = compare(old, new, families)
+    if json:
+        print_json(
+            [
+                {
+                    "kind": change.kind,
+                    "src": change.source,
+                    "dst": change.target,
+                    "before": str(change.before),
+                    "after": str(change.after),
+                    "note": change.note,
+                }
+                for change in changes
+            ]
+        )
+        return
+    for change in changes:
+        print(change)
+
+
+def _show_explanation(
+    cluster: "Cluster", families: tuple[Literal["v4", "v6"], ...], asked: tuple[str, str, str], json: bool
+) -> None:
+    from ringfence.planes.network.kubernetes.evaluate import Connectivity
+    from ringfence.planes.network.kubernetes.explain import explain
+
+    protocol, port = parse_port(asked[2])
+    answer = explain(Connectivity(cluster, families), asked[0], asked[1], protocol, port)
+    if json:
+        causes = [
+            {"direction": cause.direction, "open": cause.is_open, "words": cause.words, "where": cause.where}
+            for cause in answer.causes
+        ]
+        print_json(
+            {
+                "src": answer.source,
+                "dst": answer.target,
+                "protocol": protocol,
+                "port": port,
+                "open": answer.is_open,
+                "causes": causes,
+                "nearby": list(answer.ways),
+            }
+        )
+        return
+    print(answer)
+
+
+def parse_port(text: str) -> "tuple[Protocol, int]":
+    """Read `8080`, `udp/53` or `53/udp`; UsageError where it is none of these."""
+    words = text.upper().split("/")
+    protocols: dict[str, Protocol] = {"TCP": "TCP", "UDP": "UDP", "SCTP": "SCTP"}
+    named = [protocols[word] for word in words if word in protocols]
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
+    if len(numbers) != 1 or len(words) != 1 + len(named) or len(named) > 1 or not 0 < numbers[0] < 65_536:
+        raise UsageError(f"port was {text!r}; write 8080, udp/53 or sctp/9003")
+    return named[0] if named else "TCP", numbers[0]
