@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.kernel.decision import Accepted, Decision, Reason, Refused
+from ringfence.kernel.decision import REASONS, Accepted, Decision, Refused
 from ringfence.kernel.digest import DIGEST_SIZE, tagged_digest
 from ringfence.kernel.errors import JournalBroken
 from ringfence.kernel.instant import Instant
@@ -36,7 +36,6 @@ FORMAT = 1
 
 _TAG = "ringfence journal 1"
 _NOTHING_BEFORE = bytes(DIGEST_SIZE)
-_REASONS = {int(reason): reason for reason in Reason}
 
 
 class Kind(IntEnum):
@@ -44,6 +43,7 @@ class Kind(IntEnum):
 
     GENESIS = 0
     BATCH = 1
+    ORDERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Answered(Record, frozen=True):
         if self.refused is None:
             return Accepted(self.repeated)
         refused = self.refused
-        return Refused(_REASONS[refused.reason], refused.words, refused.rule, refused.leg)
+        return Refused(REASONS[refused.reason], refused.words, refused.rule, refused.leg)
 
 
 def answered(operation: Operation, decision: Decision, entries: Sequence[Entry] = ()) -> Answered:
@@ -134,6 +134,12 @@ def answered(operation: Operation, decision: Decision, entries: Sequence[Entry] 
 def genesis_record(genesis: Genesis, at: Instant, policy: bytes) -> JournalRecord:
     """Begin a journal under the policy with the digest `policy`."""
     return _sealed(0, Kind.GENESIS, at, policy, _NOTHING_BEFORE, msgspec.json.encode(genesis))
+
+
+def orders_record(head: Head | None, at: Instant, policy: bytes, payload: bytes) -> JournalRecord:
+    """Write what a matching engine was told, in the same chain form; `payload` is the engine's own."""
+    sequence, previous = (head.sequence + 1, head.hash) if head else (0, _NOTHING_BEFORE)
+    return _sealed(sequence, Kind.ORDERS, at, policy, previous, payload)
 
 
 def batch_record(head: Head, at: Instant, policy: bytes, batch: Sequence[Answered]) -> JournalRecord:
@@ -258,5 +264,5 @@ def _difference(index: int, was: Answered, right: Answered) -> str:
 def _show(answer: Answered) -> str:
     if answer.refused is None:
         return "repeated" if answer.repeated else "accepted"
-    reason = _REASONS.get(answer.refused.reason)
+    reason = REASONS.get(answer.refused.reason)
     return f"refused ({reason.name if reason else answer.refused.reason}: {answer.refused.words})"
