@@ -66,13 +66,13 @@ class Bucket:
     def filled(self, contract: Contract, contracts: int, price_e10: int) -> "Bucket":
         """Return the bucket after buying (positive) or selling `contracts` at a price, before any fee.
 
-        The session value grows by the value bought, rounded up: against the bucket.
+        The session value grows by the value that the ledger books for the fill.
         """
         before = self.position(contract.name)
         return self.with_position(
             Position(
                 contract.name,
                 before.contracts + contracts,
-                before.session_value + contract.value_up(contracts, price_e10),
+                before.session_value + contract.booked_value(contracts, price_e10),
             )
         )

@@ -48,6 +48,12 @@ class Contract:
         """Value signed contracts at a price, rounded up."""
         return divide_up(*self.ratio(contracts, price_e10))
 
+    def booked_value(self, contracts: int, price_e10: int) -> int:
+        """Value a fill as the ledger books it: its size rounded down once, the same for both sides."""
+        numerator, denominator = self.ratio(contracts, price_e10)
+        size = divide_down(abs(numerator), denominator)
+        return size if numerator > 0 else -size
+
     def notional(self, contracts: int, price_e10: int) -> int:
         """Return the size of a position at a price in units of the quote, rounded up; never negative."""
         numerator, denominator = self.ratio(contracts, price_e10)
