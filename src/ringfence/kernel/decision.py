@@ -5,6 +5,7 @@ where one step breaks several rules, the first reason in this order is the answe
 every twin of a rule. Values are part of the journal's format: they are never reused and never renumbered.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -97,6 +98,15 @@ class Reason(IntEnum):
     CLEARING_NOT_ZERO = 120, "Clearing would keep something at the end of the request; it must net to zero."
     LINKED_LEG_REFUSED = 121, "Another link of the same request was refused, so this one did not happen."
     OWED_NOT_PAID = 122, "Something owed by the settlement would stay unpaid at the end of the request."
+    # 140-159 the network
+    SERVICE_UNKNOWN = 140, "The policy declares no such service or external."
+    NO_FLOW_BETWEEN_SERVICES = 141, "No flow of the policy permits this connection."
+    IDENTITY_INVALID = 142, "The caller's certificate does not hold exactly one well-formed SPIFFE id."
+    METHOD_NOT_PERMITTED = 143, "No flow of the policy lets this identity call the method."
+
+
+REASONS: Mapping[int, Reason] = {reason.value: reason for reason in Reason}
+"""Every reason by its number, for those who read a journal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,313 @@
+"""The book: one deterministic state machine that holds every balance, position and entitlement.
+
+Its state is determined by the operations it was given and when. It never reads a clock and never fails half
+way: an operation is carried out as a whole or refused and takes nothing with it but its id, which can then
+never succeed. Conservation is checked after every request; a violation is our own mistake and raises.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from ringfence.kernel.decision import REASONS, Accepted, Decision, Reason, Refused
+from ringfence.kernel.digest import canonical_bytes, tagged_digest
+from ringfence.kernel.errors import ViolationError
+from ringfence.kernel.ids import ID_MAX, show_id
+from ringfence.kernel.instant import Instant, show_instant
+from ringfence.planes.ledger import fills, moves, records, settling
+from ringfence.planes.ledger.chain import Chain
+from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
+from ringfence.planes.ledger.ledger import Ledger, limited_members
+from ringfence.planes.ledger.operations import (
+    Entry,
+    Fill,
+    Freeze,
+    Fund,
+    Link,
+    Move,
+    OpenMember,
+    Operation,
+    PriceFact,
+    Receipt,
+    RegisterKey,
+    Remark,
+    Request,
+    Resume,
+    RevokeKey,
+    Settle,
+    signing_bytes,
+)
+from ringfence.planes.ledger.prices import AgreedPrice
+from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.signing import Verifier
+from ringfence.planes.ledger.tables import Owed, Totals
+
+LINKS_MAX: Final = 1 << 20
+"""Most links of one request."""
+
+_ACCEPTED: Final = Accepted()
+_REPEATED: Final = Accepted(repeated=True)
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one operation, and the legs that were booked (none where refused or repeated)."""
+
+    decision: Decision
+    entries: tuple[Entry, ...] = ()
+
+
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """Contracts held (long positive) and what their fills were worth since the last settlement."""
+
+    contracts: int
+    session_value: int
+
+
+class BookState:
+    """A book under one policy."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.at = Instant(0)
+        self.ledger = Ledger(rules)
+        self._tables = self.ledger.tables
+
+    # --- asking the book to do something
+
+    def apply(
+        self,
+        operation: Operation,
+        at: Instant,
+        verify: Verifier,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> Outcome:
+        """Carry out one operation, or refuse it.
+
+        at: never before the last one; verify: says whether a signature fits; conditions: margin's facts.
+        Raises ViolationError where conservation does not hold afterwards: the book must not be used then.
+        """
+        if at < self.at:
+            words = f"the time was {show_instant(at)}, and the book is at {show_instant(self.at)}"
+            return Outcome(Refused(Reason.CLOCK_WENT_BACK, words))
+        self.at = at
+        if isinstance(operation, Request):
+            return self._request(operation, at, verify, conditions)
+        return self._record(operation, at, verify)
+
+    def _record(self, operation: Operation, at: Instant, verify: Verifier) -> Outcome:
+        found = self._take(operation, at, verify)
+        if isinstance(found, Refused):
+            self._tables.rollback()
+            return Outcome(found)
+        self._tables.commit()
+        return Outcome(_REPEATED if found else _ACCEPTED)
+
+    def _take(self, operation: Operation, at: Instant, verify: Verifier) -> Refused | bool | None:
+        """Take a fact or a change of state; True where it was taken before."""
+        ledger = self.ledger
+        match operation:
+            case PriceFact():
+                return records.take_price(ledger, operation, at)
+            case OpenMember():
+                return records.open_member(ledger, operation, at)
+            case RegisterKey():
+                return records.register_key(ledger, operation)
+            case RevokeKey():
+                return records.revoke_key(ledger, operation)
+            case Receipt():
+                return records.take_receipt(ledger, operation, verify)
+            case Freeze() | Resume():
+                return records.change_freeze(ledger, operation, verify)
+            case Remark() | Request():
+                return None
+
+    # --- requests
+
+    def _request(self, request: Request, at: Instant, verify: Verifier, conditions: Conditions) -> Outcome:
+        content = signing_bytes(request)
+        earlier = self._tables.ids.get(request.id)
+        if earlier == (content, 0):
+            return Outcome(_REPEATED)
+        if not 0 < request.id <= ID_MAX:
+            words = f"the id was {request.id}; it is a positive whole number below 2^128"
+            return Outcome(Refused(Reason.ID_NOT_POSSIBLE, words))
+        refused = self._judge(request, content, earlier, at)
+        if refused is not None:
+            if earlier is None:
+                self._burn(request, content, refused)
+            return Outcome(refused)
+        return self._carry_out(Chain(self.ledger, request, content, at, verify, conditions))
+
+    def _judge(
+        self, request: Request, content: bytes, earlier: tuple[bytes, int] | None, at: Instant
+    ) -> Refused | None:
+        """Judge the request itself, before what it asks for."""
+        if records.BOOK_SCOPE in self._tables.frozen:
+            words = f"the book is frozen: {self._tables.frozen[records.BOOK_SCOPE]}"
+            return Refused(Reason.BOOK_IS_STOPPED, words)
+        if earlier is not None and earlier[0] != content:
+            words = f"id {show_id(request.id)} was used with other content; take a new id"
+            return Refused(Reason.ID_USED_WITH_OTHER_CONTENT, words)
+        if earlier is not None:
+            words = f"id {show_id(request.id)} was refused before ({REASONS[earlier[1]].name}); take a new id"
+            return Refused(Reason.ID_ALREADY_REFUSED, words)
+        if request.policy != self.rules.digest:
+            in_force = self.rules.digest.hex()[:16]
+            words = f"the request names policy {request.policy.hex()[:16]}, and {in_force} is in force"
+            return Refused(Reason.POLICY_DIGEST_DIFFERS, words)
+        if request.expires < at:
+            return Refused(
+                Reason.REQUEST_EXPIRED, f"it was good until {show_instant(Instant(request.expires))}"
+            )
+        if not request.links:
+            return Refused(Reason.CHAIN_IS_EMPTY, "the request has no links; it needs at least one")
+        if len(request.links) > LINKS_MAX:
+            words = f"the request has {len(request.links)} links; at most {LINKS_MAX} are carried out at once"
+            return Refused(Reason.CHAIN_TOO_LONG, words)
+        return None
+
+    def _carry_out(self, chain: Chain) -> Outcome:
+        """Carry out a chain link by link; one refusal takes everything back."""
+        for leg, link in enumerate(chain.request.links):
+            refused = _carry_out_link(chain, link)
+            if refused is not None:
+                return self._take_back(chain, replace(refused, leg=leg) if leg else refused)
+        refused = chain.fault_at_end()
+        if refused is not None:
+            return self._take_back(chain, replace(refused, leg=len(chain.request.links) - 1))
+        self._check_conservation(chain)
+        self._tables.put(self._tables.ids, chain.request.id, (chain.content, 0))
+        self._tables.commit()
+        return Outcome(_ACCEPTED, tuple(chain.entries))
+
+    def _take_back(self, chain: Chain, refused: Refused) -> Outcome:
+        self._tables.rollback()
+        self._burn(chain.request, chain.content, refused)
+        return Outcome(refused)
+
+    def _burn(self, request: Request, content: bytes, refused: Refused) -> None:
+        """Remember a refused id for ever, so that a late retry cannot succeed by accident."""
+        self._tables.put(self._tables.ids, request.id, (content, int(refused.reason)))
+        self._tables.commit()
+
+    def _check_conservation(self, chain: Chain) -> None:
+        """Compare the two ways of counting for whatever this request touched."""
+        tables = self._tables
+        booked: dict[str, int] = {}
+        for entry in chain.entries:
+            booked[entry.asset] = booked.get(entry.asset, 0) + entry.units
+        for asset in booked:
+            debits, credits = tables.totals[asset]
+            if debits != credits or tables.session_totals.get(asset, 0):
+                raise ViolationError(f"{asset}: debits {debits} and credits {credits} must be equal")
+
+    # --- reading the book
+
+    def balance(self, compartment: str, asset: str) -> int:
+        """Return what a compartment holds in units; below zero only outside, for contracts and for debts."""
+        return self._tables.balance(compartment, asset)
+
+    def totals(self, compartment: str, asset: str) -> Totals:
+        """Return the two running totals of a compartment and asset: debits and credits."""
+        return self._tables.balances.get((compartment, asset), (0, 0))
+
+    def balances(self) -> Iterator[tuple[str, str, int]]:
+        """Go through every (compartment, asset, units) that was ever touched, contracts included."""
+        for (compartment, asset), (debits, credits) in self._tables.balances.items():
+            yield compartment, asset, credits - debits
+
+    def position(self, bucket: str, instrument: str) -> Position:
+        """Return a bucket's position in an instrument."""
+        session = self._tables.session_value(bucket, instrument)
+        return Position(self._tables.balance(bucket, instrument), session)
+
+    def positions(self, instrument: str) -> dict[str, Position]:
+        """Return every position of an instrument with contracts or an unsettled session value, by bucket."""
+        return {
+            bucket: self.position(bucket, instrument) for bucket in self._tables.sessions.get(instrument, {})
+        }
+
+    def positions_of(self, bucket: str) -> dict[str, Position]:
+        """Return every such position of a bucket, by instrument."""
+        return {
+            instrument: self.position(bucket, instrument)
+            for instrument, sessions in self._tables.sessions.items()
+            if bucket in sessions
+        }
+
+    def owed(self, accrual: str, source: str, target: str, asset: str) -> int:
+        """Return what is owed under an accrual in units."""
+        return self._tables.owed.get((accrual, source, target, asset), 0)
+
+    def all_owed(self) -> Mapping[Owed, int]:
+        """Return everything owed, by (accrual, source, target, asset). Do not change it."""
+        return self._tables.owed
+
+    def price(self, name: str) -> AgreedPrice | None:
+        """Return the last agreed price of a name, stale or not."""
+        return self._tables.prices.get(name)
+
+    def room(self, gate: str, source: str, target: str, asset: str) -> int | None:
+        """Return the units that the limits of a gate or exchange leave now; None where none counts."""
+        exchange = self.rules.exchanges.get(gate)
+        rule = exchange.gate if exchange is not None else self.rules.gates[gate]
+        start, end = self.rules.place(source), self.rules.place(target)
+        members = limited_members(start, end) if start is not None and end is not None else ()
+        return self.ledger.room(rule, members, asset, self.at)[0]
+
+    def is_open(self, party: str, member: str) -> bool:
+        """Say whether a member of a family was opened."""
+        return (party, member) in self._tables.members
+
+    def members(self, party: str) -> tuple[str, ...]:
+        """List the open members of a family, in the order they were opened."""
+        return tuple(member for family, member in self._tables.members if family == party)
+
+    def keys(self) -> Mapping[str, bytes]:
+        """Return the public keys the book knows, by concrete name. Do not change them."""
+        return self._tables.keys
+
+    def frozen(self) -> Mapping[str, str]:
+        """Return every frozen scope with its reason. Do not change it."""
+        return self._tables.frozen
+
+    def what_falls_due(self, links: Sequence[Settle | Fund], at: Instant) -> dict[Owed, int]:
+        """Return what settlements and funding would make owed, by (accrual, source, target, asset).
+
+        Nothing is decided or kept; KeyError where the policy declares no such instrument.
+        """
+        return settling.preview(self.ledger, links, at)
+
+    # --- laws and digests
+
+    def check_conservation(self) -> None:
+        """Add the whole book up again; ViolationError where debits and credits of an asset differ."""
+        self._tables.check_conservation()
+
+    def snapshot(self) -> dict[str, object]:
+        """Return the whole state as plain data in a fixed order."""
+        return {"at": self.at, "policy": self.rules.digest.hex(), **self._tables.content()}
+
+    def digest(self) -> bytes:
+        """Return the digest of the whole state: books that were asked the same have the same one."""
+        return tagged_digest("ringfence book", canonical_bytes(self.snapshot()))
+
+    def bucket_digest(self, compartment: str) -> bytes:
+        """Return the digest of one compartment: its balances, contracts and session values, nothing else."""
+        assets = [*self.rules.assets, *self.rules.instruments]
+        content = self._tables.bucket_content(compartment, assets)
+        return tagged_digest("ringfence bucket", canonical_bytes(content))
+
+
+def _carry_out_link(chain: Chain, link: Link) -> Refused | None:
+    match link:
+        case Move():
+            return moves.carry_out(chain, link)
+        case Fill():
+            return fills.carry_out(chain, link)
+        case Settle():
+            return settling.carry_out_settle(chain, link)
+        case Fund():
+            return settling.carry_out_fund(chain, link)

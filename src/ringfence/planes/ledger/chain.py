@@ -1,0 +1,108 @@
+"""One request while it is carried out, link by link, before it is known whether it will stand."""
+
+from collections.abc import Iterable
+
+from ringfence.kernel.decision import Reason, Refused
+from ringfence.kernel.instant import Instant
+from ringfence.planes.ledger.conditions import Conditions
+from ringfence.planes.ledger.ledger import Ledger
+from ringfence.planes.ledger.operations import Entry, Request
+from ringfence.planes.ledger.rules import Place
+from ringfence.planes.ledger.shortfall import PAYABLE
+from ringfence.planes.ledger.signing import Verifier, signers_of
+from ringfence.planes.ledger.tables import Owed
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+class Chain:
+    """The request, what was booked of it so far, and what must be true at its end.
+
+    entries: legs booked; netting: what must be zero in clearing at the end; due: what must be paid by then;
+    owing: the buckets that owe clearing, by clearing and asset; released: units that left on margin's word.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        request: Request,
+        content: bytes,
+        at: Instant,
+        verify: Verifier,
+        conditions: Conditions,
+    ) -> None:
+        self.ledger = ledger
+        self.request = request
+        self.content = content
+        self.at = at
+        self.verify = verify
+        self.conditions = conditions
+        self.entries: list[Entry] = []
+        self.netting: set[tuple[str, str]] = set()
+        self.due: set[Owed] = set()
+        self.owing: dict[tuple[str, str], dict[str, Place]] = {}
+        self.released: dict[tuple[str, str], int] = {}
+        self._signers: frozenset[str] | Refused | None = None
+
+    @property
+    def signers(self) -> frozenset[str]:
+        """The keys whose signatures of the request count; none where one does not."""
+        found = self._verified()
+        return _NOBODY if isinstance(found, Refused) else found
+
+    @property
+    def signing(self) -> Refused | None:
+        """Why the signatures do not count; None where they do."""
+        found = self._verified()
+        return found if isinstance(found, Refused) else None
+
+    def _verified(self) -> frozenset[str] | Refused:
+        if self._signers is None:
+            tables = self.ledger.tables
+            signatures = self.request.signatures
+            self._signers = signers_of(signatures, self.content, tables.keys, tables.revoked, self.verify)
+        return self._signers
+
+    def book(self, source: Place, target: Place, asset: str, units: int) -> None:
+        """Book one leg."""
+        self.ledger.tables.move(source.path, target.path, asset, units)
+        self.entries.append(Entry(source.path, target.path, asset, units))
+        for end in (source, target):
+            if end.rule.nets_to_zero:
+                self.netting.add((end.path, asset))
+
+    def make_due(self, accrual: str, source: Place, target: Place, asset: str, units: int) -> None:
+        """Owe `units` that must be paid before the request ends, net of what is owed the other way."""
+        tables = self.ledger.tables
+        for word in PAYABLE:
+            back = (word, target.path, source.path, asset)
+            part = min(units, tables.owed.get(back, 0))
+            if part:
+                tables.owe(back, -part)
+                units -= part
+        if units:
+            key = (accrual, source.path, target.path, asset)
+            tables.owe(key, units)
+            self.due.add(key)
+            if target.rule.nets_to_zero:
+                self.owing.setdefault((target.path, asset), {})[source.path] = source
+
+    def owing_to(self, clearing: str, asset: str) -> Iterable[Place]:
+        """List the buckets that owed clearing something in this request."""
+        return self.owing.get((clearing, asset), {}).values()
+
+    def fault_at_end(self) -> Refused | None:
+        """Say what is not as it must be when every link is done."""
+        tables = self.ledger.tables
+        for path, asset in sorted(self.netting):
+            left = tables.balance(path, asset)
+            if left:
+                words = f"{path} would keep {left} units of {asset}; it must net to zero"
+                return Refused(Reason.CLEARING_NOT_ZERO, words)
+        for key in sorted(self.due):
+            left = tables.owed.get(key, 0)
+            if left:
+                accrual, source, target, asset = key
+                words = f"{source} would still owe {target} {left} units of {asset} ({accrual})"
+                return Refused(Reason.OWED_NOT_PAID, words)
+        return None

@@ -1,0 +1,451 @@
+"""Compiling a policy for the ledger: which ways lead where, and what this book will not open.
+
+The policy is taken as checked (`policy.check`). What the ledger does not enforce yet is never passed over in
+silence: a gate that uses such a word is compiled shut, and every gap is a note.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ringfence.planes.ledger.rules import (
+    DEBT_GATE,
+    EVIDENCE_NEEDS,
+    AssetRule,
+    CompartmentRule,
+    ExchangeRule,
+    GateRule,
+    KeyRule,
+    Rules,
+    WaterfallRule,
+    Way,
+)
+from ringfence.policy.digest import digest
+from ringfence.policy.families import is_variable, match, parts_of, variables_of
+from ringfence.policy.model import (
+    Asset,
+    Compartment,
+    CoverStep,
+    DeleverageStep,
+    Exchange,
+    Finding,
+    Gate,
+    Plane,
+    Policy,
+    Waterfall,
+)
+
+PLANE: Plane = "ledger"
+
+BUILT_ACCRUALS = frozenset(
+    {
+        "receipts",
+        "variation",
+        "funding",
+        "fees",
+        "maker_rebate",
+        "liquidation_surplus",
+        "shortfall",
+        "residue",
+    }
+)
+"""What the ledger works out itself from journalled facts and lets a gate move."""
+
+BUILT_EXCHANGE_ACCRUALS = frozenset({"debt_repayment"})
+
+BUILT_CONDITIONS = frozenset({"releasable"})
+
+
+def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rules:
+    """Compile what the ledger enforces of a checked policy.
+
+    planes: those that the book enforces; whatever lies on another plane is noted as not enforced.
+    """
+    waterfalls = {name: _waterfall_rule(policy, name, fall) for name, fall in policy.waterfalls.items()}
+    compartments = tuple(
+        _compartment_rule(policy, waterfalls, index, pattern, compartment)
+        for index, (pattern, compartment) in enumerate(policy.compartments.items())
+    )
+    gates = {name: _gate_rule(policy, name, gate) for name, gate in policy.gates.items() if PLANE in gate.on}
+    exchanges = {
+        name: _exchange_rule(policy, name, exchange)
+        for name, exchange in policy.exchanges.items()
+        if PLANE in exchange.on
+    }
+    ways = _ways(policy, gates, exchanges, waterfalls, compartments)
+    pays, is_paid = _payments(ways)
+    freeze = policy.halts.get("freeze")
+    return Rules(
+        name=policy.name,
+        digest=digest(policy),
+        numeraire=policy.numeraire,
+        planes=planes,
+        assets={name: _asset_rule(policy, name, asset) for name, asset in policy.assets.items()},
+        instruments=policy.instruments,
+        prices=policy.prices,
+        keys={name: KeyRule(name, key.per) for name, key in policy.keys.items()},
+        families=frozenset(name for name, party in policy.parties.items() if party.family),
+        named_members={name: frozenset(party.members) for name, party in policy.parties.items()},
+        holders={name: service.holds for name, service in policy.services.items()},
+        compartments=compartments,
+        gates=gates,
+        exchanges=exchanges,
+        ways=ways,
+        pays=pays,
+        is_paid=is_paid,
+        reversible=frozenset((end, start) for (_, start, end), leading in ways.items() if _reverses(leading)),
+        computed_by=_computed_by(policy),
+        waterfalls=waterfalls,
+        freeze_needs=freeze.needs if freeze else None,
+        resume_needs=freeze.lift if freeze else None,
+        clearing=_only(compartments, "clearing"),
+        rounding=_only(compartments, "rounding"),
+        notes=tuple(_notes(policy, planes, gates, exchanges)),
+        policy=policy,
+    )
+
+
+# --- rules, one by one -------------------------------------------------------------------------
+
+
+def _asset_rule(policy: Policy, name: str, asset: Asset) -> AssetRule:
+    price = asset.price
+    if price is None and name != policy.numeraire and not (asset.debt_in or asset.mirrors):
+        price = f"index/{name}"
+    return AssetRule(
+        name=name,
+        decimals=asset.decimals,
+        debt_in=asset.debt_in,
+        worth_as=asset.debt_in or asset.mirrors or name,
+        debt_cap_units=asset.debt_cap_units,
+        price=price,
+    )
+
+
+def _waterfall_rule(policy: Policy, name: str, waterfall: Waterfall) -> WaterfallRule:
+    pools = tuple(step.compartment for step in waterfall.steps if isinstance(step, CoverStep))
+    classes = (step.classes for step in waterfall.steps if isinstance(step, DeleverageStep))
+    return WaterfallRule(
+        name=name,
+        covers=waterfall.covers,
+        pools=pools,
+        last=waterfall.last,
+        record=waterfall.record,
+        classes=frozenset(pattern for patterns in classes for pattern in patterns),
+        line=policy.line("waterfalls", name),
+    )
+
+
+def _compartment_rule(
+    policy: Policy,
+    waterfalls: Mapping[str, WaterfallRule],
+    index: int,
+    pattern: str,
+    compartment: Compartment,
+) -> CompartmentRule:
+    external = compartment.kind == "external"
+    trade = compartment.trade
+    named = compartment.member and compartment.owner
+    return CompartmentRule(
+        index=index,
+        pattern=pattern,
+        families=variables_of(pattern),
+        named=(str(compartment.owner), str(compartment.member)) if named else None,
+        accepts=None if external else frozenset(compartment.accepts),
+        two_sided=external,
+        role=compartment.role,
+        nets_to_zero=compartment.must_net_to == "zero",
+        trades=_tradable(policy, trade.instruments) if trade else frozenset(),
+        trade_needs=trade.needs if trade else (),
+        takes_over=_tradable(policy, _taken_over(compartment)),
+        margined=compartment.margin is not None,
+        waterfall=next((fall for fall in waterfalls.values() if _is_named(pattern, fall.covers)), None),
+        line=policy.line("compartments", pattern),
+    )
+
+
+def _taken_over(compartment: Compartment) -> tuple[str, ...] | None:
+    if compartment.takes_over == "all":
+        return None
+    return compartment.takes_over or ()
+
+
+def _tradable(policy: Policy, names: Iterable[str] | None) -> frozenset[str]:
+    """List the instruments of that name (None: all) that the ledger can trade: options come later."""
+    wanted = policy.instruments if names is None else names
+    return frozenset(
+        name for name in wanted if name in policy.instruments and policy.instruments[name].kind != "option"
+    )
+
+
+def _gate_rule(policy: Policy, name: str, gate: Gate) -> GateRule:
+    return GateRule(
+        name=name,
+        line=policy.line("gates", name),
+        needs=gate.needs,
+        assets=frozenset(gate.assets),
+        accrual=tuple(word for word in gate.accrual if word in BUILT_ACCRUALS),
+        conditions=tuple(condition.word for condition in gate.when),
+        each_transfer=gate.limit.each_transfer,
+        each=gate.limit.each,
+        all=gate.limit.all,
+        asks_for_text=gate.reason == "required",
+        reverses=gate.reverses,
+        unenforced=_unenforced(gate, BUILT_ACCRUALS),
+    )
+
+
+def _exchange_rule(policy: Policy, name: str, exchange: Exchange) -> ExchangeRule:
+    gate = GateRule(
+        name=name,
+        line=policy.line("exchanges", name),
+        needs=exchange.needs,
+        assets=None if exchange.assets is None else frozenset(exchange.assets),
+        accrual=tuple(word for word in exchange.accrual if word in BUILT_EXCHANGE_ACCRUALS),
+        conditions=tuple(condition.word for condition in exchange.when),
+        each_transfer=exchange.limit.each_transfer,
+        each=exchange.limit.each,
+        all=exchange.limit.all,
+        unenforced=_unenforced(exchange, BUILT_EXCHANGE_ACCRUALS),
+    )
+    band_ppm = exchange.price.ppm if exchange.price else None
+    if band_ppm is None and gate.accrual:
+        band_ppm = 0  # What is owed is repaid at its value, to the unit, where no band is declared.
+    return ExchangeRule(gate, tuple((leg.source, leg.target) for leg in exchange.legs), band_ppm)
+
+
+def _unenforced(gate: Gate | Exchange, accruals: frozenset[str]) -> tuple[str, ...]:
+    """Name the words for which a gate stays shut: nothing that restricts it may be passed over."""
+    words = ["delay"] if gate.delay_ns is not None else []
+    words += ["standing"] if gate.standing is not None else []
+    words += [f"when: {one.word}" for one in gate.when if one.word not in BUILT_CONDITIONS]
+    words += ["valued_in"] if gate.limit.valued_in is not None else []
+    if gate.accrual and not accruals.intersection(gate.accrual):
+        words += [f"accrual: {word}" for word in gate.accrual]
+    if isinstance(gate, Exchange) and gate.price is not None and gate.price.of == "mark":
+        words.append("price: at mark")
+    return tuple(words)
+
+
+# --- ways --------------------------------------------------------------------------------------
+
+
+def _ways(
+    policy: Policy,
+    gates: Mapping[str, GateRule],
+    exchanges: Mapping[str, ExchangeRule],
+    waterfalls: Mapping[str, WaterfallRule],
+    compartments: Sequence[CompartmentRule],
+) -> dict[tuple[str, int, int], tuple[Way, ...]]:
+    """Find every way through a gate, a leg of an exchange, or the issue of a debt."""
+    ways: dict[tuple[str, int, int], tuple[Way, ...]] = {}
+    debts = frozenset(name for name, asset in policy.assets.items() if asset.debt_in)
+    for rule, source, target in _ends(policy, gates, exchanges, waterfalls):
+        for start in compartments:
+            for end in compartments:
+                way = _way(rule, source, target, start, end, debts)
+                if way is not None:
+                    key = (rule.name, start.index, end.index)
+                    ways[key] = (*ways.get(key, ()), way)
+    return ways
+
+
+def _ends(
+    policy: Policy,
+    gates: Mapping[str, GateRule],
+    exchanges: Mapping[str, ExchangeRule],
+    waterfalls: Mapping[str, WaterfallRule],
+) -> Iterator[tuple[GateRule, str, str]]:
+    """List every pair of patterns that something leads between."""
+    for name, rule in gates.items():
+        gate = policy.gates[name]
+        for source in gate.sources:
+            for target in gate.targets:
+                yield rule, source, target
+                if gate.both_ways:
+                    yield rule, target, source
+    for exchange in exchanges.values():
+        yield from ((exchange.gate, source, target) for source, target in exchange.legs)
+    for fall in waterfalls.values():
+        if fall.last is not None and fall.record is not None:
+            yield from ((_debt_rule(fall), fall.last, bucket) for bucket in fall.covers)
+
+
+def _debt_rule(fall: WaterfallRule) -> GateRule:
+    return GateRule(
+        name=DEBT_GATE,
+        line=fall.line,
+        needs=EVIDENCE_NEEDS,
+        assets=frozenset({fall.record or ""}),
+        accrual=("shortfall",),
+    )
+
+
+def _way(
+    rule: GateRule,
+    source: str,
+    target: str,
+    start: CompartmentRule,
+    end: CompartmentRule,
+    debts: frozenset[str],
+) -> Way | None:
+    """Lead a gate's pair of patterns between two rules; None where the patterns do not name them."""
+    starts, ends = _terms(source, start), _terms(target, end)
+    if starts is None or ends is None or (start is end and not start.families):
+        return None
+    terms = (*starts[0], *ends[0])
+    fixed = starts[1] + ends[1]
+    variables = {term for term in terms if is_variable(term)} | {f"{{{name}}}" for name, _ in fixed}
+    return Way(
+        gate=rule,
+        source=source,
+        target=target,
+        assets=_assets_between(rule, start, end, debts),
+        source_terms=starts[0],
+        target_terms=ends[0],
+        fixed=fixed,
+        is_plain=len(variables) <= 1
+        and not fixed
+        and len(starts[0]) <= 1
+        and len(ends[0]) <= 1
+        and all(is_variable(term) for term in terms),
+    )
+
+
+def _terms(pattern: str, rule: CompartmentRule) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]] | None:
+    """Say what a gate's pattern asks of each member of a rule's compartments; None where it names others."""
+    wanted, found = parts_of(pattern), parts_of(rule.pattern)
+    if len(wanted) != len(found):
+        return None
+    terms: dict[str, str] = {}
+    fixed: list[tuple[str, str]] = []
+    for part, own in zip(wanted, found, strict=True):
+        if is_variable(own):
+            if terms.setdefault(own, part) != part:
+                return None
+        elif is_variable(part):
+            fixed.append((part[1:-1], own))
+        elif part != own:
+            return None
+    return tuple(terms.values()), tuple(fixed)
+
+
+def _assets_between(
+    rule: GateRule, start: CompartmentRule, end: CompartmentRule, debts: frozenset[str]
+) -> frozenset[str] | None:
+    """Intersect what the gate moves with what its ends accept; None is everything.
+
+    Debts are issued by a waterfall and repaid by an exchange for it; no other gate moves them.
+    """
+    sets = [assets for assets in (rule.assets, start.accepts, end.accepts) if assets is not None]
+    if not sets:
+        return None
+    both = frozenset.intersection(*sets)
+    return both if rule.name == DEBT_GATE or "debt_repayment" in rule.accrual else both - debts
+
+
+def _payments(
+    ways: Mapping[tuple[str, int, int], tuple[Way, ...]],
+) -> tuple[dict[tuple[str, int, str], Way], dict[tuple[str, int, str], Way]]:
+    """Find for each accrual, rule and asset the first way by which such a rule pays, or is paid."""
+    pays: dict[tuple[str, int, str], Way] = {}
+    is_paid: dict[tuple[str, int, str], Way] = {}
+    for (name, start, end), leading in ways.items():
+        for way in leading:
+            if way.gate.unenforced or name == DEBT_GATE:
+                continue
+            for accrual in way.gate.accrual:
+                for asset in way.assets or ():
+                    if not set(variables_of(way.target)) - set(variables_of(way.source)):
+                        pays.setdefault((accrual, start, asset), way)
+                    if not set(variables_of(way.source)) - set(variables_of(way.target)):
+                        is_paid.setdefault((accrual, end, asset), way)
+    return pays, is_paid
+
+
+# --- lookups and notes -------------------------------------------------------------------------
+
+
+def _reverses(leading: Iterable[Way]) -> bool:
+    return any(way.gate.reverses is not None for way in leading)
+
+
+def _is_named(pattern: str, patterns: Iterable[str]) -> bool:
+    return any(one == pattern or match(one, pattern) is not None for one in patterns)
+
+
+def _only(compartments: Sequence[CompartmentRule], role: str) -> str | None:
+    """Name the first compartment of a role that stands alone, without members."""
+    return next((rule.pattern for rule in compartments if rule.role == role and not rule.families), None)
+
+
+def _computed_by(policy: Policy) -> dict[str, tuple[str, ...]]:
+    """List for each accrual the services that compute it, over all gates that move it."""
+    services: dict[str, tuple[str, ...]] = {}
+    gates: list[Gate | Exchange] = [*policy.gates.values(), *policy.exchanges.values()]
+    for gate in gates:
+        for accrual in gate.accrual:
+            known = services.get(accrual, ())
+            services[accrual] = (*known, *(name for name in gate.computed_by if name not in known))
+    return services
+
+
+def _notes(
+    policy: Policy,
+    planes: tuple[Plane, ...],
+    gates: Mapping[str, GateRule],
+    exchanges: Mapping[str, ExchangeRule],
+) -> Iterator[Finding]:
+    """Say, one finding each, what the book does not enforce."""
+    rules = [*gates.values(), *(exchange.gate for exchange in exchanges.values())]
+    for rule in rules:
+        if rule.unenforced:
+            words = ", ".join(f"`{word}`" for word in rule.unenforced)
+            yield _note(
+                rule.line,
+                f"{rule.name} uses {words}",
+                "this book does not enforce that yet: the gate stays shut",
+            )
+    yield from _plane_notes(policy, planes)
+    yield from _gap_notes(policy)
+
+
+def _plane_notes(policy: Policy, planes: tuple[Plane, ...]) -> Iterator[Finding]:
+    sections: tuple[tuple[str, Mapping[str, Gate] | Mapping[str, Exchange]], ...] = (
+        ("gates", policy.gates),
+        ("exchanges", policy.exchanges),
+    )
+    for section, entries in sections:
+        for name, gate in entries.items():
+            others = [plane for plane in gate.on if plane not in planes]
+            if others:
+                right = f"this book enforces {' and '.join(planes)} only"
+                yield _note(
+                    policy.line(section, name), f"{name} is also checked on {', '.join(others)}", right
+                )
+
+
+def _gap_notes(policy: Policy) -> Iterator[Finding]:
+    later = "this book does not enforce that yet"
+    for name, gate in policy.gates.items():
+        missing = [word for word in gate.accrual if word not in BUILT_ACCRUALS]
+        if missing and len(missing) < len(gate.accrual):
+            yield _note(
+                policy.line("gates", name), f"{name} moves {', '.join(missing)}", "none is ever owed here yet"
+            )
+    for pattern, compartment in policy.compartments.items():
+        if compartment.pinned or compartment.cooling_ns is not None:
+            yield _note(policy.line("compartments", pattern), f"{pattern} is pinned or cooling", later)
+    for name, asset in policy.assets.items():
+        if asset.interest_ppm_per_year is not None:
+            yield _note(policy.line("assets", name), f"{name} bears interest", later)
+    for name, instrument in policy.instruments.items():
+        if instrument.kind == "option":
+            yield _note(
+                policy.line("instruments", name), f"{name} is an option", "it cannot be traded here yet"
+            )
+    for kind in policy.halts:
+        if kind != "freeze":
+            yield _note(policy.line("halts", kind), f"halt {kind}", later)
+
+
+def _note(where: str, found: str, right: str) -> Finding:
+    return Finding(level="note", rule="not_enforced", where=where, found=found, right=right)

@@ -1,0 +1,138 @@
+"""Fills: gathering the facts of both sides, and booking contracts, session values and fees."""
+
+from typing import Literal
+
+from ringfence.kernel.decision import Refused
+from ringfence.kernel.money import BALANCE_MAX
+from ringfence.planes.ledger.chain import Chain
+from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.operations import Closing, Fill, Order, signing_bytes
+from ringfence.planes.ledger.rules import EVIDENCE_NEEDS, TRADE_GATE, Place
+from ringfence.planes.ledger.settlement import fee_down, fee_up, fill_value
+from ringfence.planes.ledger.signing import signers_of
+from ringfence.planes.ledger.trade import FillFacts, SideFacts, decide_fill
+from ringfence.planes.ledger.transfer import is_frozen
+from ringfence.policy.model import Instrument, Need
+
+Direction = Literal["buy", "sell"]
+
+
+def carry_out(chain: Chain, fill: Fill) -> Refused | None:
+    """Decide one fill of a request and book it; return why not, where it is refused."""
+    facts = facts_for(chain, fill)
+    decision = decide_fill(facts, fill)
+    if isinstance(decision, Refused):
+        return decision
+    if facts.instrument is not None and facts.clearing is not None:
+        for side in (facts.sell, facts.buy):
+            _book_side(chain, fill, facts.instrument, facts.clearing, side)
+    return None
+
+
+def facts_for(chain: Chain, fill: Fill) -> FillFacts:
+    """Gather what a fill is judged by, as the book stands now."""
+    ledger = chain.ledger
+    instrument = ledger.rules.instruments.get(fill.instrument)
+    index, is_stale = ledger.price(instrument.index, chain.at) if instrument is not None else (None, False)
+    clearing = ledger.rules.clearing
+    return FillFacts(
+        at=chain.at,
+        policy=ledger.rules.digest,
+        instrument=instrument,
+        clearing=ledger.place(clearing) if clearing is not None else None,
+        index=index,
+        is_stale=is_stale,
+        buy=_side_facts(chain, fill, fill.buy, "buy"),
+        sell=_side_facts(chain, fill, fill.sell, "sell"),
+    )
+
+
+def _side_facts(chain: Chain, fill: Fill, side: Order | Closing, direction: Direction) -> SideFacts:
+    ledger, tables = chain.ledger, chain.ledger.tables
+    place = ledger.rules.place(side.bucket)
+    if place is None:
+        return SideFacts(side=side, direction=direction, place=None)
+    totals = tables.balances.get((place.path, fill.instrument), (0, 0))
+    content = signing_bytes(side) if isinstance(side, Order) else b""
+    earlier = tables.orders.get((place.path, side.id)) if isinstance(side, Order) else None
+    signing, missing = _signing(chain, side, place, content, earlier is not None and earlier[0] == content)
+    scope = ledger.frozen(TRADE_GATE, place.path, ledger.rules.clearing or "", fill.instrument)
+    return SideFacts(
+        side=side,
+        direction=direction,
+        place=place,
+        closed_member=ledger.closed_member(place),
+        signing=signing,
+        unmet=missing,
+        frozen=is_frozen(scope, place.rule.line) if scope else None,
+        contracts=totals[1] - totals[0],
+        room_units=BALANCE_MAX - max(totals),
+        filled=earlier[1] if earlier else 0,
+        content=content,
+        earlier_content=earlier[0] if earlier else None,
+        verdict=chain.conditions.trade.get(place.path),
+        closing=chain.conditions.closing.get(place.path, {}).get(fill.instrument),
+    )
+
+
+def _signing(
+    chain: Chain, side: Order | Closing, place: Place, content: bytes, was_verified: bool
+) -> tuple[Refused | None, str]:
+    """Say whose signatures count for a side, and whose are missing.
+
+    An order that was filled before was verified then, over the same bytes.
+    """
+    tables, keys = chain.ledger.tables, chain.ledger.rules.keys
+    needs: tuple[Need, ...] = EVIDENCE_NEEDS
+    found: frozenset[str] | Refused | None = chain.signing
+    if isinstance(side, Order):
+        if was_verified:
+            return None, ""
+        needs = place.rule.trade_needs
+        found = signers_of(side.signatures, content, tables.keys, tables.revoked, chain.verify)
+    if isinstance(found, Refused):
+        return found, ""
+    signers = chain.signers if found is None else found
+    return None, unmet(needs, signers, names_for(keys, place, None))
+
+
+# --- booking -----------------------------------------------------------------------------------
+
+
+def _book_side(chain: Chain, fill: Fill, instrument: Instrument, clearing: Place, side: SideFacts) -> None:
+    tables, place = chain.ledger.tables, side.place
+    if place is None:
+        return
+    decimals = chain.ledger.rules.assets[instrument.quote].decimals
+    signed = fill.contracts if side.direction == "buy" else -fill.contracts
+    session = tables.session_value(place.path, fill.instrument)
+    if side.direction == "buy":
+        chain.book(clearing, place, fill.instrument, fill.contracts)
+    else:
+        chain.book(place, clearing, fill.instrument, fill.contracts)
+    session += fill_value(instrument, signed, fill.price_e10, decimals)
+    tables.set_session(place.path, fill.instrument, session)
+    if isinstance(side.side, Order):
+        filled = (side.content, side.filled + fill.contracts)
+        tables.put(tables.orders, (place.path, side.side.id), filled)
+    _charge(chain, fill, instrument, decimals, side, place)
+
+
+def _charge(
+    chain: Chain, fill: Fill, instrument: Instrument, decimals: int, side: SideFacts, place: Place
+) -> None:
+    """Owe the fee, the rebate or the penalty of one side; none where no gate would move it."""
+    fees = instrument.fees
+    accrual, ppm = "fees", fees.taker_ppm if fill.taker == side.direction else fees.maker_ppm
+    if isinstance(side.side, Closing):
+        accrual, ppm = "liquidation_surplus", fees.liquidation_ppm if side.side.cause == "liquidation" else 0
+    quote, terms = instrument.quote, (instrument, fill.contracts, fill.price_e10, decimals)
+    rules, tables = chain.ledger.rules, chain.ledger.tables
+    if ppm > 0:
+        way = rules.pays.get((accrual, place.rule.index, quote))
+        if way is not None:
+            tables.owe((accrual, place.path, way.target_from(place), quote), fee_up(*terms, ppm))
+    elif ppm < 0:
+        way = rules.is_paid.get(("maker_rebate", place.rule.index, quote))
+        if way is not None:
+            tables.owe(("maker_rebate", way.source_to(place), place.path, quote), fee_down(*terms, -ppm))

@@ -1,0 +1,81 @@
+"""A book's rules and tables side by side, and the small questions every rule asks of both."""
+
+from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import BALANCE_MAX
+from ringfence.planes.ledger.limits import room_units
+from ringfence.planes.ledger.prices import AgreedPrice
+from ringfence.planes.ledger.rules import GateRule, Members, Place, Rules
+from ringfence.planes.ledger.tables import Tables
+
+EACH_TRANSFER, EACH, ALL = "each_transfer", "each", "all"
+
+
+class Ledger:
+    """Rules, tables, and the compartments that were looked up before."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.tables = Tables()
+        self._open: dict[str, Place] = {}
+
+    # --- compartments
+
+    def place(self, path: str) -> Place | None:
+        """Find a compartment whose members are all open; None where there is none such."""
+        place = self._open.get(path)
+        if place is None:
+            place = self.rules.place(path)
+            if place is None or self.closed_member(place):
+                return None
+            # Members are never closed, so a compartment once open stays so.
+            self._open[path] = place
+        return place
+
+    def closed_member(self, place: Place) -> str:
+        """Name a member of the compartment that is not open; "" where all are."""
+        named = (place.rule.named,) if place.rule.named else ()
+        for party, member in (*zip(place.rule.families, place.members, strict=True), *named):
+            if (party, member) not in self.tables.members:
+                return f"{party} {member}"
+        return ""
+
+    # --- walls and limits
+
+    def frozen(self, gate: str, source: str, target: str, asset: str) -> str:
+        """Name the first frozen scope that a move would touch; "" where none is."""
+        frozen = self.tables.frozen
+        if not frozen:
+            return ""
+        scopes = (f"gate/{gate}", f"compartment/{source}", f"compartment/{target}", f"asset/{asset}")
+        return next((scope for scope in scopes if scope in frozen), "")
+
+    def room(self, gate: GateRule, members: Members, asset: str, at: Instant) -> tuple[int | None, str]:
+        """Return the units that the gate's limits leave, and which limit that is; None where none counts."""
+        room: int | None = gate.each_transfer.get(asset)
+        limit = EACH_TRANSFER
+        for scope, caps, who in ((EACH, gate.each, members), (ALL, gate.all, ())):
+            cap = caps.get(asset)
+            if cap is None:
+                continue
+            left = room_units(cap, self.tables.windows.get((gate.name, scope, who, asset), ()), at)
+            if room is None or left < room:
+                room, limit = left, scope
+        return room, limit
+
+    def total_room(self, source: str, target: str, asset: str) -> int:
+        """Return the units until one of the two running totals is full."""
+        debits = self.tables.balances.get((source, asset), (0, 0))[0]
+        credits = self.tables.balances.get((target, asset), (0, 0))[1]
+        return BALANCE_MAX - max(debits, credits)
+
+    # --- prices
+
+    def price(self, name: str, at: Instant) -> tuple[AgreedPrice | None, bool]:
+        """Return the last agreed price of a name, and whether it is too old to be used."""
+        price = self.tables.prices.get(name)
+        return price, price is not None and price.is_stale(self.rules.prices[name], at)
+
+
+def limited_members(source: Place, target: Place) -> Members:
+    """Say whose `each` limit a move counts against: the source's member, else the target's."""
+    return source.members or target.members

@@ -1,0 +1,326 @@
+"""Moves: gathering the facts of one, and booking it once it is accepted."""
+
+from ringfence.kernel.decision import Reason, Refused
+from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import PRICE_SCALE
+from ringfence.planes.ledger.chain import Chain
+from ringfence.planes.ledger.exchange import ValueLeg, bind_legs, unequal_value
+from ringfence.planes.ledger.ledger import ALL, EACH, Ledger, limited_members
+from ringfence.planes.ledger.limits import spend
+from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.operations import Move
+from ringfence.planes.ledger.rules import DEBT_GATE, AssetRule, ExchangeRule, GateRule, Place, Way
+from ringfence.planes.ledger.shortfall import (
+    has_coins,
+    pay_for,
+    pay_shortfall,
+    payable_units,
+    shortfall_units,
+)
+from ringfence.planes.ledger.transfer import Facts, decide
+
+_SCALE_DIGITS = 38
+
+
+def carry_out(chain: Chain, move: Move) -> Refused | None:
+    """Decide one move of a request and book it; return why not, where it is refused."""
+    facts = facts_for(chain, move)
+    decision = decide(facts, move)
+    if isinstance(decision, Refused):
+        return decision
+    if facts.source is not None and facts.target is not None and facts.way is not None:
+        _book(chain, move, facts.source, facts.target, facts.way.gate)
+    return None
+
+
+def facts_for(chain: Chain, move: Move) -> Facts:
+    """Gather what one move is judged by, as the book stands now."""
+    ledger = chain.ledger
+    asset = ledger.rules.assets.get(move.asset)
+    source, target = ledger.place(move.source), ledger.place(move.target)
+    if asset is None or source is None or target is None:
+        return _facts_of_strangers(ledger, move, asset)
+    way = ledger.rules.way(move.gate, source, target)
+    if way is None or way.gate.unenforced or not way.accepts(move.asset):
+        return Facts(asset=asset, source=source, target=target, way=way)
+    if move.gate in ledger.rules.exchanges:
+        return _exchange_facts(chain, move, asset, source, target, way)
+    return _gate_facts(chain, move, asset, source, target, way)
+
+
+def _facts_of_strangers(ledger: Ledger, move: Move, asset: AssetRule | None) -> Facts:
+    source, target = ledger.rules.place(move.source), ledger.rules.place(move.target)
+    closed = ""
+    if source is not None and target is not None:
+        closed = ledger.closed_member(source) or ledger.closed_member(target)
+    return Facts(asset=asset, source=source, target=target, closed_member=closed)
+
+
+def _gate_facts(chain: Chain, move: Move, asset: AssetRule, source: Place, target: Place, way: Way) -> Facts:
+    ledger, gate, request = chain.ledger, way.gate, chain.request
+    room, limit = None, ""
+    if gate.is_limited:
+        room, limit = ledger.room(gate, limited_members(source, target), move.asset, chain.at)
+    is_debt = move.gate == DEBT_GATE
+    return Facts(
+        asset=asset,
+        source=source,
+        target=target,
+        way=way,
+        signing=chain.signing,
+        unmet=unmet(
+            gate.needs, chain.signers, names_for(ledger.rules.keys, source, _binding(way, source, target))
+        ),
+        has_text=bool(request.reason.strip()),
+        reverses=request.reverses != 0,
+        reversible_units=_reversible(chain, move) if request.reverses else None,
+        frozen=ledger.frozen(gate.name, move.source, move.target, move.asset),
+        releasable_units=_releasable(chain, move) if gate.conditions else None,
+        waterfall=_waterfall_fault(chain, move, asset, target, way) if is_debt else None,
+        room_units=room,
+        limit=limit,
+        entitled_units=_entitled(chain, move, asset, source, gate) if gate.accrual else None,
+        free_units=_free(ledger, source, asset),
+        total_room_units=ledger.total_room(move.source, move.target, move.asset),
+        debt_room_units=_debt_room(ledger, asset, target) if is_debt else None,
+    )
+
+
+def _binding(way: Way, source: Place, target: Place) -> dict[str, str] | None:
+    return None if way.is_plain else way.binding(source.members, target.members)
+
+
+def _free(ledger: Ledger, source: Place, asset: AssetRule) -> int | None:
+    if source.rule.two_sided or asset.debt_in is not None:
+        return None
+    return ledger.tables.balance(source.path, asset.name)
+
+
+def _releasable(chain: Chain, move: Move) -> int | None:
+    units = chain.conditions.releasable.get(move.source, {}).get(move.asset)
+    if units is None:
+        return None
+    return units - chain.released.get((move.source, move.asset), 0)
+
+
+def _reversible(chain: Chain, move: Move) -> int | None:
+    key = (chain.request.reverses, move.target, move.source, move.asset)
+    return chain.ledger.tables.reversible.get(key)
+
+
+# --- what is owed ------------------------------------------------------------------------------
+
+
+def _entitled(chain: Chain, move: Move, asset: AssetRule, source: Place, gate: GateRule) -> int:
+    """Return what is owed from source to target under the gate's accruals."""
+    ledger = chain.ledger
+    if gate.name == DEBT_GATE:
+        return _owed_by_borrower(chain, move, asset)
+    total = 0
+    for accrual in gate.accrual:
+        if accrual == "shortfall":
+            owing = chain.owing_to(move.target, move.asset)
+            total += shortfall_units(ledger.rules, ledger.tables, source, move.target, move.asset, owing)
+        else:
+            total += ledger.tables.owed.get((accrual, move.source, move.target, move.asset), 0)
+    return total
+
+
+def _owed_by_borrower(chain: Chain, move: Move, asset: AssetRule) -> int:
+    """Return what the bucket that would borrow has to pay into clearing in the debt's coin."""
+    clearing = chain.ledger.rules.clearing
+    if clearing is None or asset.debt_in is None:
+        return 0
+    return payable_units(chain.ledger.tables, move.target, clearing, asset.debt_in)
+
+
+def _waterfall_fault(chain: Chain, move: Move, asset: AssetRule, bucket: Place, way: Way) -> Refused | None:
+    """Say what stands against lending to a bucket: its own coins, or a pool whose turn it is."""
+    ledger, fall, coin = chain.ledger, bucket.rule.waterfall, asset.debt_in
+    if fall is None or fall.last != move.source or fall.record != move.asset or coin is None:
+        words = f"the waterfall of {bucket.path} has not {move.source} last with {move.asset}"
+        return Refused(Reason.WATERFALL_DOES_NOT_NAME_IT, words, way.gate.line)
+    if ledger.tables.balance(bucket.path, coin) > 0:
+        words = f"{bucket.path} still holds {coin}; it pays with its own first"
+        return Refused(Reason.WATERFALL_STEP_SKIPPED, words, way.gate.line)
+    if has_coins(ledger.rules, ledger.tables, bucket):
+        return None
+    for pool in fall.pools:
+        if pool_units(ledger, pool, coin, chain.at) > 0:
+            words = f"{pool} can still pay for {bucket.path}; it comes before {move.source}"
+            return Refused(Reason.WATERFALL_STEP_SKIPPED, words, way.gate.line)
+    return None
+
+
+def pool_units(ledger: Ledger, path: str, asset: str, at: Instant) -> int:
+    """Return what a pool can pay of a shortfall now: its balance, as far as its gate lets it."""
+    pool = ledger.place(path)
+    way = ledger.rules.pays.get(("shortfall", pool.rule.index, asset)) if pool is not None else None
+    if pool is None or way is None:
+        return 0
+    target = way.target_from(pool)
+    if ledger.frozen(way.gate.name, path, target, asset):
+        return 0
+    room, _ = ledger.room(way.gate, pool.members, asset, at)
+    held = ledger.tables.balance(path, asset)
+    return held if room is None else min(held, room)
+
+
+def _debt_room(ledger: Ledger, asset: AssetRule, bucket: Place) -> int | None:
+    """Return how much more a bucket may borrow; a loss that nothing is left to pay is recorded in full."""
+    if asset.debt_cap_units is None or not has_coins(ledger.rules, ledger.tables, bucket):
+        return None
+    return max(0, asset.debt_cap_units - ledger.tables.balance(bucket.path, asset.name))
+
+
+# --- exchanges ---------------------------------------------------------------------------------
+
+
+def _exchange_facts(
+    chain: Chain, move: Move, asset: AssetRule, source: Place, target: Place, way: Way
+) -> Facts:
+    ledger, gate = chain.ledger, way.gate
+    rule = ledger.rules.exchanges[gate.name]
+    legs = [link for link in chain.request.links if isinstance(link, Move) and link.gate == gate.name]
+    binding = bind_legs(rule, [_value_way(ledger, leg) for leg in legs])
+    room, limit = ledger.room(gate, limited_members(source, target), move.asset, chain.at)
+    return Facts(
+        asset=asset,
+        source=source,
+        target=target,
+        way=way,
+        legs_differ=_legs_fault(chain, gate, rule, binding),
+        signing=chain.signing,
+        unmet=unmet(gate.needs, chain.signers, names_for(ledger.rules.keys, source, binding)),
+        has_text=bool(chain.request.reason.strip()),
+        reverses=chain.request.reverses != 0,
+        frozen=ledger.frozen(gate.name, move.source, move.target, move.asset),
+        releasable_units=_releasable(chain, move) if gate.conditions else None,
+        room_units=room,
+        limit=limit,
+        entitled_units=_repayable(ledger, move, asset, legs) if gate.accrual else None,
+        free_units=_free(ledger, source, asset),
+        total_room_units=ledger.total_room(move.source, move.target, move.asset),
+        price=_price_fault(chain, rule, legs),
+    )
+
+
+def _value_way(ledger: Ledger, leg: Move) -> tuple[str, str]:
+    """Say who gives value to whom: a debt is given by the one who gets rid of the claim, its target."""
+    asset = ledger.rules.assets.get(leg.asset)
+    is_debt = asset is not None and asset.debt_in is not None
+    return (leg.target, leg.source) if is_debt else (leg.source, leg.target)
+
+
+def _legs_fault(chain: Chain, gate: GateRule, rule: ExchangeRule, binding: dict[str, str] | None) -> str:
+    if chain.request.exchange != gate.name:
+        return f"a leg of {gate.name} belongs to a request whose exchange is {gate.name}"
+    if binding is None:
+        legs = ", ".join(f"{source} -> {target}" for source, target in rule.legs)
+        return f"{gate.name} is {legs}, all in one request"
+    return ""
+
+
+def _repayable(ledger: Ledger, move: Move, asset: AssetRule, legs: list[Move]) -> int:
+    """Return what may be moved to repay a debt: the debt, and coins of the bucket that owes it."""
+    if asset.debt_in is not None:
+        return max(0, ledger.tables.balance(move.source, move.asset))
+    debts = {name for name, one in ledger.rules.assets.items() if one.debt_in is not None}
+    owing = {leg.source for leg in legs if leg.asset in debts}
+    return move.units if move.source in owing else 0
+
+
+def _price_fault(chain: Chain, rule: ExchangeRule, legs: list[Move]) -> Refused | None:
+    """Compare what everyone gives and receives at the index."""
+    if rule.band_ppm is None:
+        return None
+    values: list[ValueLeg] = []
+    for leg in legs:
+        price = _price_of(chain, leg.asset, rule.gate.line)
+        if isinstance(price, Refused):
+            return price
+        giver, receiver = _value_way(chain.ledger, leg)
+        scale = 10 ** (_SCALE_DIGITS - chain.ledger.rules.assets[leg.asset].decimals)
+        values.append(ValueLeg(giver, receiver, leg.units * price * scale))
+    party = unequal_value(values, rule.band_ppm)
+    if party:
+        words = f"what {party} gives and receives differs by more than {rule.band_ppm} ppm of the index"
+        return Refused(Reason.PRICE_OUTSIDE_BAND, words, rule.gate.line)
+    return None
+
+
+def _price_of(chain: Chain, name: str, line: str) -> int | Refused:
+    rules = chain.ledger.rules
+    asset = rules.assets.get(name)
+    if asset is None:
+        return Refused(Reason.PRICE_MISSING, f"{name} has no price", line)
+    coin = rules.assets[asset.worth_as]
+    if coin.price is None:
+        return PRICE_SCALE
+    price, is_stale = chain.ledger.price(coin.price, chain.at)
+    if price is None:
+        return Refused(Reason.PRICE_MISSING, f"the book holds no price {coin.price}", line)
+    if is_stale:
+        return Refused(Reason.PRICE_STALE, f"{coin.price} is too old; a fresh price must come first", line)
+    return price.price_e10
+
+
+# --- booking -----------------------------------------------------------------------------------
+
+
+def _book(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule) -> None:
+    tables = chain.ledger.tables
+    if gate.accrual:
+        _take_off(chain, move, source, gate)
+    chain.book(source, target, move.asset, move.units)
+    if gate.is_limited:
+        _count(chain, move, gate, source, target)
+    if gate.conditions:
+        key = (move.source, move.asset)
+        chain.released[key] = chain.released.get(key, 0) + move.units
+    if chain.request.reverses:
+        original = (chain.request.reverses, move.target, move.source, move.asset)
+        tables.put(tables.reversible, original, tables.reversible.get(original, 0) - move.units)
+    if (source.rule.index, target.rule.index) in chain.ledger.rules.reversible:
+        made = (chain.request.id, move.source, move.target, move.asset)
+        tables.put(tables.reversible, made, tables.reversible.get(made, 0) + move.units)
+
+
+def _count(chain: Chain, move: Move, gate: GateRule, source: Place, target: Place) -> None:
+    tables = chain.ledger.tables
+    for scope, caps, who in ((EACH, gate.each, limited_members(source, target)), (ALL, gate.all, ())):
+        cap = caps.get(move.asset)
+        if cap is not None:
+            key = (gate.name, scope, who, move.asset)
+            tables.put(tables.windows, key, spend(cap, tables.windows.get(key, ()), move.units, chain.at))
+
+
+def _take_off(chain: Chain, move: Move, source: Place, gate: GateRule) -> None:
+    """Take a moved amount off what was owed, in the order of the gate's accruals."""
+    rules, tables = chain.ledger.rules, chain.ledger.tables
+    if gate.name == DEBT_GATE:
+        _take_over(chain, move)
+        return
+    left = move.units
+    for accrual in gate.accrual:
+        if accrual == "shortfall":
+            owing = chain.owing_to(move.target, move.asset)
+            left = pay_shortfall(rules, tables, source, move.target, move.asset, left, owing)
+            continue
+        key = (accrual, move.source, move.target, move.asset)
+        part = min(left, tables.owed.get(key, 0))
+        if part:
+            tables.owe(key, -part)
+        left -= part
+
+
+def _take_over(chain: Chain, move: Move) -> None:
+    """Let the lender owe clearing what the bucket owed: from now on the bucket owes the lender."""
+    rules, tables = chain.ledger.rules, chain.ledger.tables
+    coin = rules.assets[move.asset].debt_in
+    if rules.clearing is None or coin is None:
+        return
+    pay_for(tables, move.target, rules.clearing, coin, move.units)
+    key = ("shortfall", move.source, rules.clearing, coin)
+    tables.owe(key, move.units)
+    chain.due.add(key)

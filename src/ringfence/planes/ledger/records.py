@@ -1,0 +1,194 @@
+"""Facts and changes of state that are no request: prices, members, keys, receipts, freezes."""
+
+import re
+
+from ringfence.kernel.decision import Reason, Refused
+from ringfence.kernel.ids import ID_MAX
+from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import UNITS_MAX
+from ringfence.planes.ledger.ledger import Ledger
+from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.operations import (
+    Freeze,
+    OpenMember,
+    PriceFact,
+    Receipt,
+    RegisterKey,
+    Resume,
+    RevokeKey,
+    signing_bytes,
+)
+from ringfence.planes.ledger.prices import agree
+from ringfence.planes.ledger.rules import DEBT_GATE, TRADE_GATE
+from ringfence.planes.ledger.signing import Verifier, signers_of
+
+BOOK_SCOPE = "book"
+RECEIPTS = "receipts"
+VERIFIER = "ledger"
+PUBLIC_SIZE = 32
+
+_MEMBER_NAME = re.compile(r"[a-z0-9._-]{1,64}")
+
+
+def take_price(ledger: Ledger, fact: PriceFact, at: Instant) -> Refused | None:
+    """Believe a price that enough sources agree on."""
+    authority = ledger.rules.prices.get(fact.name)
+    if authority is None:
+        return Refused(Reason.PRICE_NAME_UNKNOWN, f"the policy declares no price {fact.name}")
+    agreed = agree(fact.name, authority, fact.quotes, at)
+    if isinstance(agreed, Refused):
+        return agreed
+    ledger.tables.put(ledger.tables.prices, fact.name, agreed)
+    return None
+
+
+def open_member(ledger: Ledger, opening: OpenMember, at: Instant) -> Refused | None:
+    """Open a member of a family with its keys."""
+    rules, tables = ledger.rules, ledger.tables
+    if opening.party not in rules.families:
+        return Refused(Reason.PARTY_UNKNOWN, f"the policy declares no family {opening.party}")
+    if not _MEMBER_NAME.fullmatch(opening.member):
+        words = f"{opening.member!r} is no member's name; use 1 to 64 of a-z, 0-9, dot, dash and underscore"
+        return Refused(Reason.MEMBER_NAME_INVALID, words)
+    if (opening.party, opening.member) in tables.members:
+        return Refused(Reason.MEMBER_ALREADY_OPEN, f"{opening.party} {opening.member} is open already")
+    wanted = {name for name, key in rules.keys.items() if key.per == opening.party}
+    if set(opening.keys) != wanted or any(len(public) != PUBLIC_SIZE for public in opening.keys.values()):
+        words = f"{', '.join(sorted(opening.keys)) or 'no key'} was given; the policy asks each member for "
+        words += f"{', '.join(sorted(wanted)) or 'none'}, {PUBLIC_SIZE} bytes each"
+        return Refused(Reason.KEYS_DIFFER_FROM_POLICY, words)
+    tables.put(tables.members, (opening.party, opening.member), at)
+    for name, public in opening.keys.items():
+        tables.put(tables.keys, f"{name}/{opening.member}", public)
+    return None
+
+
+def register_key(ledger: Ledger, record: RegisterKey) -> Refused | None:
+    """Make the public key of a key known that belongs to no family."""
+    rule = ledger.rules.keys.get(record.key)
+    if rule is None or rule.per is not None or len(record.public) != PUBLIC_SIZE:
+        words = (
+            f"{record.key} ({len(record.public)} bytes) is no key that the policy declares without members"
+        )
+        return Refused(Reason.KEYS_DIFFER_FROM_POLICY, words)
+    if record.key in ledger.tables.keys:
+        return Refused(Reason.KEY_ALREADY_KNOWN, f"{record.key} is known already")
+    ledger.tables.put(ledger.tables.keys, record.key, record.public)
+    return None
+
+
+def revoke_key(ledger: Ledger, record: RevokeKey) -> Refused | None:
+    """Stop counting the signatures of a key."""
+    if record.key not in ledger.tables.keys:
+        return Refused(Reason.KEY_UNKNOWN, f"the book knows no public key {record.key}")
+    ledger.tables.put(ledger.tables.revoked, record.key, record.reason)
+    return None
+
+
+def take_receipt(ledger: Ledger, receipt: Receipt, verify: Verifier) -> Refused | bool | None:
+    """Owe what arrived from outside to where it was sent; True where it was known before."""
+    content, tables = signing_bytes(receipt), ledger.tables
+    key = (receipt.asset, receipt.reference)
+    earlier = tables.receipts.get(key)
+    if earlier is not None:
+        words = f"receipt {receipt.reference} of {receipt.asset} was another one"
+        return True if earlier == content else Refused(Reason.ID_USED_WITH_OTHER_CONTENT, words)
+    refused = _judge_receipt(ledger, receipt) or _judge_witnesses(ledger, receipt, content, verify)
+    if refused is not None:
+        return refused
+    tables.put(tables.receipts, key, content)
+    tables.owe((RECEIPTS, receipt.source, receipt.target, receipt.asset), receipt.units)
+    return None
+
+
+def _judge_receipt(ledger: Ledger, receipt: Receipt) -> Refused | None:
+    if receipt.units < 1:
+        return Refused(Reason.AMOUNT_NOT_POSITIVE, f"the receipt was of {receipt.units} units")
+    if receipt.units > UNITS_MAX:
+        return Refused(Reason.AMOUNT_TOO_LARGE, "a receipt is of at most 2^127 - 1 units")
+    if receipt.asset not in ledger.rules.assets:
+        return Refused(Reason.ASSET_UNKNOWN, f"the policy declares no asset {receipt.asset}")
+    source, target = ledger.rules.place(receipt.source), ledger.rules.place(receipt.target)
+    if source is None or target is None:
+        stranger = receipt.target if source is not None else receipt.source
+        return Refused(Reason.COMPARTMENT_UNKNOWN, f"the policy declares no compartment {stranger}")
+    closed = ledger.closed_member(source) or ledger.closed_member(target)
+    if closed:
+        return Refused(Reason.MEMBER_NOT_OPEN, f"{closed} was never opened in this book")
+    ways = ledger.rules.gates_between(source, target)
+    if not any(RECEIPTS in way.gate.accrual for way in ways):
+        words = f"no gate moves receipts from {receipt.source} to {receipt.target}"
+        return Refused(Reason.NO_GATE_BETWEEN_COMPARTMENTS, words)
+    return None
+
+
+def _judge_witnesses(ledger: Ledger, receipt: Receipt, content: bytes, verify: Verifier) -> Refused | None:
+    """Refuse a receipt that a service which computes receipts did not sign."""
+    tables, rules = ledger.tables, ledger.rules
+    found = signers_of(receipt.signatures, content, tables.keys, tables.revoked, verify)
+    if isinstance(found, Refused):
+        return found
+    for service in rules.computed_by.get(RECEIPTS, ()):
+        held = rules.holders.get(service, ())
+        if service != VERIFIER and not found.intersection(held):
+            words = f"a receipt needs a key of {service} ({', '.join(held) or 'it holds none'})"
+            return Refused(Reason.NEEDS_NOT_MET, words)
+    return None
+
+
+# --- freezes -----------------------------------------------------------------------------------
+
+
+def change_freeze(ledger: Ledger, record: Freeze | Resume, verify: Verifier) -> Refused | None:
+    """Freeze a scope, or lift the freeze."""
+    refused = _judge_scope(ledger, record.scope) or _judge_halt(ledger, record, verify)
+    if refused is not None:
+        return refused
+    tables = ledger.tables
+    if isinstance(record, Freeze):
+        tables.put(tables.frozen, record.scope, record.reason)
+    else:
+        tables.drop(tables.frozen, record.scope)
+    return None
+
+
+def _judge_scope(ledger: Ledger, scope: str) -> Refused | None:
+    rules = ledger.rules
+    kind, _, name = scope.partition("/")
+    known = {
+        "book": scope == BOOK_SCOPE,
+        "gate": name in rules.gates or name in rules.exchanges or name in (TRADE_GATE, DEBT_GATE),
+        "compartment": rules.place(name) is not None,
+        "asset": name in rules.assets or name in rules.instruments,
+    }
+    if known.get(kind, False):
+        return None
+    words = f"{scope} cannot be frozen; name gate/…, compartment/…, asset/… or {BOOK_SCOPE}"
+    return Refused(Reason.SCOPE_UNKNOWN, words)
+
+
+def _judge_halt(ledger: Ledger, record: Freeze | Resume, verify: Verifier) -> Refused | None:
+    """Refuse a freeze or resume that those who may, by the policy's `halts`, did not sign.
+
+    Where the policy names nobody, whoever may write to the book may freeze.
+    """
+    rules, tables = ledger.rules, ledger.tables
+    needs = rules.freeze_needs if isinstance(record, Freeze) else rules.resume_needs
+    if needs is None:
+        return None
+    if not 0 < record.id <= ID_MAX:
+        return Refused(
+            Reason.ID_NOT_POSSIBLE, "the policy says who may: sign it, with an id that is good once"
+        )
+    content = signing_bytes(record)
+    if record.id in tables.ids:
+        return Refused(Reason.ID_USED_WITH_OTHER_CONTENT, f"id {record.id:032x} was used before")
+    found = signers_of(record.signatures, content, tables.keys, tables.revoked, verify)
+    if isinstance(found, Refused):
+        return found
+    place = rules.place(record.scope.partition("/")[2])
+    missing = unmet(needs, found, names_for(rules.keys, place, None))
+    if missing:
+        return Refused(Reason.NEEDS_NOT_MET, f"{record.scope} needs {missing}, which did not sign")
+    tables.put(tables.ids, record.id, (content, 0))
+    return None

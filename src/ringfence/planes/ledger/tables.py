@@ -1,0 +1,163 @@
+"""The tables of a book, and taking back what a refused request had begun to change.
+
+Every table maps plain keys to values that never change, so that undoing a change is putting the old value
+back. Balances are two running totals that only grow, debits and credits; what a compartment holds is credits
+minus debits. Each asset keeps its own totals beside them: the two ways of counting must always agree.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from ringfence.kernel.errors import ViolationError
+from ringfence.planes.ledger.limits import Counter
+from ringfence.planes.ledger.prices import AgreedPrice
+
+_ABSENT: Final = object()
+_ZERO: Final = (0, 0)
+
+Totals = tuple[int, int]
+"""Debits and credits in units."""
+
+Owed = tuple[str, str, str, str]
+"""What an entitlement is kept under: accrual, source, target, asset."""
+
+
+class Tables:
+    """Everything a book knows; equal tables are equal books."""
+
+    def __init__(self) -> None:
+        self.balances: dict[tuple[str, str], Totals] = {}
+        self.totals: dict[str, Totals] = {}
+        self.sessions: dict[str, dict[str, int]] = {}
+        self.session_totals: dict[str, int] = {}
+        self.owed: dict[Owed, int] = {}
+        self.windows: dict[tuple[str, str, tuple[str, ...], str], Counter] = {}
+        self.prices: dict[str, AgreedPrice] = {}
+        self.members: dict[tuple[str, str], int] = {}
+        self.keys: dict[str, bytes] = {}
+        self.revoked: dict[str, str] = {}
+        self.frozen: dict[str, str] = {}
+        self.ids: dict[int, tuple[bytes, int]] = {}
+        self.orders: dict[tuple[str, int], tuple[bytes, int]] = {}
+        self.receipts: dict[tuple[str, str], bytes] = {}
+        self.reversible: dict[tuple[int, str, str, str], int] = {}
+        self.funded: dict[str, int] = {}
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
+
+    # --- changing and undoing
+
+    def put(self, table: dict[Any, Any], key: object, value: object) -> None:
+        """Set a key of one of the tables."""
+        self._undo.append((table, key, table.get(key, _ABSENT)))
+        table[key] = value
+
+    def drop(self, table: dict[Any, Any], key: object) -> None:
+        """Remove a key of one of the tables, if it is there."""
+        if key in table:
+            self._undo.append((table, key, table.pop(key)))
+
+    def commit(self) -> None:
+        """Keep every change made since the last commit or rollback."""
+        self._undo.clear()
+
+    def rollback(self) -> None:
+        """Take back every change made since the last commit or rollback."""
+        while self._undo:
+            table, key, value = self._undo.pop()
+            if value is _ABSENT:
+                table.pop(key, None)
+            else:
+                table[key] = value
+
+    # --- balances
+
+    def balance(self, path: str, asset: str) -> int:
+        """Return what a compartment holds; below zero only where it may be short."""
+        debits, credits = self.balances.get((path, asset), _ZERO)
+        return credits - debits
+
+    def move(self, source: str, target: str, asset: str, units: int) -> None:
+        """Debit the source and credit the target; whether it may was decided before."""
+        given = self.balances.get((source, asset), _ZERO)
+        self.put(self.balances, (source, asset), (given[0] + units, given[1]))
+        taken = self.balances.get((target, asset), _ZERO)
+        self.put(self.balances, (target, asset), (taken[0], taken[1] + units))
+        total = self.totals.get(asset, _ZERO)
+        self.put(self.totals, asset, (total[0] + units, total[1] + units))
+
+    # --- positions
+
+    def session_value(self, bucket: str, instrument: str) -> int:
+        """Return what a position's fills were worth since the last settlement."""
+        return self.sessions.get(instrument, {}).get(bucket, 0)
+
+    def set_session(self, bucket: str, instrument: str, value: int) -> None:
+        """Set a session value; a flat position worth nothing is forgotten."""
+        sessions = self.sessions.setdefault(instrument, {})
+        change = value - sessions.get(bucket, 0)
+        if value == 0 and self.balance(bucket, instrument) == 0:
+            self.drop(sessions, bucket)
+        else:
+            self.put(sessions, bucket, value)
+        self.put(self.session_totals, instrument, self.session_totals.get(instrument, 0) + change)
+
+    # --- entitlements
+
+    def owe(self, key: Owed, units: int) -> None:
+        """Add to what is owed under a key (or, below zero, take away); nothing owed is not kept."""
+        left = self.owed.get(key, 0) + units
+        if left:
+            self.put(self.owed, key, left)
+        else:
+            self.drop(self.owed, key)
+
+    # --- laws and digests
+
+    def check_conservation(self) -> None:
+        """Add every table up again; ViolationError where an asset or a session does not sum to zero."""
+        sums: dict[str, list[int]] = {}
+        for (_, asset), (debits, credits) in self.balances.items():
+            both = sums.setdefault(asset, [0, 0])
+            both[0] += debits
+            both[1] += credits
+        for asset, (debits, credits) in sums.items():
+            if debits != credits or (debits, credits) != self.totals.get(asset):
+                raise ViolationError(
+                    f"{asset} does not balance: {debits} debits, {credits} credits, {self.totals.get(asset)}"
+                )
+        for instrument, sessions in self.sessions.items():
+            if sum(sessions.values()) != 0:
+                raise ViolationError(
+                    f"the session values of {instrument} sum to {sum(sessions.values())}, not 0"
+                )
+
+    def bucket_content(self, path: str, assets: Iterable[str]) -> dict[str, object]:
+        """Return the balances and session values of one compartment as plain data."""
+        held = {asset: list(self.balances[path, asset]) for asset in assets if (path, asset) in self.balances}
+        sessions = {
+            instrument: values[path] for instrument, values in self.sessions.items() if path in values
+        }
+        return {"compartment": path, "balances": held, "sessions": sessions}
+
+    def content(self) -> dict[str, object]:
+        """Return every table as plain data in a fixed order: what a snapshot or digest is made of."""
+        return {
+            "balances": [[*key, *value] for key, value in sorted(self.balances.items())],
+            "sessions": [
+                [name, sorted(values.items())] for name, values in sorted(self.sessions.items()) if values
+            ],
+            "owed": [[*key, value] for key, value in sorted(self.owed.items())],
+            "windows": [
+                [*key[:2], list(key[2]), key[3], list(value)] for key, value in sorted(self.windows.items())
+            ],
+            "prices": [[name, price.price_e10, price.at] for name, price in sorted(self.prices.items())],
+            "members": [[*key, value] for key, value in sorted(self.members.items())],
+            "keys": [[name, public.hex()] for name, public in sorted(self.keys.items())],
+            "revoked": sorted(self.revoked.items()),
+            "frozen": sorted(self.frozen.items()),
+            "ids": [[key, value[0].hex(), value[1]] for key, value in sorted(self.ids.items())],
+            "orders": [[*key, value[0].hex(), value[1]] for key, value in sorted(self.orders.items())],
+            "receipts": [[*key, value.hex()] for key, value in sorted(self.receipts.items())],
+            "reversible": [[*key, value] for key, value in sorted(self.reversible.items())],
+            "funded": sorted(self.funded.items()),
+        }
