@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import Head, JournalRecord
+from ringfence.planes.ledger.operations import Signature
 
 
 class BookStore(Protocol):
@@ -35,6 +36,22 @@ class BookStore(Protocol):
 
     def close(self) -> None:
         """Let go of the book. Closing twice is closing once."""
+
+
+class KeyRing(Protocol):
+    """Signing keys that whoever asks has at hand. A key is named as in the policy, with its member."""
+
+    def make(self, name: str) -> bytes:
+        """Make a new key and return its 32-byte public key; UsageError where there is one already."""
+
+    def has(self, name: str) -> bool:
+        """Say whether the key is there."""
+
+    def public(self, name: str) -> bytes:
+        """Return the public key; BadInput where it is missing, or cannot be used safely."""
+
+    def sign(self, name: str, message: bytes) -> Signature | None:
+        """Sign a message; None where the key is not there."""
 
 
 class Clock(Protocol):

@@ -200,23 +200,26 @@ def _read(record: JournalRecord, form: type[_Payload]) -> _Payload:
 # --- checking ----------------------------------------------------------------------------------
 
 
-def verify_chain(records: Iterable[JournalRecord], head: Head | None = None) -> Iterator[JournalRecord]:
-    """Pass on every record that is as it was written and in its place; with `head`, up to it at least.
+def verify_chain(records: Iterable[JournalRecord], *heads: Head | None) -> Iterator[JournalRecord]:
+    """Pass on every record that is as it was written and in its place, up to every head given at least.
 
-    Lazy, so that a caller can replay or count as it goes. Raises JournalBroken at the first bad record.
+    heads: where the journal ended when each was noted; None notes nothing. Lazy, so that a caller can replay
+    or count as it goes. Raises JournalBroken at the first bad record.
     """
+    noted = [head for head in heads if head is not None]
     last: JournalRecord | None = None
     for record in records:
         fault = _fault(record, last)
         if fault:
             raise JournalBroken(last.sequence + 1 if last else 0, fault)
-        if head and record.sequence == head.sequence and record.hash != head.hash:
-            raise JournalBroken(record.sequence, "is not the record that the noted head names")
+        if any(record.sequence == head.sequence and record.hash != head.hash for head in noted):
+            raise JournalBroken(record.sequence, "is not the record that was noted as the head")
         yield record
         last = record
-    if head and (last is None or last.sequence < head.sequence):
-        ended = last.sequence + 1 if last else 0
-        raise JournalBroken(ended, f"is missing; the journal went on to record {head.sequence}")
+    end = last.sequence + 1 if last else 0
+    furthest = max((head.sequence for head in noted), default=-1)
+    if furthest >= end:
+        raise JournalBroken(end, f"is missing; the journal went on to record {furthest}")
 
 
 def _fault(record: JournalRecord, last: JournalRecord | None) -> str:

@@ -36,9 +36,9 @@ HEAD = head_of(JOURNAL[-1])
 FIELDS = ("sequence", "kind", "at", "policy", "previous", "payload", "hash")
 
 
-def first_bad(records: list[JournalRecord], head: Head | None = HEAD) -> int | None:
+def first_bad(records: list[JournalRecord], *heads: Head | None) -> int | None:
     try:
-        list(verify_chain(records, head))
+        list(verify_chain(records, *(heads or (HEAD,))))
     except JournalBroken as broken:
         return broken.sequence
     return None
@@ -97,7 +97,7 @@ def test_chain_finds_an_inserted_record_that_continues_the_chain() -> None:
 def test_chain_finds_a_missing_tail_by_the_head_alone() -> None:
     for kept in range(len(JOURNAL)):
         assert first_bad(JOURNAL[:kept]) == kept
-        assert first_bad(JOURNAL[:kept], head=None) is None
+        assert first_bad(JOURNAL[:kept], None) is None
 
 
 def test_a_head_noted_earlier_names_a_rewritten_history() -> None:
@@ -106,7 +106,7 @@ def test_a_head_noted_earlier_names_a_rewritten_history() -> None:
     for record in JOURNAL[2:]:
         batch = [answered(remark(7_000 + record.sequence), Accepted())]
         rewritten.append(batch_record(head_of(rewritten[-1]), record.at, POLICY, batch))
-    assert first_bad(rewritten, head=None) is None
+    assert first_bad(rewritten, None) is None
     assert first_bad(rewritten, head) == 2
     assert first_bad(JOURNAL, head) is None
 
@@ -189,7 +189,7 @@ def test_answers_that_the_rules_give_are_passed_on() -> None:
 def test_answers_that_the_rules_do_not_give_are_named(was: Answered, words: str) -> None:
     right = answered(remark(0), Accepted())
     forged = batch_record(head_of(JOURNAL[0]), Instant(2_000), POLICY, [right, was])
-    assert first_bad([JOURNAL[0], forged], head=None) is None  # the chain alone sees nothing
+    assert first_bad([JOURNAL[0], forged], None) is None  # the chain alone sees nothing
     with pytest.raises(JournalBroken, match=f"journal record 1: operation 1 was .*{words}"):
         list(replay([forged], accepts_everything))
 
@@ -220,9 +220,7 @@ def test_the_genesis_is_read_back() -> None:
 
 def test_another_format_is_refused_by_name() -> None:
     later = genesis_record(msgspec.structs.replace(GENESIS, format=2), Instant(1), POLICY)
-    with pytest.raises(
-        JournalBroken, match="record 0: is of format 2; this ringfence reads format 1"
-    ):
+    with pytest.raises(JournalBroken, match="record 0: is of format 2; this ringfence reads format 1"):
         read_genesis(later)
 
 
