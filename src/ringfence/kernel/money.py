@@ -20,7 +20,10 @@ BALANCE_MAX = 2**128 - 1
 PPM = 1_000_000
 """Parts per million: the scale of every rate, haircut and margin fraction."""
 
-PRICE_SCALE = 10**10
+PRICE_DIGITS = 10
+"""How many digits after the point a price has."""
+
+PRICE_SCALE = 10**PRICE_DIGITS
 """A price is a whole number: numeraire (or quote) per one whole base unit, times this."""
 
 _DIGITS_MAX = 80
