@@ -278,7 +278,10 @@ class BookState:
 
         Nothing is decided or kept; KeyError where the policy declares no such instrument.
         """
-        return settling.preview(self.ledger, links, at)
+        chain = settling.rehearse(self.ledger, links, at)
+        due = {key: self._tables.owed[key] for key in sorted(chain.due) if key in self._tables.owed}
+        self._tables.rollback()
+        return due
 
     # --- laws and digests
 

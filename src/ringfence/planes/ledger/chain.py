@@ -88,8 +88,9 @@ class Chain:
                 self.owing.setdefault((target.path, asset), {})[source.path] = source
 
     def owing_to(self, clearing: str, asset: str) -> Iterable[Place]:
-        """List the buckets that owed clearing something in this request."""
-        return self.owing.get((clearing, asset), {}).values()
+        """List the buckets that owed clearing something in this request, by name."""
+        owing = self.owing.get((clearing, asset), {})
+        return [owing[path] for path in sorted(owing)]
 
     def fault_at_end(self) -> Refused | None:
         """Say what is not as it must be when every link is done."""

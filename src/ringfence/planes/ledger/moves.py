@@ -29,7 +29,7 @@ def carry_out(chain: Chain, move: Move) -> Refused | None:
     if isinstance(decision, Refused):
         return decision
     if facts.source is not None and facts.target is not None and facts.way is not None:
-        _book(chain, move, facts.source, facts.target, facts.way.gate)
+        book(chain, move, facts.source, facts.target, facts.way.gate)
     return None
 
 
@@ -82,7 +82,7 @@ def _gate_facts(chain: Chain, move: Move, asset: AssetRule, source: Place, targe
         entitled_units=_entitled(chain, move, asset, source, gate) if gate.accrual else None,
         free_units=_free(ledger, source, asset),
         total_room_units=ledger.total_room(move.source, move.target, move.asset),
-        debt_room_units=_debt_room(ledger, asset, target) if is_debt else None,
+        debt_room_units=debt_room(ledger, asset, target) if is_debt else None,
     )
 
 
@@ -166,7 +166,7 @@ def pool_units(ledger: Ledger, path: str, asset: str, at: Instant) -> int:
     return held if room is None else min(held, room)
 
 
-def _debt_room(ledger: Ledger, asset: AssetRule, bucket: Place) -> int | None:
+def debt_room(ledger: Ledger, asset: AssetRule, bucket: Place) -> int | None:
     """Return how much more a bucket may borrow; a loss that nothing is left to pay is recorded in full."""
     if asset.debt_cap_units is None or not has_coins(ledger.rules, ledger.tables, bucket):
         return None
@@ -268,7 +268,8 @@ def _price_of(chain: Chain, name: str, line: str) -> int | Refused:
 # --- booking -----------------------------------------------------------------------------------
 
 
-def _book(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule) -> None:
+def book(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule) -> None:
+    """Book a move that was accepted: units, what was owed, limits, and what may be reversed."""
     tables = chain.ledger.tables
     if gate.accrual:
         _take_off(chain, move, source, gate)

@@ -13,7 +13,6 @@ from ringfence.planes.ledger.needs import names_for, unmet
 from ringfence.planes.ledger.operations import Fund, Request, Settle
 from ringfence.planes.ledger.rules import EVIDENCE_NEEDS, Place
 from ringfence.planes.ledger.settlement import funding_payments, rebased_values
-from ringfence.planes.ledger.tables import Owed
 from ringfence.planes.ledger.trade import judge_index, judge_tick
 from ringfence.planes.ledger.transfer import is_frozen
 from ringfence.policy.model import Instrument
@@ -41,8 +40,11 @@ def carry_out_fund(chain: Chain, fund: Fund) -> Refused | None:
     return None
 
 
-def preview(ledger: Ledger, links: Sequence[Settle | Fund], at: Instant) -> dict[Owed, int]:
-    """Return what the links would make due, and leave the book as it is."""
+def rehearse(ledger: Ledger, links: Sequence[Settle | Fund], at: Instant) -> Chain:
+    """Make due what the links would, on a chain that is judged by nobody; the caller takes it back.
+
+    KeyError where the policy declares no such instrument.
+    """
     request = Request(id=0, links=tuple(links), policy=b"", expires=at)
     chain = Chain(ledger, request, b"", at, _verify_nothing, NO_CONDITIONS)
     for link in links:
@@ -51,9 +53,7 @@ def preview(ledger: Ledger, links: Sequence[Settle | Fund], at: Instant) -> dict
             _rebase(chain, link, instrument)
         else:
             _fund(chain, link, instrument)
-    due = {key: ledger.tables.owed[key] for key in sorted(chain.due) if key in ledger.tables.owed}
-    ledger.tables.rollback()
-    return due
+    return chain
 
 
 def _verify_nothing(public: bytes, message: bytes, signature: bytes) -> bool:

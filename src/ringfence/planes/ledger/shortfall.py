@@ -7,6 +7,7 @@ Nobody else's money can be owed, so nobody else's can be moved.
 
 from collections.abc import Iterable, Iterator
 
+from ringfence.kernel.money import apportion
 from ringfence.planes.ledger.rules import Place, Rules
 from ringfence.planes.ledger.tables import Tables
 
@@ -60,11 +61,13 @@ def pay_shortfall(
     own = min(units, tables.owed.get(key, 0))
     if own:
         tables.owe(key, -own)
-    left = units - own
-    for bucket in owing:
-        if left and bears(rules, tables, payer, bucket, asset):
-            left -= pay_for(tables, bucket.path, clearing, asset, left)
-    return left
+    bearing = [bucket.path for bucket in owing if bears(rules, tables, payer, bucket, asset)]
+    weights = [payable_units(tables, bucket, clearing, asset) for bucket in bearing]
+    shared = min(units - own, sum(weights))
+    # In proportion, so that nobody's name decides whose loss is borne and whose becomes a debt.
+    for bucket, part in zip(bearing, apportion(shared, weights), strict=True):
+        pay_for(tables, bucket, clearing, asset, part)
+    return units - own - shared
 
 
 def pay_for(tables: Tables, bucket: str, clearing: str, asset: str, units: int) -> int:
