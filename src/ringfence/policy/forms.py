@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringfence.policy.grammar import Decimals, Form, Path, Plain, Reader, nearest
-from ringfence.policy.phrases import NAME, PATTERN
+from ringfence.policy.phrases import NAME, PART, PATTERN
 from ringfence.policy.source import Listing, Node, Scalar, Table
 
 _DIGITS_MAX = 12
@@ -267,3 +267,5 @@ class Entries:
 
 PLAIN_NAME = Name("a name of letters, digits, `_`, `-` and `.`")
 PATH_NAME = Name("a name such as `house/fees` or `client/{client}/cash`", PATTERN)
+PATH_OR_WILDCARD = Name(PATH_NAME.words, rf"(?:{PART}|\*\*?)(?:/(?:{PART}|\*\*?))*")
+"""For the ends of gates, where a wildcard is read so that it can be explained why it is wrong."""

@@ -67,8 +67,7 @@ def reached(
     )
 
 
-def _selects(selector: Selector, name: str, compartment: Compartment
-) -> dict[str, str] | None:
+def _selects(selector: Selector, name: str, compartment: Compartment) -> dict[str, str] | None:
     if selector.by == "anywhere":
         return {}
     if selector.by == "owner":

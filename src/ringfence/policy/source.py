@@ -2,7 +2,8 @@
 
 Only what a policy needs is allowed: mappings with unique text keys, lists and scalars. Anchors, aliases,
 tags, tabs and second documents are findings, since each lets one text be read in two ways. Nothing is turned
-into a number or a truth value here: a scalar keeps its text and whether it was quoted, and the grammar decides.
+into a number or a truth value here: a scalar keeps its text and whether it was quoted, and the grammar
+decides.
 
 The tree is built from parser events, never by recursion, so that no nesting can exhaust the stack.
 """

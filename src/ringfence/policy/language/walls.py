@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from ringfence.policy import model, phrases
-from ringfence.policy.forms import PATH_NAME, PLAIN_NAME, Choice, Many, Phrase, Truth, Whole
+from ringfence.policy.forms import PATH_NAME, PATH_OR_WILDCARD, PLAIN_NAME, Choice, Many, Phrase, Truth, Whole
 from ringfence.policy.grammar import Block, Decimals, Path, Plain, Reader, Word
 from ringfence.policy.language.assets import LENGTH, NAMES, PATHS
 from ringfence.policy.source import Listing, Node, Scalar, Table
@@ -53,6 +53,7 @@ BAND = Phrase(
     phrases.show_band,
     "bad-phrase",
 )
+ENDS = Many(PATH_OR_WILDCARD, may_stand_alone=True)
 SAID_OR_NOT = Choice(("required", "optional"))
 
 
@@ -225,16 +226,16 @@ class Between:
         if not isinstance(node, Listing) or len(node.items) != 2:
             reader.fail("wrong-type", node.where, "two sides should stand here", f"write {self.words}")
             return None
-        sides = tuple(PATHS.read(reader, item, (*path, str(n))) for n, item in enumerate(node.items))
+        sides = tuple(ENDS.read(reader, item, (*path, str(n))) for n, item in enumerate(node.items))
         return None if None in sides else (sides[0], sides[1])
 
     def show(self, value: tuple[Any, Any], decimals: Decimals, path: Path) -> Plain | None:
         """Write the two sides."""
-        return [PATHS.show(side, decimals, path) or [] for side in value]
+        return [ENDS.show(side, decimals, path) or [] for side in value]
 
     def schema(self) -> dict[str, Any]:
         """Describe the two sides."""
-        return {"type": "array", "items": PATHS.schema(), "minItems": 2, "maxItems": 2}
+        return {"type": "array", "items": ENDS.schema(), "minItems": 2, "maxItems": 2}
 
 
 BETWEEN = Between()
@@ -251,11 +252,11 @@ def _finish_gate(reader: Reader, node: Table, path: Path, fields: dict[str, Any]
 
 
 def _show_source(gate: model.Gate, decimals: Decimals, path: Path) -> Plain | None:
-    return None if gate.both_ways else PATHS.show(gate.sources, decimals, path)
+    return None if gate.both_ways else ENDS.show(gate.sources, decimals, path)
 
 
 def _show_target(gate: model.Gate, decimals: Decimals, path: Path) -> Plain | None:
-    return None if gate.both_ways else PATHS.show(gate.targets, decimals, path)
+    return None if gate.both_ways else ENDS.show(gate.targets, decimals, path)
 
 
 def _show_between(gate: model.Gate, decimals: Decimals, path: Path) -> Plain | None:
@@ -302,8 +303,8 @@ GATE = Block(
     model.Gate,
     "gate",
     (
-        Word("from", PATHS, "Where value leaves.", "from: house/fees", "sources", show=_show_source),
-        Word("to", PATHS, "Where value arrives.", "to: house/treasury", "targets", show=_show_target),
+        Word("from", ENDS, "Where value leaves.", "from: house/fees", "sources", show=_show_source),
+        Word("to", ENDS, "Where value arrives.", "to: house/treasury", "targets", show=_show_target),
         Word("between", BETWEEN, "Both ways.", "between: [clearing, house/rounding]", show=_show_between),
         _ASSETS,
         _NEEDS,

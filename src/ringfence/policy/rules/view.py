@@ -1,0 +1,70 @@
+"""What a rule looks at, and how it says what it found."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ringfence.policy.grammar import Path, nearest
+from ringfence.policy.model import Compartment, Finding, KeyNeed, Need, Policy, Quorum
+from ringfence.policy.selectors import definition
+
+
+@dataclass(frozen=True)
+class View:
+    """A policy under check; `broken` are entries that could not be read and are not in it."""
+
+    policy: Policy
+    broken: frozenset[Path] = field(default_factory=frozenset)
+
+    def names(self, section: str) -> set[str]:
+        """Return every name declared in a section, also those whose entry could not be read."""
+        lost = {path[1] for path in self.broken if len(path) == 2 and path[0] == section}
+        return set(getattr(self.policy, section)) | lost
+
+    def families(self) -> set[str]:
+        """Return the parties that have members; a party that could not be read may be one."""
+        lost = self.names("parties") - set(self.policy.parties)
+        return {name for name, party in self.policy.parties.items() if party.family} | lost
+
+    def compartment(self, end: str) -> Compartment | None:
+        """Return the compartment that an end means, None where there is none."""
+        name = definition(self.policy.compartments, end)
+        return None if name is None else self.policy.compartments[name]
+
+    def error(self, rule: str, path: Path, found: str, right: str) -> Finding:
+        """Say what is wrong."""
+        return Finding(level="error", rule=rule, where=self.policy.line(*path), found=found, right=right)
+
+    def note(self, rule: str, path: Path, found: str, right: str) -> Finding:
+        """Say what is worth knowing."""
+        return Finding(level="note", rule=rule, where=self.policy.line(*path), found=found, right=right)
+
+    def unknown(self, path: Path, name: str, what: str, known: Collection[str]) -> Iterator[Finding]:
+        """Find a name that resolves to nothing."""
+        if name not in known:
+            found = f"`{name}` in {' '.join(path[:2])} is no {what} of this policy"
+            yield self.error("unknown-name", path, found, nearest(name, known, f"{what}s"))
+
+
+Rule = Callable[[View], Iterator[Finding]]
+
+
+def keys_of(needs: Iterable[Need]) -> Iterator[KeyNeed]:
+    """List every key named in needs, also inside quorums."""
+    for need in needs:
+        if isinstance(need, Quorum):
+            yield from keys_of(need.of)
+        else:
+            yield need
+
+
+def quorums_of(needs: Iterable[Need]) -> Iterator[Quorum]:
+    """List every quorum in needs, the outer before the inner."""
+    for need in needs:
+        if isinstance(need, Quorum):
+            yield need
+            yield from quorums_of(need.of)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write names in a row."""
+    return ", ".join(f"`{name}`" for name in names)
