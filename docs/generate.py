@@ -32,6 +32,7 @@ GROUPS_OF_REASONS = {
     80: "how much",
     100: "prices and margin",
     120: "the chain as a whole",
+    140: "the network",
 }
 COMMENT = "<!-- Written by docs/generate.py (make docs); do not edit. -->\n"
 
@@ -110,7 +111,7 @@ def _commands_below(name: str, command: object) -> Iterator[tuple[str, typer.cor
 def _parameter(parameter: object) -> str:
     """Write one argument or option with what it means and what it is without."""
     if isinstance(parameter, typer.core.TyperArgument):
-        words = f"`{parameter.human_readable_name}`"
+        words = f"`{parameter.metavar or str(parameter.name).upper()}`"
     elif isinstance(parameter, typer.core.TyperOption):
         words = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
     else:
