@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
+from pictures import draw_walls
 from typer.main import get_command
 
 from ringfence.cli.main import app
@@ -156,6 +157,7 @@ def _read(page: Path) -> str | None:
 
 # The index comes last: it lists what was written before it.
 PAGES: dict[str, Callable[[], str]] = {
+    "pictures/walls.svg": draw_walls,
     "reference/reasons.md": write_reasons,
     "reference/cli.md": write_commands,
     "index.md": write_index,
