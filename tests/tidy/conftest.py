@@ -1,7 +1,8 @@
 """What the tidy tests look at: the files of the repository, read once."""
 
-import importlib.util
+import importlib
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -21,12 +22,8 @@ def tracked(root: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def generate(root: Path) -> ModuleType:
     """Return the generator of docs pages."""
-    spec = importlib.util.spec_from_file_location("generate", root / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.append(str(root / "docs"))
+    return importlib.import_module("generate")
 
 
 @pytest.fixture(scope="session")

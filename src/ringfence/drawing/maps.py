@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ringfence.drawing.charts import WIDTH, Tone
 from ringfence.drawing.markup import Attributes, Markup, element, join, slug, words
 
-_BOX_HEIGHT, _GAP, _HEAD = 40, 14, 30
+_BOX_HEIGHT, _GAP, _HEAD, _LANE = 40, 14, 30, 44
+"""Sizes in pixels; the lane between two areas is as wide as the word of a gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,11 @@ class Arrow:
 
 def place_map(title: str, description: str, areas: Sequence[Area], arrows: Sequence[Arrow]) -> Markup:
     """Draw areas side by side and the arrows between their places; KeyError on an arrow to no place."""
-    width = (WIDTH - _GAP) / max(1, len(areas)) - _GAP
+    width = (WIDTH - 2 * _GAP + _LANE) / max(1, len(areas)) - _LANE
     centres: dict[str, tuple[float, float]] = {}
-    drawn = [_area(area, _GAP + column * (width + _GAP), width, centres) for column, area in enumerate(areas)]
+    drawn = [
+        _area(area, _GAP + column * (width + _LANE), width, centres) for column, area in enumerate(areas)
+    ]
     height = _HEAD + max((len(area.places) for area in areas), default=1) * (_BOX_HEIGHT + 26) + 24
     name = slug(title)
     frame: Attributes = {
@@ -101,7 +104,10 @@ def _arrow(arrow: Arrow, centres: dict[str, tuple[float, float]], width: float) 
         x1, x2 = (x1 + half, x2 - half) if x1 < x2 else (x1 - half, x2 + half)
     middle = ((x1 + x2) / 2, (y1 + y2) / 2)
     line: Attributes = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "class": f"arrow tone-{arrow.tone}"}
-    label: Attributes = {"x": middle[0] + 6, "y": middle[1] + 4, "class": f"tick text-{arrow.tone}"}
+    # Beside an upright arrow, above one that lies.
+    beside: Attributes = {"x": middle[0] + 14, "y": middle[1] + 4}
+    above: Attributes = {"x": middle[0], "y": middle[1] - 5, "text_anchor": "middle"}
+    label: Attributes = {**(beside if x1 == x2 else above), "class": f"tick way text-{arrow.tone}"}
     return join(
         element("line", line),
         _bar(middle) if arrow.barred else _head(x1, y1, x2, y2, arrow.tone),

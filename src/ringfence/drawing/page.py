@@ -48,7 +48,7 @@ figure{margin:1rem 0}figcaption{color:var(--soft);font-size:.88rem}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}.dashed{stroke-dasharray:5 4}
 .event{stroke-width:1;stroke-dasharray:2 3}
 .area{fill:none;stroke:var(--line)}.place{fill:var(--page);stroke-width:1.5}.arrow{stroke-width:1.6}
-.wall{stroke-width:5}
+.wall{stroke-width:5}.way{paint-order:stroke;stroke:var(--card);stroke-width:4px}
 """
     + "".join(
         f".tone-{tone}{{stroke:var(--{tone})}}.fill.tone-{tone}{{fill:var(--{tone});stroke:none}}"
@@ -100,6 +100,14 @@ def page(title: str, lead: str, opening: Sequence[Markup], sections: Sequence[Se
         f'<!DOCTYPE html>\n<html lang="en"><head>{_HEAD}<title>{words(title)}</title>'
         f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )
+
+
+def picture(drawing: Markup) -> str:
+    """Write one drawing as an SVG file of its own, with the colours and letters it has on a page."""
+    name, rest = drawing.split(" ", 1)
+    font = ".chart text{font-family:system-ui,sans-serif}"
+    opening, inside = rest.split(">", 1)
+    return f'{name} xmlns="http://www.w3.org/2000/svg" {opening}><style>{_STYLE}{font}</style>{inside}\n'
 
 
 def paragraph(text: str, *, kind: str = "") -> Markup:
