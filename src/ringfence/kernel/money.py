@@ -23,7 +23,7 @@ PPM = 1_000_000
 PRICE_DIGITS = 10
 """How many digits after the point a price has."""
 
-PRICE_SCALE = 10**PRICE_DIGITS
+PRICE_SCALE: int = 10**PRICE_DIGITS
 """A price is a whole number: numeraire (or quote) per one whole base unit, times this."""
 
 _DIGITS_MAX = 80
