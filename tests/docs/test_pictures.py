@@ -1,16 +1,10 @@
 """A picture of the documentation says what the policy says."""
 
-import sys
-from pathlib import Path
-
+import pictures
 import pytest
 
 from ringfence.drawing.maps import Arrow
 from ringfence.wiring import load_policy
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "docs"))
-
-import pictures
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """What the tidy tests look at: the files of the repository, read once."""
 
-import importlib
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
+import generate as generate_pages
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,10 +19,9 @@ def tracked(root: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def generate(root: Path) -> ModuleType:
+def generate() -> ModuleType:
     """Return the generator of docs pages."""
-    sys.path.append(str(root / "docs"))
-    return importlib.import_module("generate")
+    return generate_pages
 
 
 @pytest.fixture(scope="session")
