@@ -2,10 +2,13 @@
 
 from decimal import Decimal
 
+from hypothesis import strategies as st
+
 from ringfence.kernel.money import PPM, PRICE_SCALE
 from ringfence.margin.bucket import Bucket, Position, RestingOrder
 from ringfence.margin.collateral import Coin
 from ringfence.margin.instruments import Contract
+from ringfence.margin.marks import Prices
 from ringfence.margin.terms import Terms
 from ringfence.margin.tiers import compile_tiers
 from ringfence.policy.model import CallLevel, Fees, HaircutTier, Thresholds, Tier
@@ -121,3 +124,54 @@ def bucket(
 def percent(share: str) -> int:
     """Write a percentage in ppm."""
     return int(Decimal(share) * PPM / 100)
+
+
+# --- any bucket --------------------------------------------------------------------------------
+
+PRICES = Prices(
+    {"BTC": e10(60_000), "ETH": e10(3_000)},
+    {
+        "BTC-PERP": e10("60000.1"),
+        "ETH-PERP": e10("3000.01"),
+        "BTC-DEC": e10("60500.5"),
+        "BTC-INVERSE": e10("60000.5"),
+    },
+)
+
+
+@st.composite
+def any_prices(draw: st.DrawFn) -> Prices:
+    """Draw prices around the usual ones: marks on the tick, each within a factor of three."""
+    assets = {coin: draw(st.integers(now // 3, now * 3)) for coin, now in PRICES.assets.items()}
+    marks = {}
+    for name, now in PRICES.marks.items():
+        tick = CONTRACTS[name].tick_e10
+        marks[name] = draw(st.integers(now // 3 // tick, now * 3 // tick)) * tick
+    return Prices(assets, marks)
+
+
+@st.composite
+def any_position(draw: st.DrawFn, contract: Contract) -> Position:
+    """Draw a position of some millions at most, opened within a factor of two of the usual mark."""
+    now, tick = PRICES.marks[contract.name], contract.tick_e10
+    entry = draw(st.integers(now // 2 // tick, now * 2 // tick)) * tick
+    contracts = draw(st.integers(-100_000, 100_000))
+    realised = draw(st.integers(-1000, 1000)) * (USDC if contract.is_linear else 1_000)
+    return Position(contract.name, contracts, contract.booked_value(contracts, entry) - realised)
+
+
+@st.composite
+def any_bucket(draw: st.DrawFn, contracts: tuple[Contract, ...] = tuple(CONTRACTS.values())) -> Bucket:
+    """Draw a bucket with some coins, perhaps debts, and positions in some of the contracts."""
+    chosen = draw(st.lists(st.sampled_from(contracts), unique_by=lambda one: one.name, max_size=4))
+    return Bucket(
+        "cross",
+        {
+            "USDC": draw(st.integers(0, 5_000_000)) * USDC + draw(st.integers(0, USDC)),
+            "BTC": draw(st.integers(0, 30 * BTC)),
+            "ETH": draw(st.integers(0, 10**20)),
+            "USDC-debt": draw(st.sampled_from([0, 0, 12_345_678, 10**12])),
+            "BTC-debt": draw(st.sampled_from([0, 0, 0, 12_345_678])),
+        },
+        tuple(draw(any_position(contract)) for contract in chosen),
+    )

@@ -28,7 +28,9 @@ def releasable(bucket: Bucket, asset: str, prices: Prices, terms: Terms) -> int:
         return 0
     figures = health(bucket, prices, terms)
     net = next(row.net for row in figures.coins if row.asset == asset)
-    price_e10 = price_of(coin, prices, terms)
+    # A coin that counts for nothing needs a price only where so much could leave that it would be owed.
+    is_counted = bool(coin.haircut) or net < units_max
+    price_e10 = price_of(coin, prices, terms) if is_counted else 0
     now = collateral_value(net, coin, price_e10, terms.decimals)
     slack = figures.equity - equity_kept(figures, terms)
 
