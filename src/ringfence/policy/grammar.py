@@ -162,7 +162,7 @@ class Block:
         """Write every word whose field is not its default."""
         shown: dict[str, Plain] = {}
         for word in self.word_list:
-            plain = self._show_word(word, value, decimals, path)
+            plain = self.show_word(word, value, decimals, path)
             if plain is not None:
                 shown[word.name] = plain
         return shown
@@ -214,7 +214,8 @@ class Block:
         known = self.model.model_fields.get(word.fills)
         return known is not None and known.is_required() and word.show is None
 
-    def _show_word(self, word: Word, value: Any, decimals: Decimals, path: Path) -> Plain | None:
+    def show_word(self, word: Word, value: Any, decimals: Decimals, path: Path) -> Plain | None:
+        """Write one word; None where its field is its default."""
         if word.show is not None:
             return word.show(value, decimals, path)
         content = getattr(value, word.fills)
