@@ -200,7 +200,7 @@ def sqlite_on(disk: Disk, *pragmas: str) -> Iterator[Driver]:
         return connection
 
     try:
-        yield Driver(connect, apsw.Error)
+        yield Driver(connect, (apsw.Error,))
     finally:
         system.unregister()
 

@@ -70,6 +70,12 @@ _COLUMNS = {
 }
 _NAMES = ", ".join(_COLUMNS)
 
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""A damaged file may hold names that are no text, and `sqlite3` stumbles over them in its own messages."""
+
+_WAIT_SECONDS = 1.0
+"""How long SQLite waits for another program's short lock, such as the end of its recovery."""
+
 Row = tuple[object, ...]
 
 
@@ -88,7 +94,7 @@ class Driver:
     """Which SQLite, and what it raises."""
 
     connect: Callable[[], Connection]
-    error: type[Exception]
+    errors: tuple[type[Exception], ...]
 
 
 def open_file(path: Path, *, may_create: bool = False) -> "SqliteStore":
@@ -100,15 +106,18 @@ def open_file(path: Path, *, may_create: bool = False) -> "SqliteStore":
     if not may_create:
         _expect_file(path)
     lock = _WriterLock(path)
-    return SqliteStore(Driver(lambda: _connect(path), sqlite3.Error), str(path), lock.release)
+    return SqliteStore(Driver(lambda: _connect(path), _ERRORS), str(path), lock.release)
 
 
 def read_file(path: Path) -> "SqliteStore":
     """Open a book that exists for reading, beside a writer if there is one; errors as `open_file`."""
     _expect_file(path)
     address = f"{path.absolute().as_uri()}?mode=ro"
-    driver = Driver(lambda: sqlite3.connect(address, uri=True, isolation_level=None), sqlite3.Error)
-    return SqliteStore(driver, str(path), is_writer=False)
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(address, uri=True, isolation_level=None, timeout=_WAIT_SECONDS)
+
+    return SqliteStore(Driver(connect, _ERRORS), str(path), is_writer=False)
 
 
 class SqliteStore:
@@ -123,7 +132,7 @@ class SqliteStore:
         is_writer: bool = True,
     ) -> None:
         """Connect and check what the file is; `name` is for error messages, `release` runs on close."""
-        self._error = driver.error
+        self._errors = driver.errors
         self._name = name
         self._release = release
         self._stopped = "" if is_writer else "it was opened for reading only"
@@ -131,7 +140,7 @@ class SqliteStore:
         try:
             self._connection = driver.connect()
             self._identify(is_writer)
-        except self._error as error:
+        except self._errors as error:
             self._abandon()
             raise _unopened(name, error) from error
         except RingfenceError:
@@ -145,7 +154,7 @@ class SqliteStore:
         self._stopped = "an earlier write failed; open the book again to recover it"
         try:
             self._commit(record)
-        except self._error as error:
+        except self._errors as error:
             self._abandon()
             raise StoreFailed(f"{self._name} could not be written ({error}); the book has stopped") from error
         self._stopped = ""
@@ -159,14 +168,14 @@ class SqliteStore:
                 record = _record(row, sequence)
                 yield record
                 sequence = record.sequence + 1
-        except self._error as error:
+        except self._errors as error:
             raise JournalBroken(sequence, f"cannot be read ({error})") from error
 
     def head(self) -> Head | None:
         """Return the note of where the journal ends; JournalBroken where it cannot be read."""
         try:
             rows = self._run("SELECT sequence, at, hash FROM head")
-        except self._error as error:
+        except self._errors as error:
             raise JournalBroken(0, f"the note of where the journal ends cannot be read ({error})") from error
         if not rows:
             return None
@@ -192,9 +201,7 @@ class SqliteStore:
         elif application or version or not is_empty:
             raise BadInput(f"{self._name} is a SQLite file, but not a book")
         elif not is_writer:
-            raise BadInput(
-                f"{self._name} is empty: its making was cut short, and nothing was lost; open it again"
-            )
+            raise BadInput(f"{self._name} is empty: it was never begun, or somebody emptied it")
         else:
             self._run("PRAGMA page_size = 65536")
             self._make_durable()
@@ -237,7 +244,7 @@ class SqliteStore:
         """Close the connection, whatever state it is in; an open transaction is rolled back by that."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(self._error):
+            with contextlib.suppress(*self._errors):
                 connection.close()
         self._release()
 
@@ -253,7 +260,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise UnreachableError(f"{path} cannot be opened: {error.strerror}") from error
-    return sqlite3.connect(path, isolation_level=None)
+    return sqlite3.connect(path, isolation_level=None, timeout=_WAIT_SECONDS)
 
 
 def _record(row: Row, expected: int) -> JournalRecord:
@@ -262,11 +269,13 @@ def _record(row: Row, expected: int) -> JournalRecord:
     return JournalRecord(*row)  # type: ignore[arg-type]
 
 
-def _unopened(name: str, error: Exception) -> UnreachableError | BadInput:
+def _unopened(name: str, error: Exception) -> RingfenceError:
     if "locked" in str(error):
         return StoreBusy(f"{name} is locked by another program; let go of it there first")
     if "not a database" in str(error):
         return BadInput(f"{name} is not a book: it is no SQLite file")
+    if "malformed" in str(error) or isinstance(error, UnicodeDecodeError):
+        return JournalBroken(0, f"{name} is damaged before its first record can be read")
     return UnreachableError(f"{name} cannot be opened ({error})")
 
 
