@@ -1,14 +1,20 @@
 """The one file where services and adapters meet: everything that is opened from outside starts here."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
-from ringfence.adapters.kubernetes_files import load_manifests
+from ringfence.adapters import signatures_ed25519
+from ringfence.adapters.book_memory import MemoryStore
+from ringfence.adapters.book_sqlite import open_file, read_file
+from ringfence.adapters.key_files import KeyFolder
 from ringfence.adapters.policy_files import include_beside, read_text
-from ringfence.kernel.errors import BadInput
-from ringfence.planes.network.kubernetes.model import Cluster
-from ringfence.planes.network.kubernetes.read import read_cluster
-from ringfence.policy.model import Finding, Policy
+from ringfence.adapters.system_clock import SystemClock
+from ringfence.kernel.errors import BadInput, UsageError
+from ringfence.planes.ledger.journal import Head
+from ringfence.policy.model import Plane, Policy
 from ringfence.policy.parse import Parsed, parse
+from ringfence.services.ledger import Book, OnRecord, no_report
+from ringfence.services.ports import BookStore, Clock, KeyRing
 
 SHIPPED_POLICIES = ("two-buckets", "trading-desk", "venue", "custodian")
 """The example policies that come with ringfence, smallest first."""
@@ -40,8 +46,69 @@ def shipped_policy(name: str) -> Path:
     raise BadInput(f"there is no example policy {name!r}; there are {', '.join(SHIPPED_POLICIES)}")
 
 
-def read_manifests(folder: str | Path) -> tuple[Cluster, tuple[Finding, ...]]:
-    """Read the Kubernetes manifests of a folder, with every finding; BadInput where there is no folder."""
-    documents, unreadable = load_manifests(Path(folder))
-    cluster, findings = read_cluster(documents)
-    return cluster, (*unreadable, *findings)
+# --- books -------------------------------------------------------------------------------------
+
+
+def embedded(
+    path: str | Path | None,
+    policy: Policy | None = None,
+    planes: tuple[Plane, ...] = ("ledger",),
+    on_record: OnRecord = no_report,
+) -> Book:
+    """Open the book at `path` for writing; with a policy, begin it where there is none. None: in memory.
+
+    Raises UsageError where the book obeys another policy than the one given, and says what differs;
+    StoreBusy where another process writes to it; JournalBroken where it is not what was written.
+    """
+    store: BookStore = MemoryStore() if path is None else open_file(Path(path), may_create=policy is not None)
+    with ExitStack() as undo:
+        undo.callback(store.close)
+        book = _begun_or_recovered(store, policy, planes, on_record)
+        undo.pop_all()
+    return book
+
+
+def read_book(path: str | Path, noted: Head | None = None, on_record: OnRecord = no_report) -> Book:
+    """Open a book for reading only, beside its writer if there is one; errors as `embedded`.
+
+    noted: a head kept elsewhere, that the journal must reach.
+    """
+    store = read_file(Path(path))
+    with ExitStack() as undo:
+        undo.callback(store.close)
+        book = Book.recover(store, signatures_ed25519.verify, noted=noted, on_record=on_record)
+        undo.pop_all()
+    return book
+
+
+def records_in(path: str | Path) -> int:
+    """Count the records of a book by its own note, for showing how far the reading of it is."""
+    store = read_file(Path(path))
+    with ExitStack() as after:
+        after.callback(store.close)
+        head = store.head()
+    return head.sequence + 1 if head else 0
+
+
+def key_ring(path: str | Path) -> KeyRing:
+    """Return the folder of signing keys at `path`."""
+    return KeyFolder(Path(path))
+
+
+def clock() -> Clock:
+    """Return the clock of this machine."""
+    return SystemClock()
+
+
+def _begun_or_recovered(
+    store: BookStore, policy: Policy | None, planes: tuple[Plane, ...], on_record: OnRecord
+) -> Book:
+    if store.head() is None:
+        if policy is None:
+            raise BadInput("the book is empty, and no policy was given to begin it with")
+        return Book.found(store, policy, clock().now(), signatures_ed25519.verify, planes=planes)
+    book = Book.recover(store, signatures_ed25519.verify, on_record=on_record)
+    differences = book.differences(policy) if policy else ()
+    if differences:
+        raise UsageError(f"the book obeys another policy than this one: {'; '.join(differences)}")
+    return book

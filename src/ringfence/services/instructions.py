@@ -9,12 +9,14 @@ import msgspec
 
 from ringfence.kernel.errors import UsageError
 from ringfence.kernel.ids import RequestId
-from ringfence.kernel.instant import Instant
-from ringfence.kernel.money import parse_decimal
+from ringfence.kernel.instant import MINUTE_NS, Instant
+from ringfence.kernel.money import PRICE_DIGITS, parse_decimal
 from ringfence.planes.ledger.needs import NameOf, names_for
 from ringfence.planes.ledger.operations import (
     Freeze,
     Move,
+    PriceFact,
+    Quote,
     Receipt,
     Request,
     Resume,
@@ -23,6 +25,9 @@ from ringfence.planes.ledger.operations import (
 )
 from ringfence.planes.ledger.rules import Rules
 from ringfence.policy.model import KeyNeed, Need
+
+EXPIRY_NS = 5 * MINUTE_NS
+"""How long a request counts that somebody types."""
 
 Sign = Callable[[str, bytes], Signature | None]
 """Signs a message with the key of that name; None where whoever asks does not have it."""
@@ -51,6 +56,24 @@ def find_gate(rules: Rules, source: str, target: str, asset: str) -> str:
     if len(names) > 1:
         raise UsageError(f"several gates lead there: {', '.join(names)}; choose one with --gate")
     return names[0] if names else ""
+
+
+def default_expiry(now: Instant) -> Instant:
+    """Say until when a request counts that a person makes now."""
+    return Instant(now + EXPIRY_NS)
+
+
+def price_fact(name: str, quotes: Sequence[str], now: Instant) -> PriceFact:
+    """Read quotes such as `v1=65000.5`, all taken now; UsageError where one is none."""
+    return PriceFact(name, tuple(_quote(text, now) for text in quotes))
+
+
+def _quote(text: str, now: Instant) -> Quote:
+    source, _, price = text.partition("=")
+    try:
+        return Quote(source, parse_decimal(price, PRICE_DIGITS), now)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no quote such as v1=65000.5: {error}") from None
 
 
 def transfer(

@@ -300,6 +300,6 @@ def test_a_full_file_is_named_as_such(path: Path) -> None:
     )
     with closing(SqliteStore(Driver(connect, (sqlite3.Error,)), "harbour.book")) as store:
         store.append(RECORDS[0])
-        with pytest.raises(StoreFailed, match="could not be written .database or disk is full"):
+        with pytest.raises(StoreFailed, match=r"could not be written .database or disk is full"):
             store.append(wide)
     assert checked(path) == RECORDS[:1]

@@ -1,0 +1,146 @@
+"""The commands of `ringfence book` that only read: they work on any book, beside its writer too."""
+
+import json
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ringfence.cli.output import Json, console, print_json, progress
+from ringfence.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    from ringfence.planes.ledger.journal import Head
+    from ringfence.services.ledger import Book, OnRecord
+
+At = Annotated[Path, typer.Option("--at", envvar="RINGFENCE_BOOK", help="The file of the book.")]
+Where = Annotated[str, typer.Argument(help="A compartment, e.g. client/alice/hedge; all if left out.")]
+
+
+class OpenBook(Protocol):
+    """A way to open a book: for reading, or for writing."""
+
+    def __call__(self, path: Path, *, on_record: "OnRecord") -> "Book":
+        """Replay the book at `path`, telling `on_record` of each record."""
+
+
+@contextmanager
+def opened(path: Path, open_book: OpenBook) -> "Iterator[Book]":
+    """Open a book, showing how far its replay is, and close it after use."""
+    from ringfence import wiring
+
+    with progress(f"replaying {path.name}", wiring.records_in(path)) as step:
+        book = open_book(path, on_record=lambda _: step(1))
+    try:
+        yield book
+    finally:
+        book.close()
+
+
+def balance(at: At, compartment: Where = "", as_json: Json = False) -> None:
+    """Show what each compartment holds, contracts and debts too."""
+    from ringfence import wiring
+    from ringfence.cli.book_words import plain_balance
+
+    with opened(at, wiring.read_book) as book:
+        _expect_compartment(book, compartment)
+        held = [
+            plain_balance(book.rules, path, asset, units)
+            for path, asset, units in sorted(book.state.balances())
+            if compartment in ("", path)
+        ]
+    if as_json:
+        print_json(held)
+        return
+    table = Table("compartment", "asset")
+    table.add_column("amount", justify="right")
+    for line in held:
+        table.add_row(escape(line["compartment"]), line["asset"], line["amount"])
+    console.print(table if held else "nothing was ever booked there")
+
+
+def history(
+    at: At,
+    compartment: Where = "",
+    last: Annotated[int, typer.Option("--last", min=1, help="How many to show at most.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Show what was asked and answered, newest last; of one compartment, what was booked there."""
+    from ringfence import wiring
+    from ringfence.cli.book_words import dated_answer, print_answer
+
+    with opened(at, wiring.read_book) as book:
+        _expect_compartment(book, compartment)
+        newest = deque(book.lines(compartment or None), maxlen=last)
+        answers = [dated_answer(book.rules, dated) for dated in newest]
+    if as_json:
+        print_json(answers)
+        return
+    for answer in answers:
+        console.print(f"[dim]record {answer['record']}, {answer['at']}[/]", highlight=False)
+        print_answer(answer)
+
+
+def verify(
+    at: At,
+    head: Annotated[str, typer.Option("--head", help="SEQUENCE:HASH, as it was noted earlier.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Replay the journal, check every hash and every answer, and name the first bad record."""
+    from functools import partial
+
+    from ringfence import wiring
+    from ringfence.cli.book_words import show_head
+
+    noted = _parse_head(head) if head else None
+    with opened(at, partial(wiring.read_book, noted=noted)) as book:
+        book.state.check_conservation()
+        found = {
+            "verified": True,
+            "records": book.head.sequence + 1,
+            "head": show_head(book.head),
+            "policy": book.rules.digest.hex(),
+            "conservation": True,
+        }
+    if as_json:
+        print_json(found)
+        return
+    console.print(f"[green]verified[/] {found['records']} records: every hash, every answer, every balance")
+    console.print(f"head {found['head']}", highlight=False, soft_wrap=True)
+
+
+def export(at: At, as_json: Json = False) -> None:
+    """Write every operation with its answer, one JSON document a line (with --json one in all)."""
+    from ringfence import wiring
+    from ringfence.cli.book_words import plain_record
+
+    with opened(at, wiring.read_book) as book:
+        lines = (plain_record(dated) for dated in book.lines())
+        if as_json:
+            print_json(list(lines))
+            return
+        for line in lines:
+            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _expect_compartment(book: "Book", path: str) -> None:
+    if path and book.rules.place(path) is None:
+        known = ", ".join(rule.pattern for rule in book.rules.compartments)
+        raise UsageError(f"{path} is no compartment of this policy; these are: {known}")
+
+
+def _parse_head(text: str) -> "Head":
+    from ringfence.kernel.instant import Instant
+    from ringfence.planes.ledger.journal import Head
+
+    sequence, _, seal = text.partition(":")
+    if not (sequence.isascii() and sequence.isdigit()) or not re.fullmatch("[0-9a-f]{64}", seal):
+        raise UsageError(f"{text!r} is no head such as 41:9f2c…, a sequence and 64 hexadecimal digits")
+    return Head(int(sequence), Instant(0), bytes.fromhex(seal))

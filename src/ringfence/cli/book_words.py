@@ -1,0 +1,144 @@
+"""What a book was asked and what it answered, as plain data for `--json` and as sentences for people."""
+
+from typing import Any
+
+import msgspec
+from rich.markup import escape
+
+from ringfence.cli.output import console
+from ringfence.kernel.decision import REASONS
+from ringfence.kernel.ids import show_id
+from ringfence.kernel.instant import show_instant
+from ringfence.kernel.money import PRICE_DIGITS, show_decimal
+from ringfence.planes.ledger.journal import Answered, Head
+from ringfence.planes.ledger.operations import (
+    Fill,
+    Freeze,
+    Fund,
+    Link,
+    Move,
+    OpenMember,
+    Operation,
+    PriceFact,
+    Receipt,
+    RegisterKey,
+    Remark,
+    Request,
+    Resume,
+    RevokeKey,
+    Settle,
+)
+from ringfence.planes.ledger.rules import Rules
+from ringfence.services.ledger import Dated
+
+Plain = dict[str, Any]
+"""What `--json` prints."""
+
+
+def show_head(head: Head) -> str:
+    """Write a head as `verify --head` reads it."""
+    return f"{head.sequence}:{head.hash.hex()}"
+
+
+def show_units(rules: Rules, asset: str, units: int) -> str:
+    """Write units as a decimal; contracts have no digits after the point."""
+    rule = rules.assets.get(asset)
+    return show_decimal(units, rule.decimals if rule else 0)
+
+
+def plain_balance(rules: Rules, compartment: str, asset: str, units: int) -> Plain:
+    """Write one balance as plain data."""
+    amount = show_units(rules, asset, units)
+    return {"compartment": compartment, "asset": asset, "units": units, "amount": amount}
+
+
+def plain_answer(rules: Rules, line: Answered) -> Plain:
+    """Write an operation and its answer as plain data."""
+    answer: Plain = {"asked": asked(rules, line.operation), "accepted": line.refused is None}
+    if isinstance(line.operation, Request):
+        answer["id"] = show_id(line.operation.id)
+    if line.repeated:
+        answer["repeated"] = True
+    if line.refused is not None:
+        refused = line.refused
+        reason = REASONS[refused.reason].name
+        answer |= {"reason": reason, "words": refused.words, "rule": refused.rule, "leg": refused.leg}
+    answer["entries"] = [
+        {
+            "debit": entry.debit,
+            "credit": entry.credit,
+            "asset": entry.asset,
+            "units": entry.units,
+            "amount": show_units(rules, entry.asset, entry.units),
+        }
+        for entry in line.entries
+    ]
+    return answer
+
+
+def dated_answer(rules: Rules, dated: Dated) -> Plain:
+    """Write an operation and its answer as plain data, with where and when it was journalled."""
+    place = {"record": dated.sequence, "place": dated.place, "at": show_instant(dated.at)}
+    return place | plain_answer(rules, dated.line)
+
+
+def plain_record(dated: Dated) -> Plain:
+    """Write an operation in full, signatures too (base64), with its answer."""
+    line: Plain = msgspec.to_builtins(dated.line)
+    return {"record": dated.sequence, "place": dated.place, "at": show_instant(dated.at), **line}
+
+
+def print_answer(answer: Plain) -> None:
+    """Say for people what was asked, answered and booked."""
+    asked_words = escape(answer["asked"])
+    if not answer["accepted"]:
+        rule = f"  [dim]{escape(answer['rule'])}[/]" if answer["rule"] else ""
+        console.print(f"[red]refused[/]  {asked_words}", highlight=False, soft_wrap=True)
+        console.print(
+            f"         {answer['reason']}: {escape(answer['words'])}{rule}", highlight=False, soft_wrap=True
+        )
+        return
+    verb = "repeated" if answer.get("repeated") else "accepted"
+    console.print(f"[green]{verb}[/] {asked_words}", highlight=False, soft_wrap=True)
+
+
+def asked(rules: Rules, operation: Operation) -> str:
+    """Say in a few words what an operation asks for."""
+    match operation:
+        case Request():
+            return "; ".join(_asked_link(rules, link) for link in operation.links) or "nothing"
+        case PriceFact():
+            quotes = (
+                f"{quote.source}={show_decimal(quote.price_e10, PRICE_DIGITS)}" for quote in operation.quotes
+            )
+            return f"price {operation.name}: {' '.join(quotes)}"
+        case OpenMember():
+            return f"open {operation.party} {operation.member}"
+        case RegisterKey():
+            return f"register key {operation.key}"
+        case RevokeKey():
+            return f"revoke key {operation.key}: {operation.reason}"
+        case Receipt():
+            amount = show_units(rules, operation.asset, operation.units)
+            return f"receipt {operation.reference}: {amount} {operation.asset} for {operation.target}"
+        case Freeze():
+            return f"freeze {operation.scope}: {operation.reason}"
+        case Resume():
+            return f"resume {operation.scope}: {operation.reason}"
+        case Remark():
+            return f"remark {operation.kind} on {operation.subject}: {operation.words}"
+
+
+def _asked_link(rules: Rules, link: Link) -> str:
+    match link:
+        case Move():
+            amount = show_units(rules, link.asset, link.units)
+            gate = link.gate or "any gate"
+            return f"{amount} {link.asset} from {link.source} to {link.target} through {gate}"
+        case Fill():
+            traded = f"{link.contracts} {link.instrument} at {show_decimal(link.price_e10, PRICE_DIGITS)}"
+            return f"{traded}: {link.buy.bucket} buys from {link.sell.bucket}"
+        case Settle():
+            return f"settle {link.instrument} at {show_decimal(link.price_e10, PRICE_DIGITS)}"
+        case Fund():
+            return f"funding of {link.instrument}, {show_decimal(link.rate_e10, PRICE_DIGITS)} of notional"

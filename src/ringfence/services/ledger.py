@@ -1,0 +1,247 @@
+"""The book: takes batches of operations, keeps them in the journal, and answers only then.
+
+    judge in memory -> one durable append -> acknowledge
+
+One writer holds a book. What it has in memory is nothing but the journal replayed: a book is opened by
+replaying it, which checks every record and every answer on the way. Where a batch cannot be made durable, the
+memory is ahead of the journal: the book stops and must be opened again to recover. Nothing is half applied.
+
+The book reads no clock. Its own time only goes forward: an instant that is not later than the last record's
+is lifted to one nanosecond after it, as long as the caller's clock went back by `STEP_BACK_NS_MAX` at most.
+A clock further back is refused before anything happens: windows and expiries would be judged by a wrong time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from ringfence.kernel.errors import BadInput, JournalBroken, StoreFailed, UsageError
+from ringfence.kernel.instant import SECOND_NS, Instant, show_duration, show_instant
+from ringfence.planes.ledger.book import BookState, Outcome
+from ringfence.planes.ledger.compile import compile_policy
+from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
+from ringfence.planes.ledger.journal import (
+    FORMAT,
+    Answered,
+    Genesis,
+    Head,
+    JournalRecord,
+    PolicyLine,
+    answered,
+    batch_record,
+    genesis_record,
+    head_of,
+    read_batch,
+    read_genesis,
+    replay,
+    verify_chain,
+)
+from ringfence.planes.ledger.operations import Operation
+from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.signing import Verifier
+from ringfence.policy.diff import diff
+from ringfence.policy.model import Line, Plane, Policy
+from ringfence.policy.parse import parse
+from ringfence.policy.show import show
+from ringfence.services.ports import BookStore
+
+STEP_BACK_NS_MAX = 10 * SECOND_NS
+"""How far a caller's clock may be behind the book's time: a correction of the clock, not a wrong date."""
+
+OPERATIONS_PER_BATCH_MAX = 10_000
+
+INSTANT_END = 2**63
+
+ConditionsFor = Callable[[BookState, Operation, Instant], Conditions]
+"""Computes what margin says about an operation, from the book's own state and nothing else."""
+
+Apply = Callable[[Operation, Instant], Outcome]
+
+OnRecord = Callable[[JournalRecord], None]
+
+
+def no_conditions(*_: object) -> Conditions:
+    """Say nothing about margin: gates and trades that ask for it stay shut."""
+    return NO_CONDITIONS
+
+
+def no_report(record: JournalRecord) -> None:
+    """Tell nobody."""
+
+
+class Dated(NamedTuple):
+    """An operation with its answer, and where it is journalled: its record, its time, its place in there."""
+
+    sequence: int
+    at: Instant
+    place: int
+    line: Answered
+
+
+class Book:
+    """A book in use; `found` begins one, `recover` opens one that exists."""
+
+    def __init__(
+        self, store: BookStore, genesis: Genesis, state: BookState, head: Head, apply: Apply
+    ) -> None:
+        self.genesis = genesis
+        self.rules = state.rules
+        self._state = state
+        self._store = store
+        self._head = head
+        self._apply = apply
+        self._stopped = ""
+
+    @classmethod
+    def found(
+        cls,
+        store: BookStore,
+        policy: Policy,
+        at: Instant,
+        verify: Verifier,
+        *,
+        planes: tuple[Plane, ...] = ("ledger",),
+        conditions: ConditionsFor = no_conditions,
+    ) -> "Book":
+        """Begin a book under a checked policy in an empty store; at: its first instant."""
+        _check_instant(at)
+        rules = compile_policy(policy, planes)
+        genesis = _genesis(policy, planes, rules)
+        # The book obeys the policy as the journal tells it, the first time too.
+        state = BookState(_rules(genesis, rules.digest))
+        record = genesis_record(genesis, at, rules.digest)
+        store.append(record)
+        return cls(store, genesis, state, head_of(record), _apply_to(state, verify, conditions))
+
+    @classmethod
+    def recover(
+        cls,
+        store: BookStore,
+        verify: Verifier,
+        *,
+        conditions: ConditionsFor = no_conditions,
+        noted: Head | None = None,
+        on_record: OnRecord = no_report,
+    ) -> "Book":
+        """Open a book by replaying its journal.
+
+        noted: a head kept elsewhere, that the journal must reach; on_record: told of each record checked.
+        Raises JournalBroken with the first record that is not what was written, or whose answers are not the
+        ones the rules give; BadInput where the store is empty.
+        """
+        records = verify_chain(store.records(), store.head(), noted)
+        first = next(records, None)
+        if first is None:
+            raise BadInput("the book is empty: nothing was ever written to it")
+        genesis = read_genesis(first)
+        state = BookState(_rules(genesis, first.policy))
+        apply = _apply_to(state, verify, conditions)
+        on_record(first)
+        last = first
+        for last in replay(records, lambda operation, at: _answered(operation, apply(operation, at))):
+            on_record(last)
+        return cls(store, genesis, state, head_of(last), apply)
+
+    @property
+    def state(self) -> BookState:
+        """What the journal amounts to, for reading; StoreFailed where the book has stopped."""
+        if self._stopped:
+            raise StoreFailed(self._stopped)
+        return self._state
+
+    @property
+    def head(self) -> Head:
+        """Where the journal ends. Noted elsewhere, it proves later that nothing before it was changed."""
+        return self._head
+
+    def submit(self, operations: Sequence[Operation], at: Instant) -> tuple[Outcome, ...]:
+        """Judge a batch in order, make it durable, and return the outcomes.
+
+        at: the caller's time (see above). Every outcome, a refusal too, is in the journal when this returns.
+        Raises StoreFailed where that did not work or the book has stopped before, UsageError where the
+        batch is too long or the clock went back; then nothing was done.
+        """
+        if self._stopped:
+            raise StoreFailed(self._stopped)
+        if not operations:
+            return ()
+        if len(operations) > OPERATIONS_PER_BATCH_MAX:
+            words = f"a batch of {len(operations)} operations is too long"
+            raise UsageError(f"{words}; submit {OPERATIONS_PER_BATCH_MAX} at most")
+        at = self._next_instant(at)
+        # From the first change in memory until the journal has it, memory and journal differ.
+        self._stopped = "the book has stopped: a batch was cut short; open the book again to recover it"
+        outcomes = tuple(self._apply(operation, at) for operation in operations)
+        lines = [_answered(*pair) for pair in zip(operations, outcomes, strict=True)]
+        record = batch_record(self._head, at, self.rules.digest, lines)
+        self._store.append(record)
+        self._head = head_of(record)
+        self._stopped = ""
+        return outcomes
+
+    def lines(self, compartment: str | None = None) -> Iterator[Dated]:
+        """Read operations and answers, oldest first; of one `compartment`, those that booked there."""
+        for record in self._store.records(1):
+            for place, line in enumerate(read_batch(record)):
+                touched = any(compartment in (entry.debit, entry.credit) for entry in line.entries)
+                if compartment is None or touched:
+                    yield Dated(record.sequence, record.at, place, line)
+
+    def differences(self, policy: Policy) -> tuple[str, ...]:
+        """Say in sentences how `policy` differs from the one this book obeys; empty where it does not."""
+        if compile_policy(policy, self.genesis.planes).digest == self.rules.digest:
+            return ()
+        return tuple(str(change) for change in diff(self.rules.policy, policy))
+
+    def close(self) -> None:
+        """Let go of the store; the book takes no more batches."""
+        self._stopped = "the book is closed"
+        self._store.close()
+
+    def _next_instant(self, at: Instant) -> Instant:
+        _check_instant(at)
+        last = self._head.at
+        if last - at > STEP_BACK_NS_MAX:
+            words = f"the clock says {show_instant(at)}, and the book was written at {show_instant(last)}"
+            passed = show_duration(STEP_BACK_NS_MAX)
+            raise UsageError(f"{words}; set the clock right (a step back of {passed} is passed over)")
+        return Instant(max(at, last + 1))
+
+
+def _check_instant(at: Instant) -> None:
+    if not 0 <= at < INSTANT_END:
+        raise UsageError(f"{at} ns is no time a book can have; the years 1970 to 2262 are")
+
+
+def _genesis(policy: Policy, planes: tuple[Plane, ...], rules: Rules) -> Genesis:
+    lines = (PolicyLine(path, line.file, line.line) for path, line in sorted(policy.lines.items()))
+    return Genesis(
+        format=FORMAT,
+        name=policy.name,
+        policy=show(policy),
+        lines=tuple(lines),
+        planes=planes,
+        not_enforced=tuple(str(note) for note in rules.notes),
+    )
+
+
+def _rules(genesis: Genesis, digest: bytes) -> Rules:
+    """Compile the policy of the journal; it must be what its digest says, and be enforced as it was then."""
+    policy = parse(genesis.policy, "policy of the journal").policy
+    if policy is None:
+        raise JournalBroken(0, "its policy cannot be read by this ringfence")
+    lines = {line.path: Line(file=line.file, line=line.line) for line in genesis.lines}
+    rules = compile_policy(policy.located(lines), genesis.planes)
+    if rules.digest != digest:
+        raise JournalBroken(0, "its policy is not the one that its digest names")
+    notes = {str(note) for note in rules.notes}
+    for words in sorted(notes.symmetric_difference(genesis.not_enforced)):
+        raise BadInput(f"this ringfence enforces another part of the policy than the book does: {words}")
+    return rules
+
+
+def _apply_to(state: BookState, verify: Verifier, conditions: ConditionsFor) -> Apply:
+    return lambda operation, at: state.apply(operation, at, verify, conditions(state, operation, at))
+
+
+def _answered(operation: Operation, outcome: Outcome) -> Answered:
+    return answered(operation, outcome.decision, outcome.entries)
