@@ -13,10 +13,12 @@ from pathlib import Path
 
 import typer
 from pictures import draw_walls
+from policy_words import write_policy_words
 from typer.main import get_command
 
 from ringfence.cli.main import app
 from ringfence.kernel.decision import Reason
+from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
 
 DOCS = Path(__file__).resolve().parent
 SHELVES = {
@@ -129,6 +131,30 @@ def _default(parameter: typer.core.TyperArgument | typer.core.TyperOption) -> st
     return f" Without it: {default}." if is_plain and default != "" else ""
 
 
+def write_policies() -> str:
+    """Write what each example policy is for: the comment that it begins with."""
+    lines = [
+        "# Example policies",
+        "",
+        "Smallest first. They come with ringfence, the tests read each, and each is a start for one of your own.",
+        "`ringfence policy check FILE` says what is wrong with a policy, with the line and what would be right.",
+    ]
+    for name in SHIPPED_POLICIES:
+        file = shipped_policy(name)
+        claims = [claim.replace("_", " ") for claim in load_policy(file).claims]
+        lines += ["", f"## {name}", "", _opening(file.read_text()), ""]
+        lines += [f"It claims that {', that '.join(claims)}.", ""] if claims else []
+        lines += [f"[policies/{file.name}](../../policies/{file.name})"]
+    return "\n".join(lines) + "\n"
+
+
+def _opening(text: str) -> str:
+    """Return the comment that a policy begins with, without the name it begins with."""
+    comment = text[: text.index("\n\n")].replace("\n#", "").removeprefix("#")
+    words = comment.split(":", 1)[1].strip()
+    return words[0].upper() + words[1:]
+
+
 def write_index() -> str:
     """Write the list of all pages, by shelf."""
     lines = ["# ringfence: the documentation"]
@@ -158,6 +184,8 @@ def _read(page: Path) -> str | None:
 # The index comes last: it lists what was written before it.
 PAGES: dict[str, Callable[[], str]] = {
     "pictures/walls.svg": draw_walls,
+    "reference/policies.md": write_policies,
+    "reference/policy-words.md": write_policy_words,
     "reference/reasons.md": write_reasons,
     "reference/cli.md": write_commands,
     "index.md": write_index,

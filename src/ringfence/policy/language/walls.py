@@ -395,15 +395,17 @@ class StepForm:
     """One step of a waterfall: `own`, `{cover: pool}` or `{deleverage: pro_rata, class: […], cap: …}`."""
 
     words: str = "`own`, `{cover: …}` or `{deleverage: …, class: …, cap: …}`"
+    cover: Block = COVER
+    deleverage: Block = DELEVERAGE
 
     def read(self, reader: Reader, node: Node, path: Path) -> Any:
         """Read a step by its first word."""
         if isinstance(node, Scalar) and node.text == "own":
             return model.OwnStep()
         if isinstance(node, Table) and node.get("deleverage") is not None:
-            return DELEVERAGE.read(reader, node, path)
+            return self.deleverage.read(reader, node, path)
         if isinstance(node, Table) and node.get("cover") is not None:
-            return COVER.read(reader, node, path)
+            return self.cover.read(reader, node, path)
         reader.fail("wrong-type", node.where, "this is no step of a waterfall", f"write {self.words}")
         return None
 
@@ -411,12 +413,12 @@ class StepForm:
         """Write a step."""
         if isinstance(value, model.OwnStep):
             return "own"
-        block = COVER if isinstance(value, model.CoverStep) else DELEVERAGE
+        block = self.cover if isinstance(value, model.CoverStep) else self.deleverage
         return block.show(value, decimals, path)
 
     def schema(self) -> dict[str, Any]:
         """Describe the three steps."""
-        return {"anyOf": [{"const": "own"}, COVER.schema(), DELEVERAGE.schema()]}
+        return {"anyOf": [{"const": "own"}, self.cover.schema(), self.deleverage.schema()]}
 
 
 WATERFALL = Block(
