@@ -136,8 +136,8 @@ def write_policies() -> str:
     lines = [
         "# Example policies",
         "",
-        "Smallest first. They come with ringfence, the tests read each, and each is a start for one of your own.",
-        "`ringfence policy check FILE` says what is wrong with a policy, with the line and what would be right.",
+        "Smallest first. They come with ringfence, the tests read each, and each is a start for your own.",
+        "`ringfence policy check FILE` says what is wrong with one, with the line and what would be right.",
     ]
     for name in SHIPPED_POLICIES:
         file = shipped_policy(name)
