@@ -7,11 +7,14 @@ from ringfence.adapters import signatures_ed25519
 from ringfence.adapters.book_memory import MemoryStore
 from ringfence.adapters.book_sqlite import open_file, read_file
 from ringfence.adapters.key_files import KeyFolder
+from ringfence.adapters.kubernetes_files import load_manifests
 from ringfence.adapters.policy_files import include_beside, read_text
 from ringfence.adapters.system_clock import SystemClock
 from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.planes.ledger.journal import Head
-from ringfence.policy.model import Plane, Policy
+from ringfence.planes.network.kubernetes.model import Cluster
+from ringfence.planes.network.kubernetes.read import read_cluster
+from ringfence.policy.model import Finding, Plane, Policy
 from ringfence.policy.parse import Parsed, parse
 from ringfence.services.ledger import Book, OnRecord, no_report
 from ringfence.services.ports import BookStore, Clock, KeyRing
@@ -46,7 +49,18 @@ def shipped_policy(name: str) -> Path:
     raise BadInput(f"there is no example policy {name!r}; there are {', '.join(SHIPPED_POLICIES)}")
 
 
+def read_manifests(folder: str | Path) -> tuple[Cluster, tuple[Finding, ...]]:
+    """Read the Kubernetes manifests of a folder, with every finding; BadInput where there is no folder."""
+    documents, unreadable = load_manifests(Path(folder))
+    cluster, findings = read_cluster(documents)
+    return cluster, (*unreadable, *findings)
+
+
 # --- books -------------------------------------------------------------------------------------
+
+
+DIFFERENCES_SHOWN = 8
+"""How many differences of two policies an error names."""
 
 
 def embedded(
@@ -110,5 +124,8 @@ def _begun_or_recovered(
     book = Book.recover(store, signatures_ed25519.verify, on_record=on_record)
     differences = book.differences(policy) if policy else ()
     if differences:
-        raise UsageError(f"the book obeys another policy than this one: {'; '.join(differences)}")
+        shown = "\n  ".join(differences[:DIFFERENCES_SHOWN])
+        more = len(differences) - DIFFERENCES_SHOWN
+        rest = f"\n  and {more} more; `ringfence policy diff` lists them" if more > 0 else ""
+        raise UsageError(f"the book obeys another policy; to become this one it\n  {shown}{rest}")
     return book
