@@ -73,10 +73,14 @@ def plan_liquidation(
     if not is_restored:
         closures, left = _spare_penalties(closures, left, prices, terms)
     after = health(left, prices, terms)
-    if not is_restored and after.is_bankrupt and any(row.contracts for row in before.positions):
+    if after.is_bankrupt and _is_open(before):
         return _take_over(bucket, before, prices, terms)
-    outcome: Outcome = "restored" if is_restored else "bankrupt" if after.is_bankrupt else "closed"
+    outcome: Outcome = "bankrupt" if after.is_bankrupt else "restored" if _is_open(after) else "closed"
     return Liquidation(outcome, closures, (), before, left, after)
+
+
+def _is_open(figures: Health) -> bool:
+    return any(row.contracts for row in figures.positions)
 
 
 def riskiest_first(figures: Health) -> tuple[PositionTerm, ...]:
