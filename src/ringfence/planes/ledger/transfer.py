@@ -150,7 +150,8 @@ def _show(units: int, asset: AssetRule) -> str:
 
 
 def _no_gate(move: Move) -> Refused:
-    words = f"the policy opens no gate {move.gate} from {move.source} to {move.target}"
+    named = f" {move.gate}" if move.gate else ""
+    words = f"the policy opens no gate{named} from {move.source} to {move.target}"
     return Refused(Reason.NO_GATE_BETWEEN_COMPARTMENTS, words)
 
 
