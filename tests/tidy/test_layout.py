@@ -113,16 +113,38 @@ def mirrored(folder: Path) -> bool:
     ).is_file()
 
 
-def test_the_wheel_holds_the_policies_and_the_types(tmp_path):
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Return the wheel, built from the working tree without any download."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("ringfence-*.whl")
+    (built,) = folder.glob("ringfence-*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_policies_and_the_types(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     policies = {str(path.relative_to(ROOT)) for path in (ROOT / "policies").rglob("*.yaml")}
     assert {f"ringfence/{path}" for path in policies} <= names
     assert "ringfence/py.typed" in names
     assert {dotted(module) for module in MODULES} <= {name_of(name) for name in names}
     assert not [name for name in names if name.startswith(("tests", "docs", "bench", "setup"))]
+
+
+def test_an_installed_wheel_finds_its_policies(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy\n"
+        "for name in SHIPPED_POLICIES:\n"
+        "    print(shipped_policy(name), len(load_policy(shipped_policy(name)).gates))\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert lines
+    assert all(line.startswith(f"{tmp_path}/ringfence/policies/") for line in lines)
 
 
 def name_of(member: str) -> str:
