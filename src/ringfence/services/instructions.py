@@ -45,17 +45,21 @@ def parse_amount(rules: Rules, text: str, asset: str) -> int:
 
 
 def find_gate(rules: Rules, source: str, target: str, asset: str) -> str:
-    """Name the one gate that moves the asset from source to target; "" where there is a wall.
+    """Name the gate that moves the asset from source to target; "" where there is a wall.
 
-    Raises UsageError where several gates do, and names them.
+    Gates that this book keeps shut are passed over where another one leads there, and so are those that move
+    only what is owed. Raises UsageError where several are left, and names them.
     """
     start, end = rules.place(source), rules.place(target)
     if start is None or end is None:
         return ""
-    names = [way.gate.name for way in rules.gates_between(start, end) if way.accepts(asset)]
-    if len(names) > 1:
-        raise UsageError(f"several gates lead there: {', '.join(names)}; choose one with --gate")
-    return names[0] if names else ""
+    gates = [way.gate for way in rules.gates_between(start, end) if way.accepts(asset)]
+    gates = [gate for gate in gates if not gate.unenforced] or gates
+    gates = [gate for gate in gates if not gate.accrual] or gates
+    if len(gates) > 1:
+        names = ", ".join(gate.name for gate in gates)
+        raise UsageError(f"several gates lead there: {names}; choose one with --gate")
+    return gates[0].name if gates else ""
 
 
 def default_expiry(now: Instant) -> Instant:

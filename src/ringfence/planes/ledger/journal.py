@@ -246,15 +246,23 @@ Judge = Callable[[Operation, Instant], Answered]
 def replay(records: Iterable[JournalRecord], judge: Judge) -> Iterator[JournalRecord]:
     """Judge every operation again and pass on each batch whose answers are the recorded ones.
 
+    Words and policy lines are for people and may be put better one day; what is compared is whether it was
+    accepted or repeated, the reason and the leg that was refused, and every entry.
+
     records: batches in order (the genesis is read before, to build the state behind `judge`).
     Raises JournalBroken at the first batch with another answer.
     """
     for record in records:
         for index, was in enumerate(read_batch(record)):
             right = judge(was.operation, record.at)
-            if was != right:
+            if _meaning(was) != _meaning(right):
                 raise JournalBroken(record.sequence, _difference(index, was, right))
         yield record
+
+
+def _meaning(answer: Answered) -> object:
+    refused = answer.refused
+    return answer.entries, answer.repeated, refused and (refused.reason, refused.leg)
 
 
 def _difference(index: int, was: Answered, right: Answered) -> str:
@@ -268,4 +276,5 @@ def _show(answer: Answered) -> str:
     if answer.refused is None:
         return "repeated" if answer.repeated else "accepted"
     reason = REASONS.get(answer.refused.reason)
-    return f"refused ({reason.name if reason else answer.refused.reason}: {answer.refused.words})"
+    name = reason.name if reason else f"reason {answer.refused.reason}"
+    return f"refused ({name}, leg {answer.refused.leg}: {answer.refused.words})"

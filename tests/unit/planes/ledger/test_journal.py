@@ -181,9 +181,9 @@ def test_answers_that_the_rules_give_are_passed_on() -> None:
         (Answered(remark(1), (Entry("a", "b", "USDC", 1),)), "with other entries than the rules give"),
         (
             Answered(remark(1), refused=Refusal(60, "words")),
-            r"refused \(GATE_FROZEN: words\), and the rules answer accepted",
+            r"refused \(GATE_FROZEN, leg 0: words\), and the rules answer accepted",
         ),
-        (Answered(remark(1), refused=Refusal(999, "words")), r"refused \(999: words\)"),
+        (Answered(remark(1), refused=Refusal(999, "words")), r"refused \(reason 999, leg 0: words\)"),
     ],
 )
 def test_answers_that_the_rules_do_not_give_are_named(was: Answered, words: str) -> None:
@@ -192,6 +192,28 @@ def test_answers_that_the_rules_do_not_give_are_named(was: Answered, words: str)
     assert first_bad([JOURNAL[0], forged], None) is None  # the chain alone sees nothing
     with pytest.raises(JournalBroken, match=f"journal record 1: operation 1 was .*{words}"):
         list(replay([forged], accepts_everything))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_found"),
+    [
+        ({"words": "the same, put better"}, False),
+        ({"rule": "moved.yaml:99"}, False),
+        ({"reason": 61}, True),
+        ({"leg": 1}, True),
+    ],
+)
+def test_what_a_refusal_means_is_compared_and_not_how_it_is_put(
+    change: dict[str, object], is_found: bool
+) -> None:
+    right = Answered(remark(0), refused=Refusal(60, "words", "venue.yaml:12"))
+    was = msgspec.structs.replace(right, refused=msgspec.structs.replace(right.refused, **change))
+    batch = batch_record(head_of(JOURNAL[0]), Instant(2_000), POLICY, [was])
+    if is_found:
+        with pytest.raises(JournalBroken, match="journal record 1: operation 0"):
+            list(replay([batch], lambda operation, at: right))
+    else:
+        assert list(replay([batch], lambda operation, at: right)) == [batch]
 
 
 # --- what payloads hold ------------------------------------------------------------------------
