@@ -16,7 +16,6 @@ from ringfence.proof.evidence import (
     Cut,
     Cuts,
     Evidence,
-    Fallen,
     Hop,
     Item,
     Losses,
@@ -25,6 +24,7 @@ from ringfence.proof.evidence import (
 )
 from ringfence.proof.exemption import Exemption, exempt
 from ringfence.proof.fewest import fewest
+from ringfence.proof.names import hop_of, named_grip, named_nodes, nodes, nodes_held, places, taken
 from ringfence.proof.questions import Asked, Fewest, Moves, Never, Trading
 from ringfence.proof.reach import Grip, Index, Reached, Start, Usable, met_needs, reach, spread, usable
 from ringfence.proof.throughput import Bound, Span, most
@@ -82,8 +82,8 @@ def _never(asked: Asked, question: Never) -> Answer:
     remarks = tuple(f"the exception is refused: {one.refused}" for one in exemptions if one.refused)
     if hit is None:
         words = f"value stays within {len(found.by)} of {len(world.places) * len(world.assets)} nodes"
-        return Answer(asked, "holds", words, {}, Closed(_named_nodes(world, found.by)), remarks)
-    hops = tuple(hop(world, way) for way in _telling_path(world, ways, found, targets, exemptions, hit))
+        return Answer(asked, "holds", words, {}, Closed(named_nodes(world, found.by)), remarks)
+    hops = tuple(hop_of(world, way) for way in _telling_path(world, ways, found, targets, exemptions, hit))
     words = f"{hops[0].asset} gets from {hops[0].source} to {hops[-1].target}"
     return Answer(asked, "fails", words, {}, Route((), (), hops), remarks, hops[0].asset)
 
@@ -141,8 +141,8 @@ def _moves(asked: Asked, question: Moves) -> Answer:
         )
         return Answer(asked, "fails", f"more {over} can move", units, evidence, remarks, over)
     cuts = tuple(_named_cut(world, can_use, question, asset, bound) for asset, bound in bounds.items())
-    words = f"{len(can_use.ways)} of {len(world.ways)} ways can be used"
-    return Answer(asked, "holds", words, units, Cuts(_named_grip(world, grip), cuts), remarks)
+    words = "no more than that can move" if any(units.values()) else "nothing can move"
+    return Answer(asked, "holds", words, units, Cuts(named_grip(world, grip), cuts), remarks)
 
 
 def _bound(world: World, can_use: Usable, question: Moves, asset: str) -> Bound:
@@ -168,11 +168,11 @@ def _first_route(index: Index, can_use: Usable, question: Moves, asset: str) -> 
     sources = places(world, question.sources)
     if question.sinks is None:
         first = next((way for way in ways if world.ways[way].source in sources), None)
-        return () if first is None else (hop(world, first),)
+        return () if first is None else (hop_of(world, first),)
     found = reach(world, ways, [world.node(place, number) for place in sorted(sources)])
     sinks = places(world, question.sinks)
     hit = next((node for node in found.by if node // len(world.assets) in sinks), None)
-    return () if hit is None else tuple(hop(world, way) for way in found.path(world, hit))
+    return () if hit is None else tuple(hop_of(world, way) for way in found.path(world, hit))
 
 
 def _named_cut(world: World, can_use: Usable, question: Moves, asset: str, bound: Bound) -> Cut:
@@ -217,7 +217,7 @@ def _trading(asked: Asked, question: Trading) -> Answer:
         channels |= {channel for loss in found for channel in loss.channels}
     over = next((asset for asset, units in bound.items() if _is_over(units, question.caps[asset][0])), "")
     words = f"by {', '.join(sorted(channels))}" if channels else "nobody can place or print a fill"
-    evidence = Losses(_named_grip(world, grip))
+    evidence = Losses(named_grip(world, grip))
     return Answer(asked, "fails" if over else "holds", words, bound, evidence, (), over)
 
 
@@ -289,7 +289,7 @@ def _fewest_route(
 ) -> tuple[Hop, ...]:
     _, reached = _spoils(index, question, items, picked)
     hit = _first_hit(index.world, reached, question.sinks)
-    return () if hit is None else tuple(hop(index.world, way) for way in reached.path(index.world, hit))
+    return () if hit is None else tuple(hop_of(index.world, way) for way in reached.path(index.world, hit))
 
 
 def _named_thefts(
@@ -304,54 +304,4 @@ def _named_cover(index: Index, question: Fewest, items: tuple[Theft, ...], cover
     world = index.world
     grip, reached = _spoils(index, question, items, set(range(len(items))) - cover)
     services, keys = _named_thefts(world, items, cover)
-    return Cover(services, keys, _named_grip(world, grip), _named_nodes(world, reached.by))
-
-
-# --- names -------------------------------------------------------------------------------------
-
-
-def places(world: World, names: Iterable[str]) -> frozenset[int]:
-    """Return the positions of places by name."""
-    wanted = set(names)
-    return frozenset(number for number, place in enumerate(world.places) if place.name in wanted)
-
-
-def nodes(world: World, of: Iterable[int]) -> list[int]:
-    """Return every (place, asset) of these places."""
-    return [world.node(place, asset) for place in sorted(of) for asset in world.places[place].accepts]
-
-
-def nodes_held(world: World, of: Iterable[int]) -> list[int]:
-    """Return the (place, asset) of these places where there is something; all where no supply is known."""
-    return [node for node in nodes(world, of) if _is_held(world, node)]
-
-
-def _is_held(world: World, node: int) -> bool:
-    supply = world.place_of(node).supply
-    return supply is None or supply.get(node % len(world.assets), 0) > 0
-
-
-def taken(world: World, services: Iterable[str], keys: Iterable[str]) -> Start:
-    """Return the start with these services and keys by name."""
-    named_services, named_keys = set(services), set(keys)
-    return Start(
-        frozenset(number for number, row in enumerate(world.services) if row.name in named_services),
-        frozenset(number for number, row in enumerate(world.keys) if row.name in named_keys),
-    )
-
-
-def hop(world: World, way: int) -> Hop:
-    """Name a way."""
-    row = world.ways[way]
-    rule = world.rules[row.rule]
-    source, target = world.places[row.source].name, world.places[row.target].name
-    return Hop(rule.name, rule.lane, source, target, world.assets[row.asset])
-
-
-def _named_nodes(world: World, found: Iterable[int]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((world.place_of(node).name, world.asset_of(node)) for node in found))
-
-
-def _named_grip(world: World, grip: Grip) -> Fallen:
-    services = tuple(sorted(world.services[number].name for number in grip.owned))
-    return Fallen(services, tuple(sorted(world.keys[number].name for number in grip.had)))
+    return Cover(services, keys, named_grip(world, grip), named_nodes(world, reached.by))

@@ -14,7 +14,7 @@ from ringfence.policy.model import Claim, Journey, Policy, Selector
 from ringfence.proof.cutoff import Cast, cast_for_amounts, cast_for_reach, refused_features
 from ringfence.proof.grounding import ground
 from ringfence.proof.reach import Index, Mode, Start
-from ringfence.proof.world import Place, Row, World
+from ringfence.proof.world import Fact, Place, Row, World, extend
 
 Count = Literal["keys", "services", "keys_and_services"]
 
@@ -72,17 +72,18 @@ class Fault(ValueError):
 
 
 class Grounds:
-    """The worlds of one policy, each read once."""
+    """The worlds of one policy, each read once, with what else is known of it."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, facts: Iterable[Fact] = ()) -> None:
         self.policy = policy
+        self.facts = tuple(facts)
         self._read: dict[tuple[object, ...], Index] = {}
 
     def index(self, cast: Cast) -> Index:
         """Return the world of a cast with its lookups."""
         key = (cast.members, cast.merged)
         if key not in self._read:
-            self._read[key] = Index(ground(self.policy, cast))
+            self._read[key] = Index(extend(ground(self.policy, cast), self.facts))
         return self._read[key]
 
 
@@ -104,8 +105,13 @@ def ask(grounds: Grounds, name: str) -> tuple[Asked, ...]:
         raise Fault("; ".join(outside))
     named = (*claim.compromised, *claim.without, *_selected_names(claim.journey))
     choose = cast_for_amounts if claim.kind in ("moves", "trading") else cast_for_reach
-    cast = choose(policy, claim.members, named)
+    return ask_among(grounds, name, choose(policy, claim.members, named))
+
+
+def ask_among(grounds: Grounds, name: str, cast: Cast) -> tuple[Asked, ...]:
+    """Return the questions of a claim among these members."""
     index = grounds.index(cast)
+    claim = grounds.policy.claims[name]
     return tuple(Asked(name, question, index) for question in _READ[claim.kind](index.world, claim, cast))
 
 

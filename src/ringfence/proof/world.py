@@ -17,6 +17,7 @@ import msgspec
 
 from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.errors import BadInput
+from ringfence.policy.families import match
 
 FORMAT = "ringfence world 1"
 
@@ -270,7 +271,8 @@ class AddDerivation(Row, frozen=True, tag="derives", tag_field="fact"):
 
 
 class AddSupply(Row, frozen=True, tag="supply", tag_field="fact"):
-    """A compartment holds units of an asset; compartments without such a fact then hold nothing."""
+    """A compartment holds units of an asset, or each of a family does (`client/{client}/cash`); those without
+    such a fact then hold nothing."""
 
     place: str
     asset: str
@@ -345,15 +347,18 @@ def _with_holding(world: World, service: str, key: int) -> World:
 
 
 def _with_supply(world: World, fact: AddSupply) -> World:
-    index, asset = _named(world.places, fact.place, "compartment"), _asset(world, fact.asset)
+    asset = _asset(world, fact.asset)
     if fact.units < 0:
         raise BadInput(f"`{fact.place}` cannot hold {fact.units} units")
-    places = [
-        place if place.supply is not None else msgspec.structs.replace(place, supply={})
-        for place in world.places
-    ]
-    supply = {**(places[index].supply or {}), asset: fact.units}
-    places[index] = msgspec.structs.replace(places[index], supply=supply)
+    wanted = [place.name for place in world.places if match(fact.place, place.name) is not None]
+    if not wanted:
+        raise BadInput(f"no compartment is called `{fact.place}`")
+    places = []
+    for place in world.places:
+        supply = place.supply or {}
+        if place.name in wanted:
+            supply = {**supply, asset: fact.units}
+        places.append(msgspec.structs.replace(place, supply=supply))
     return msgspec.structs.replace(world, places=tuple(places))
 
 

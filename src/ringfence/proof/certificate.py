@@ -1,0 +1,100 @@
+"""Certificates: every verdict with its question, its world and its evidence, in one sealed file.
+
+The seal is a digest of everything in the file, so that no byte of it can change unnoticed; what it says is
+checked on its own merits by `checker`, which shares no code with the engines.
+"""
+
+import msgspec
+
+from ringfence.kernel.digest import tagged_digest
+from ringfence.kernel.errors import BadInput
+from ringfence.proof.claims import Decided, Verdict
+from ringfence.proof.evidence import Evidence, NoEvidence
+from ringfence.proof.questions import Question
+from ringfence.proof.world import Row, World, write
+
+FORMAT = "ringfence certificate 1"
+
+
+class Entry(Row, frozen=True):
+    """One question decided: its claim and plane, the status, the bound, the evidence, and the number of the
+    world it was asked in."""
+
+    claim: str
+    plane: str
+    status: str
+    world: int
+    question: Question
+    bound: dict[str, int | None]
+    evidence: Evidence
+
+
+class Fault(Row, frozen=True):
+    """A claim that says nothing, and why."""
+
+    claim: str
+    words: str
+
+
+class Certificate(Row, frozen=True):
+    """All verdicts on one policy. digest: of the policy, in hexadecimal."""
+
+    format: str
+    policy: str
+    digest: str
+    worlds: tuple[World, ...]
+    entries: tuple[Entry, ...]
+    faults: tuple[Fault, ...] = ()
+    seal: str = ""
+
+
+def certify(name: str, digest: bytes, verdicts: tuple[Verdict, ...]) -> Certificate:
+    """Write verdicts down with everything needed to check them."""
+    worlds: dict[bytes, int] = {}
+    kept: list[World] = []
+    entries = []
+    for verdict in verdicts:
+        for decided in verdict.decided:
+            world = decided.answer.asked.index.world
+            text = write(world)
+            if text not in worlds:
+                worlds[text] = len(kept)
+                kept.append(world)
+            entries.append(_entry(verdict, decided, worlds[text]))
+    faults = tuple(Fault(one.claim, one.words) for one in verdicts if one.status == "vacuous")
+    return seal(Certificate(FORMAT, name, digest.hex(), tuple(kept), tuple(entries), faults))
+
+
+def _entry(verdict: Verdict, decided: Decided, world: int) -> Entry:
+    found = decided.answer
+    evidence = NoEvidence() if decided.status == "unknown" else found.evidence
+    return Entry(
+        verdict.claim, decided.plane, decided.status, world, found.asked.question, found.bound, evidence
+    )
+
+
+def seal(certificate: Certificate) -> Certificate:
+    """Return the certificate with the digest of its content."""
+    bare = msgspec.structs.replace(certificate, seal="")
+    digest = tagged_digest(FORMAT, msgspec.json.encode(bare)).hex()
+    return msgspec.structs.replace(bare, seal=digest)
+
+
+def write_certificate(certificate: Certificate) -> bytes:
+    """Write a certificate as JSON, one canonical text for one content."""
+    return msgspec.json.encode(certificate)
+
+
+def read_certificate(text: bytes) -> Certificate:
+    """Read a certificate; BadInput where it is malformed, was changed, or is not written canonically."""
+    try:
+        certificate = msgspec.json.decode(text, type=Certificate)
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"this is no certificate: {error}") from None
+    if certificate.format != FORMAT:
+        raise BadInput(f"the certificate says `{certificate.format}`; this program reads `{FORMAT}`")
+    if seal(certificate).seal != certificate.seal:
+        raise BadInput("the certificate was changed: its content does not fit its seal")
+    if write_certificate(certificate) != text.strip():
+        raise BadInput("the certificate was changed: it is not written as certificates are")
+    return certificate

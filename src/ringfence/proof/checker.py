@@ -1,0 +1,434 @@
+"""A second, small program that checks certificates without believing the engines that made them.
+
+It reads the world (`world`) and the forms of questions and evidence, and shares nothing else: what an
+attacker ends up with is worked out again the slow way, a closed set is checked by looking at every way once,
+a cut by adding it up and looking for a way round it, covers by trying every smaller set of thefts. Sets of
+thefts are tried up to `THEFTS_MAX`; a larger bound is refused rather than believed.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from ringfence.proof.certificate import Certificate, Entry
+from ringfence.proof.evidence import Closed, Cover, Covers, Cut, Cuts, Hop, Item, Losses, NoEvidence, Route
+from ringfence.proof.questions import Fewest, Moves, Never, Question, Trading
+from ringfence.proof.world import NOBODY, Cap, Need, Place, Way, World
+
+THEFTS_MAX = 6
+
+DAY_NS = 86_400_000_000_000
+
+Keys = set[str]
+Services = set[str]
+
+
+class Unproved(Exception):
+    """The evidence does not show what the certificate says; the message says why."""
+
+
+def complaints(certificate: Certificate) -> tuple[str, ...]:
+    """Say what is wrong with a certificate; () where every entry is shown by its evidence."""
+    found = []
+    for entry in certificate.entries:
+        try:
+            _check(certificate.worlds[entry.world], entry)
+        except (Unproved, KeyError, IndexError) as error:
+            plane = f" on {entry.plane}" if entry.plane else ""
+            found.append(f"{entry.claim}{plane}: {error}")
+    return tuple(found)
+
+
+def _check(world: World, entry: Entry) -> None:
+    if entry.status in ("refuted", "open"):
+        _check_failure(world, entry)
+    elif entry.status in ("proved", "proved assuming"):
+        _check_proof(world, entry)
+    elif entry.status != "unknown" or not isinstance(entry.evidence, NoEvidence):
+        raise Unproved(f"`{entry.status}` is no verdict that evidence could show")
+
+
+def _check_proof(world: World, entry: Entry) -> None:
+    match entry.question, entry.evidence:
+        case Never() as never, Closed() as closed:
+            _check_never(world, never, closed)
+        case Moves() as moves, Cuts() as cuts:
+            _check_moves(world, moves, cuts, entry.bound)
+        case Trading() as trading, Losses() as losses:
+            _check_trading(world, trading, losses, entry.bound)
+        case Fewest() as fewest, Covers() as covers:
+            _check_fewest(world, fewest, covers, entry.bound)
+        case _:
+            raise Unproved("the evidence is of another kind than the question")
+
+
+# --- what an attacker ends up with -------------------------------------------------------------
+
+
+def _fallen(world: World, services: Iterable[str], keys: Iterable[str], mode: str) -> tuple[Services, Keys]:
+    """Add what follows, rule by rule, until nothing does."""
+    names = [row.name for row in world.keys]
+    owned = set(services)
+    had = set(keys) | {row.name for row in world.keys if row.given}
+    while True:
+        before = len(owned) + len(had)
+        for service in world.services:
+            if service.name in owned:
+                had |= {names[key] for key in service.holds}
+        for source, target in world.flows:
+            if mode == "pivot" and world.services[source].name in owned:
+                owned.add(world.services[target].name)
+        for derivation in world.derivations:
+            if all(names[key] in had for key in derivation.known):
+                had.add(names[derivation.gives])
+        if len(owned) + len(had) == before:
+            return owned, had
+
+
+def _met(world: World, had: Collection[str]) -> list[bool]:
+    met: list[bool] = []
+    for need in world.needs:
+        met.append(_count(world, need, met, had) >= need.count)
+    return met
+
+
+def _count(world: World, need: Need, met: list[bool], had: Collection[str]) -> int:
+    return sum(world.keys[key].name in had for key in need.keys) + sum(met[part] for part in need.parts)
+
+
+def _usable(world: World, owned: Services, had: Keys, plane: str) -> Iterator[tuple[Way, bool]]:
+    """Go through the ways an attacker can use on a plane, and whether nobody checks them any more."""
+    met = _met(world, had)
+    for way in world.ways:
+        rule = world.rules[way.rule]
+        if plane not in rule.planes:
+            continue
+        checks = [world.verifiers.get(one, NOBODY) for one in rule.planes]
+        void = all(one != NOBODY and world.services[one].name in owned for one in checks)
+        lie = all(world.services[one].name in owned for one in rule.computed_by)
+        if void or (met[way.needs] and (lie or not rule.accrual)):
+            yield way, void
+
+
+# --- never -------------------------------------------------------------------------------------
+
+
+def _check_never(world: World, question: Never, closed: Closed) -> None:
+    inside = set(closed.nodes)
+    for place in world.places:
+        for asset in place.accepts:
+            if place.name in question.sources and (place.name, world.assets[asset]) not in inside:
+                raise Unproved(f"the closed set leaves out {place.name}, where value starts")
+    for name, asset_name in inside:
+        if name in question.targets:
+            raise Unproved(f"the closed set holds {asset_name} of {name}, where it must never get")
+    for way in _ways_of_never(world, question):
+        source, target = world.places[way.source], world.places[way.target]
+        if source.external and source.name not in question.sources:
+            continue  # What left to the outside and comes back is new value.
+        asset_name = world.assets[way.asset]
+        if (source.name, asset_name) in inside and (target.name, asset_name) not in inside:
+            rule = world.rules[way.rule].name
+            raise Unproved(
+                f"the set is not closed: {rule} takes {asset_name} from {source.name} to {target.name}"
+            )
+
+
+def _ways_of_never(world: World, question: Never) -> list[Way]:
+    met = _met(world, {key.name for key in world.keys} - set(question.without))
+    gone = {name for name in question.exceptions if not _objection(world, question, name)}
+    return [
+        way
+        for way in world.ways
+        if met[way.needs]
+        and (way.mandate == NOBODY or met[way.mandate])
+        and world.rules[way.rule].name not in gone
+    ]
+
+
+def _objection(world: World, question: Never, name: str) -> str:
+    """Say why a name may not be excepted; "" where every way at its compartments keeps the invariant."""
+    rules = {number: rule for number, rule in enumerate(world.rules) if rule.name == name}
+    if not rules:
+        return f"nothing is called {name}"
+    for rule in rules.values():
+        if rule.kind == "exchange" and rule.band_ppm < 0:
+            return f"{name} names no price"
+        if rule.kind != "deleverage" and not rule.accrual:
+            return f"{name} moves what is not owed"
+    ends = [(way.source, way.target) for way in world.ways if way.rule in rules]
+    touched = {place for pair in ends for place in pair}
+    paying = {
+        way.source
+        for way in world.ways
+        if world.rules[way.rule].name in question.exceptions and world.rules[way.rule].kind == "gate"
+    }
+    for way in world.ways:
+        words = _breaks(world, question, way, touched, paying)
+        if words:
+            return words
+    return ""
+
+
+def _breaks(world: World, question: Never, way: Way, touched: set[int], paying: set[int]) -> str:
+    rule = world.rules[way.rule]
+    source, target = world.places[way.source], world.places[way.target]
+    is_owed = bool(rule.accrual) and rule.kind != "exchange"
+    for number in (way.source, way.target):
+        if number in touched and world.places[number].nets and not is_owed:
+            return f"{rule.name} moves what is not owed through {world.places[number].name}"
+    is_fair = rule.kind == "exchange" and rule.band_ppm >= 0
+    is_own = (source.owner, source.member) == (target.owner, target.member)
+    if (
+        way.target not in touched
+        or way.target not in paying
+        or target.name in question.sources + question.targets
+    ):
+        return ""
+    if is_owed or is_fair or source.external or (is_own and rule.kind != "exchange"):
+        return ""
+    return f"{rule.name} brings what is not owed into {target.name}, which pays what is excepted"
+
+
+# --- moves -------------------------------------------------------------------------------------
+
+
+def _check_moves(world: World, question: Moves, cuts: Cuts, bound: dict[str, int | None]) -> None:
+    owned, had = _fallen(world, question.services, question.keys, question.mode)
+    if owned != set(cuts.fallen.services) or had != set(cuts.fallen.keys):
+        raise Unproved("the attacker ends up with something else than the certificate says")
+    ways = list(_usable(world, owned, had, question.plane))
+    shown = {cut.asset: cut for cut in cuts.cuts}
+    for asset, (most_units, horizon_ns) in question.caps.items():
+        cut = shown[asset]
+        units = sum(_charged(world, item, asset, horizon_ns) for item in cut.items)
+        if units != bound.get(asset):
+            raise Unproved(
+                f"the cut of {asset} adds up to {units}, and the certificate says {bound.get(asset)}"
+            )
+        if units > most_units:
+            raise Unproved(f"the cut of {asset} adds up to {units}, over the {most_units} that are claimed")
+        _check_cut(world, question, cut, [one for one in ways if world.assets[one[0].asset] == asset])
+
+
+def _charged(world: World, item: Item, asset: str, horizon_ns: int) -> int:
+    """Work out again what an item counts, and refuse one that counts without end."""
+    number = world.assets.index(asset)
+    if item.kind == "supply":
+        place = _place(world, item.who)
+        if place.supply is None or _is_many(world, place.member):
+            raise Unproved(f"{item.who} holds without end")
+        return place.supply.get(number, 0)
+    rule = next(rule for rule in world.rules if (rule.name, rule.lane) == (item.rule, item.lane))
+    caps = rule.each if item.kind == "each" else rule.all
+    cap = caps[number]
+    others = item.who in {member.name for member in world.members if member.others}
+    if item.kind == "each" and others and cap.units:
+        raise Unproved(f"{item.rule} has a cap for each of any number of members")
+    return _times(cap, horizon_ns)
+
+
+def _times(cap: Cap, horizon_ns: int) -> int:
+    whole, rest = divmod(horizon_ns, cap.length_ns)
+    windows = whole + (rest > 0)
+    if cap.kind == "refill":
+        refilled, part = divmod(cap.units * horizon_ns, cap.length_ns)
+        return cap.units + refilled + (part > 0)
+    return cap.units * (windows + (cap.kind == "fixed"))
+
+
+def _is_many(world: World, member: int) -> bool:
+    return member != NOBODY and world.members[member].others
+
+
+def _place(world: World, name: str) -> Place:
+    return next(place for place in world.places if place.name == name)
+
+
+def _check_cut(world: World, question: Moves, cut: Cut, ways: list[tuple[Way, bool]]) -> None:
+    """Look for a way round: none may leave the places reached, or any source where it leads anywhere."""
+    items = {(item.kind, item.rule, item.lane, item.who) for item in cut.items}
+    inside = set(cut.places)
+    empty = {item.who for item in cut.items if item.kind == "supply"}
+    for name in set(question.sources) - empty:
+        if cut.asset in _assets_of(world, _place(world, name)) and name not in inside:
+            raise Unproved(f"{name} is a source that the certificate leaves out")
+    for way, void in ways:
+        source, target = world.places[way.source], world.places[way.target]
+        if source.name not in inside or (not void and _is_stopped(world, way, items)):
+            continue
+        if question.sinks is None:
+            if source.name in question.sources:
+                raise Unproved(f"{world.rules[way.rule].name} leaves {source.name} round the cut")
+        elif target.name in question.sinks:
+            raise Unproved(f"{world.rules[way.rule].name} gets to {target.name} round the cut")
+        elif (not source.external or source.name in question.sources) and target.name not in inside:
+            raise Unproved(f"{world.rules[way.rule].name} gets to {target.name}, which is left out")
+
+
+def _assets_of(world: World, place: Place) -> set[str]:
+    return {world.assets[asset] for asset in place.accepts}
+
+
+def _is_stopped(world: World, way: Way, items: set[tuple[str, str, int, str]]) -> bool:
+    rule = world.rules[way.rule]
+    who = "" if way.member == NOBODY else world.members[way.member].name
+    return ("each", rule.name, rule.lane, who) in items or ("all", rule.name, rule.lane, "") in items
+
+
+# --- trading -----------------------------------------------------------------------------------
+
+
+def _check_trading(world: World, question: Trading, losses: Losses, bound: dict[str, int | None]) -> None:
+    owned, had = _fallen(world, question.services, question.keys, question.mode)
+    if owned != set(losses.fallen.services) or had != set(losses.fallen.keys):
+        raise Unproved("the attacker ends up with something else than the certificate says")
+    for asset, (most_units, horizon_ns) in question.caps.items():
+        units = _lost(world, owned, had, question.scope, asset, horizon_ns)
+        if units != bound.get(asset):
+            raise Unproved(f"{asset}: {units} can be lost, and the certificate says {bound.get(asset)}")
+        if units is None or units > most_units:
+            raise Unproved(f"{asset}: {units} can be lost, over the {most_units} that are claimed")
+
+
+def _lost(world: World, owned: Services, had: Keys, scope: str, asset: str, horizon_ns: int) -> int | None:
+    """Add up per member what its buckets can lose; None where nothing bounds it."""
+    met = _met(world, had)
+    number = world.assets.index(asset)
+    by_member: dict[int, int | None] = {}
+    says = {
+        world.services[one].name
+        for one in (*world.pricers, world.verifiers.get("ledger", NOBODY))
+        if one >= 0
+    }
+    prints = {world.services[one].name for one in world.printers}
+    for place in world.places:
+        trade = place.trade
+        if trade is None or number not in trade.settles:
+            continue
+        if not (met[trade.needs] or owned & (prints | says)):
+            continue
+        equity = None if place.supply is None else place.supply.get(number, 0)
+        days = horizon_ns // DAY_NS + (horizon_ns % DAY_NS > 0) + 1
+        daily = None if number not in trade.daily_loss or owned & says else days * trade.daily_loss[number]
+        units = min((one for one in (equity, daily) if one is not None), default=None)
+        so_far = by_member.get(place.member, 0)
+        by_member[place.member] = None if so_far is None or units is None else so_far + units
+    amounts = list(by_member.values())
+    if None in amounts or (
+        scope == "all" and any(_is_many(world, who) and by_member[who] for who in by_member)
+    ):
+        return None
+    known = [one for one in amounts if one is not None]
+    return max(known, default=0) if scope == "each" else sum(known)
+
+
+# --- fewest ------------------------------------------------------------------------------------
+
+
+def _check_fewest(world: World, question: Fewest, covers: Covers, bound: dict[str, int | None]) -> None:
+    thefts = bound.get("thefts")
+    least = question.at_least if thefts is None else thefts
+    if least < question.at_least:
+        raise Unproved(f"{thefts} thefts suffice, fewer than the {question.at_least} that are claimed")
+    sets = []
+    for cover in covers.covers:
+        _check_cover(world, question, cover)
+        sets.append({f"service {name}" for name in cover.services} | {f"key {name}" for name in cover.keys})
+    if least - 1 > THEFTS_MAX:
+        raise Unproved(f"sets of {least - 1} thefts are too many to try; {THEFTS_MAX} is the most")
+    if thefts is None and set() not in sets:
+        raise Unproved("nothing shows that everything together does not suffice")
+    if thefts is not None and _can_meet(sets, least - 1):
+        raise Unproved(f"{least - 1} thefts meet every cover, so {least} are not shown to be needed")
+
+
+def _can_meet(sets: list[set[str]], left: int) -> bool:
+    """Say whether `left` thefts can meet every cover."""
+    if not sets:
+        return True
+    if left == 0:
+        return False
+    return any(_can_meet([one for one in sets if theft not in one], left - 1) for theft in sets[0])
+
+
+def _check_cover(world: World, question: Fewest, cover: Cover) -> None:
+    """Everything that can be taken but the cover must not get value from the sources to the sinks."""
+    services = {row.name for row in world.services} - set(cover.services)
+    keys = {row.name for row in world.keys if not row.given} - set(cover.keys)
+    owned, had = _fallen(
+        world,
+        services if question.count != "keys" else (),
+        keys if question.count != "services" else (),
+        "contained",
+    )
+    if owned != set(cover.fallen.services) or had != set(cover.fallen.keys):
+        raise Unproved("a cover leaves the attacker with something else than the certificate says")
+    inside = set(cover.nodes)
+    for place in world.places:
+        for asset in place.accepts:
+            is_held = place.supply is None or place.supply.get(asset, 0) > 0
+            if place.name in question.sources and is_held and (place.name, world.assets[asset]) not in inside:
+                raise Unproved(f"a cover leaves out {place.name}, where value starts")
+    for way, _ in _usable(world, owned, had, question.plane):
+        source, target, asset_name = (
+            world.places[way.source],
+            world.places[way.target],
+            world.assets[way.asset],
+        )
+        leads_on = not source.external or source.name in question.sources
+        if (source.name, asset_name) in inside and leads_on and (target.name, asset_name) not in inside:
+            raise Unproved(f"a cover does not hold: {world.rules[way.rule].name} gets to {target.name}")
+    if any(name in question.sinks for name, _ in inside):
+        raise Unproved("a cover does not hold: value gets to where it must not")
+
+
+# --- what fails --------------------------------------------------------------------------------
+
+
+def _check_failure(world: World, entry: Entry) -> None:
+    question, evidence = entry.question, entry.evidence
+    if isinstance(question, Trading) and isinstance(evidence, Losses):
+        owned, had = _fallen(world, question.services, question.keys, question.mode)
+        for asset, (most_units, horizon_ns) in question.caps.items():
+            units = _lost(world, owned, had, question.scope, asset, horizon_ns)
+            if units is None or units > most_units:
+                return
+        raise Unproved("no more can be lost than is claimed")
+    if not isinstance(evidence, Route) or isinstance(question, Trading) or not evidence.hops:
+        raise Unproved("there is no route to show that the claim fails")
+    _check_route(world, question, evidence)
+
+
+def _check_route(world: World, question: Question, route: Route) -> None:
+    """Follow the route: each hop is a way that opens, from a source to a sink without a break."""
+    if isinstance(question, Trading):
+        return
+    allowed = [_hop(world, way) for way in _ways_of_failure(world, question, route)]
+    for hop in route.hops:
+        if hop not in allowed:
+            raise Unproved(f"{hop.rule} does not open from {hop.source} to {hop.target}")
+    for before, after in zip(route.hops, route.hops[1:], strict=False):
+        if (before.target, before.asset) != (after.source, after.asset):
+            raise Unproved(f"the route breaks off at {before.target}")
+    ends = question.targets if isinstance(question, Never) else question.sinks
+    if route.hops[0].source not in question.sources or (
+        ends is not None and route.hops[-1].target not in ends
+    ):
+        raise Unproved("the route does not lead from a source to where it must not")
+    if isinstance(question, Fewest) and len(route.services) + len(route.keys) >= question.at_least:
+        raise Unproved("the route takes as many thefts as are claimed")
+
+
+def _ways_of_failure(world: World, question: Never | Moves | Fewest, route: Route) -> list[Way]:
+    if isinstance(question, Never):
+        return _ways_of_never(world, question)
+    mode = question.mode if isinstance(question, Moves) else "contained"
+    if isinstance(question, Moves) and (route.services, route.keys) != (question.services, question.keys):
+        raise Unproved("the route starts with other thefts than the claim")
+    owned, had = _fallen(world, route.services, route.keys, mode)
+    return [way for way, _ in _usable(world, owned, had, question.plane)]
+
+
+def _hop(world: World, way: Way) -> Hop:
+    rule = world.rules[way.rule]
+    ends = world.places[way.source].name, world.places[way.target].name
+    return Hop(rule.name, rule.lane, *ends, world.assets[way.asset])

@@ -1,0 +1,176 @@
+"""A scratch book: the ordinary ledger, filled for one story and asked to do what an attacker would ask.
+
+Every move goes through the ordinary `decide`. What the story takes for granted is put in before: balances,
+what is owed, prices, what margin lets go. Words that this ledger does not build yet, but that only time or a
+mandate stands behind, are taken as satisfied, and `assumptions` says so.
+
+Signatures are a stand-in that this book alone verifies, so that proof needs no cryptography.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from ringfence.kernel.decision import Accepted, Refused
+from ringfence.kernel.instant import DAY_NS, Instant, show_duration
+from ringfence.kernel.money import PRICE_SCALE, UNITS_MAX
+from ringfence.planes.ledger.book import BookState
+from ringfence.planes.ledger.compile import compile_policy
+from ringfence.planes.ledger.conditions import Conditions
+from ringfence.planes.ledger.operations import (
+    Link,
+    Move,
+    OpenMember,
+    PriceFact,
+    Quote,
+    RegisterKey,
+    Remark,
+    Request,
+    Signature,
+    signing_bytes,
+)
+from ringfence.policy.families import fill, match
+from ringfence.policy.model import Exchange, Gate, Policy
+from ringfence.proof.evidence import Hop
+from ringfence.proof.world import World
+
+START = Instant(20_000 * DAY_NS - 1)
+"""A moment before midnight UTC, so that a fixed window can be used just before and just after it ends."""
+
+FILLED_UNITS = UNITS_MAX // 2
+"""How much a scratch compartment holds where no supply is known: as much as one likes."""
+
+_FILLER = "(scratch)"
+
+_EASED = {"on": ("ledger",), "delay_ns": None, "standing": None}
+
+
+class Scratch:
+    """A book of one policy, as one plane checks it, with every member of a world open."""
+
+    def __init__(self, policy: Policy, world: World, plane: str) -> None:
+        self.world = world
+        self._declared: dict[str, Gate | Exchange] = {**policy.gates, **policy.exchanges}
+        self.policy = self._eased(policy, plane)
+        self.state = BookState(compile_policy(self.policy))
+        self._last_id = 0
+        self._open_members()
+
+    def _open_members(self) -> None:
+        per = {name: key.per for name, key in self.policy.keys.items()}
+        for member in self.world.members:
+            keys = {name: _public(f"{name}/{member.name}") for name, of in per.items() if of == member.party}
+            self.state.apply(OpenMember(member.party, member.name, keys), START, _fits)
+        for name, of in per.items():
+            if of is None:
+                self.state.apply(RegisterKey(name, _public(name)), START, _fits)
+
+    # --- what is taken for granted
+
+    def _eased(self, policy: Policy, plane: str) -> Policy:
+        """Return the policy as the plane checks it ("": as all do), with delays passed and mandates given."""
+        sections: dict[str, object] = {}
+        for section, rules in (("gates", policy.gates), ("exchanges", policy.exchanges)):
+            kept = {name: rule for name, rule in rules.items() if plane in (*rule.on, "")}
+            sections[section] = {name: rule.model_copy(update=_EASED) for name, rule in kept.items()}
+        return policy.model_copy(update=sections)
+
+    def assumptions(self, name: str) -> Iterator[str]:
+        """Say what was taken as satisfied at a gate or exchange."""
+        rule = self._declared.get(name)
+        if rule is not None and rule.delay_ns is not None:
+            yield f"the delay of {name}, {show_duration(rule.delay_ns)}, passes and nobody cancels"
+        if rule is not None and rule.standing is not None:
+            yield f"the standing mandate of {name} was given"
+
+    def hold(self, place: str, asset: str, units: int) -> None:
+        """Let a compartment hold units."""
+        tables = self.state.ledger.tables
+        tables.move(_FILLER, place, asset, units)
+        tables.commit()
+
+    def owe(self, accrual: str, hop: Hop, units: int) -> None:
+        """Let something be owed along a way."""
+        tables = self.state.ledger.tables
+        tables.owe((accrual, hop.source, hop.target, hop.asset), units)
+        tables.commit()
+
+    def force(self, hops: Iterable[Hop], units: int) -> None:
+        """Move units where nobody is left to ask."""
+        tables = self.state.ledger.tables
+        for hop in hops:
+            tables.move(hop.source, hop.target, hop.asset, units)
+        tables.commit()
+
+    # --- asking
+
+    def wait_until(self, at: Instant) -> None:
+        """Let time pass."""
+        self.state.apply(Remark("time", "proof", "time passes", {}), at, _fits)
+
+    def ask(self, hops: Iterable[Hop], units: int, keys: Iterable[str], at: Instant) -> Refused | None:
+        """Ask for some ways in one request, signed by these keys; None where it was carried out."""
+        links: list[Link] = []
+        exchange = ""
+        for hop in hops:
+            links += self._legs(hop, units)
+            exchange = hop.rule if hop.rule in self.policy.exchanges else exchange
+        self._last_id += 1
+        self._say_prices(at)
+        request = Request(
+            id=self._last_id,
+            links=tuple(links),
+            policy=self.state.rules.digest,
+            expires=at + DAY_NS,
+            exchange=exchange,
+            reason="a story of the proof",
+        )
+        content = signing_bytes(request)
+        signatures = tuple(Signature(key, _signature(_public(key), content)) for key in sorted(set(keys)))
+        signed = msgspec.structs.replace(request, signatures=signatures)
+        decision = self.state.apply(signed, at, _fits, self._everything_releasable()).decision
+        return None if isinstance(decision, Accepted) else decision
+
+    def _legs(self, hop: Hop, units: int) -> list[Move]:
+        """Return the move of a hop; of an exchange all its legs, giving back as much as is taken."""
+        exchange = self.policy.exchanges.get(hop.rule)
+        if exchange is None:
+            return [Move(hop.rule, hop.source, hop.target, hop.asset, units)]
+        leg = exchange.legs[hop.lane]
+        bound = match(leg.target, hop.target, match(leg.source, hop.source)) or {}
+        return [
+            Move(hop.rule, fill(leg.source, bound), fill(leg.target, bound), hop.asset, units)
+            for leg in exchange.legs
+        ]
+
+    def _say_prices(self, at: Instant) -> None:
+        for name, authority in self.policy.prices.items():
+            quotes = tuple(Quote(source, PRICE_SCALE, at) for source in authority.sources)
+            self.state.apply(PriceFact(name, quotes), at, _fits)
+
+    def _everything_releasable(self) -> Conditions:
+        coins = dict.fromkeys(self.world.assets, FILLED_UNITS)
+        return Conditions(releasable={place.name: dict(coins) for place in self.world.places})
+
+    def held(self, place: str, asset: str) -> int:
+        """Return what a compartment holds; outside there is always more."""
+        known = self.state.rules.place(place)
+        return FILLED_UNITS if known is None or known.rule.two_sided else self.state.balance(place, asset)
+
+    def room(self, hop: Hop) -> int:
+        """Return the units that the limits along a way leave now."""
+        room = self.state.room(hop.rule, hop.source, hop.target, hop.asset)
+        return FILLED_UNITS if room is None else room
+
+
+def _public(key: str) -> bytes:
+    return hashlib.sha256(f"scratch key {key}".encode()).digest()
+
+
+def _signature(public: bytes, content: bytes) -> bytes:
+    return hashlib.sha256(public + content).digest()
+
+
+def _fits(public: bytes, content: bytes, signature: bytes) -> bool:
+    return signature == _signature(public, content)
