@@ -28,7 +28,8 @@ class KeyFolder:
         file = self._file(name)
         seed = os.urandom(SEED_SIZE)
         try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.path, file.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "w") as out:
                 out.write(seed.hex() + "\n")
