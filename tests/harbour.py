@@ -211,7 +211,8 @@ class Harbour:
         outcome = self.do(operation, conditions)
         assert isinstance(outcome.decision, Refused), outcome
         after = self.state.snapshot()
-        before.pop("ids"), after.pop("ids")
+        for passing in ("ids", "at"):
+            before.pop(passing), after.pop(passing)
         assert before == after
         assert outcome.entries == ()
         self.state.check_conservation()

@@ -1,7 +1,8 @@
 """Compiling a policy for the ledger: which ways lead where, and what this book will not open.
 
-The policy is taken as checked (`policy.check`). What the ledger does not enforce yet is never passed over in
-silence: a gate that uses such a word is compiled shut, and every gap is a note.
+The policy is taken as checked (`policy.check`). Two policies with one digest compile to the same rules, so
+everything whose order has no meaning is put in one order first. What the ledger does not enforce yet is never
+passed over in silence: a gate that uses such a word is compiled shut, and every gap is a note.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,8 +29,11 @@ from ringfence.policy.model import (
     Exchange,
     Finding,
     Gate,
+    KeyNeed,
+    Need,
     Plane,
     Policy,
+    Quorum,
     Waterfall,
 )
 
@@ -59,15 +63,21 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
 
     planes: those that the book enforces; whatever lies on another plane is noted as not enforced.
     """
-    waterfalls = {name: _waterfall_rule(policy, name, fall) for name, fall in policy.waterfalls.items()}
+    waterfalls = {
+        name: _waterfall_rule(policy, name, fall) for name, fall in sorted(policy.waterfalls.items())
+    }
     compartments = tuple(
         _compartment_rule(policy, waterfalls, index, pattern, compartment)
-        for index, (pattern, compartment) in enumerate(policy.compartments.items())
+        for index, (pattern, compartment) in enumerate(sorted(policy.compartments.items()))
     )
-    gates = {name: _gate_rule(policy, name, gate) for name, gate in policy.gates.items() if PLANE in gate.on}
+    gates = {
+        name: _gate_rule(policy, name, gate)
+        for name, gate in sorted(policy.gates.items())
+        if PLANE in gate.on
+    }
     exchanges = {
         name: _exchange_rule(policy, name, exchange)
-        for name, exchange in policy.exchanges.items()
+        for name, exchange in sorted(policy.exchanges.items())
         if PLANE in exchange.on
     }
     ways = _ways(policy, gates, exchanges, waterfalls, compartments)
@@ -84,7 +94,7 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
         keys={name: KeyRule(name, key.per) for name, key in policy.keys.items()},
         families=frozenset(name for name, party in policy.parties.items() if party.family),
         named_members={name: frozenset(party.members) for name, party in policy.parties.items()},
-        holders={name: service.holds for name, service in policy.services.items()},
+        holders={name: tuple(sorted(service.holds)) for name, service in policy.services.items()},
         compartments=compartments,
         gates=gates,
         exchanges=exchanges,
@@ -94,8 +104,8 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
         reversible=frozenset((end, start) for (_, start, end), leading in ways.items() if _reverses(leading)),
         computed_by=_computed_by(policy),
         waterfalls=waterfalls,
-        freeze_needs=freeze.needs if freeze else None,
-        resume_needs=freeze.lift if freeze else None,
+        freeze_needs=in_order(freeze.needs) if freeze else None,
+        resume_needs=in_order(freeze.lift) if freeze else None,
         clearing=_only(compartments, "clearing"),
         rounding=_only(compartments, "rounding"),
         notes=tuple(_notes(policy, planes, gates, exchanges)),
@@ -154,7 +164,7 @@ def _compartment_rule(
         role=compartment.role,
         nets_to_zero=compartment.must_net_to == "zero",
         trades=_tradable(policy, trade.instruments) if trade else frozenset(),
-        trade_needs=trade.needs if trade else (),
+        trade_needs=in_order(trade.needs) if trade else (),
         takes_over=_tradable(policy, _taken_over(compartment)),
         margined=compartment.margin is not None,
         waterfall=next((fall for fall in waterfalls.values() if _is_named(pattern, fall.covers)), None),
@@ -180,10 +190,10 @@ def _gate_rule(policy: Policy, name: str, gate: Gate) -> GateRule:
     return GateRule(
         name=name,
         line=policy.line("gates", name),
-        needs=gate.needs,
+        needs=in_order(gate.needs),
         assets=frozenset(gate.assets),
-        accrual=tuple(word for word in gate.accrual if word in BUILT_ACCRUALS),
-        conditions=tuple(condition.word for condition in gate.when),
+        accrual=tuple(sorted(BUILT_ACCRUALS.intersection(gate.accrual))),
+        conditions=tuple(sorted(condition.word for condition in gate.when)),
         each_transfer=gate.limit.each_transfer,
         each=gate.limit.each,
         all=gate.limit.all,
@@ -197,10 +207,10 @@ def _exchange_rule(policy: Policy, name: str, exchange: Exchange) -> ExchangeRul
     gate = GateRule(
         name=name,
         line=policy.line("exchanges", name),
-        needs=exchange.needs,
+        needs=in_order(exchange.needs),
         assets=None if exchange.assets is None else frozenset(exchange.assets),
-        accrual=tuple(word for word in exchange.accrual if word in BUILT_EXCHANGE_ACCRUALS),
-        conditions=tuple(condition.word for condition in exchange.when),
+        accrual=tuple(sorted(BUILT_EXCHANGE_ACCRUALS.intersection(exchange.accrual))),
+        conditions=tuple(sorted(condition.word for condition in exchange.when)),
         each_transfer=exchange.limit.each_transfer,
         each=exchange.limit.each,
         all=exchange.limit.all,
@@ -212,14 +222,23 @@ def _exchange_rule(policy: Policy, name: str, exchange: Exchange) -> ExchangeRul
     return ExchangeRule(gate, tuple((leg.source, leg.target) for leg in exchange.legs), band_ppm)
 
 
+def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
+    """Put needs and the lists inside them in one order; their order has no meaning."""
+    ordered = (
+        need if isinstance(need, KeyNeed) else Quorum(count=need.count, of=in_order(need.of))
+        for need in needs
+    )
+    return tuple(sorted(ordered, key=repr))
+
+
 def _unenforced(gate: Gate | Exchange, accruals: frozenset[str]) -> tuple[str, ...]:
     """Name the words for which a gate stays shut: nothing that restricts it may be passed over."""
     words = ["delay"] if gate.delay_ns is not None else []
     words += ["standing"] if gate.standing is not None else []
-    words += [f"when: {one.word}" for one in gate.when if one.word not in BUILT_CONDITIONS]
+    words += [f"when: {one.word}" for one in sorted(gate.when, key=str) if one.word not in BUILT_CONDITIONS]
     words += ["valued_in"] if gate.limit.valued_in is not None else []
     if gate.accrual and not accruals.intersection(gate.accrual):
-        words += [f"accrual: {word}" for word in gate.accrual]
+        words += [f"accrual: {word}" for word in sorted(gate.accrual)]
     if isinstance(gate, Exchange) and gate.price is not None and gate.price.of == "mark":
         words.append("price: at mark")
     return tuple(words)
@@ -257,8 +276,8 @@ def _ends(
     """List every pair of patterns that something leads between."""
     for name, rule in gates.items():
         gate = policy.gates[name]
-        for source in gate.sources:
-            for target in gate.targets:
+        for source in sorted(gate.sources):
+            for target in sorted(gate.targets):
                 yield rule, source, target
                 if gate.both_ways:
                     yield rule, target, source

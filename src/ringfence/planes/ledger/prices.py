@@ -33,7 +33,7 @@ def agree(
     """
     strangers = sorted({quote.source for quote in quotes} - set(authority.sources))
     if strangers:
-        words = f"{strangers[0]} is no source of {name}; {', '.join(authority.sources)} are"
+        words = f"{strangers[0]} is no source of {name}; {', '.join(sorted(authority.sources))} are"
         return Refused(Reason.PRICE_SOURCE_UNKNOWN, words)
     newest: dict[str, Quote] = {}
     for quote in quotes:

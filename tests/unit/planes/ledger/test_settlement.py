@@ -1,0 +1,88 @@
+"""What positions owe: exact, netting to zero, and no unit further from the exact share than one."""
+
+from fractions import Fraction
+
+import pytest
+from harbour import rules_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringfence.kernel.money import PRICE_SCALE
+from ringfence.planes.ledger.settlement import fee_down, fee_up, fill_value, funding_payments, rebased_values
+
+INSTRUMENTS = rules_of().instruments
+LINEAR, INVERSE = INSTRUMENTS["BTC-PERP"], INSTRUMENTS["BTC-USD"]
+
+
+def e10(price):
+    return round(price * PRICE_SCALE)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "contracts", "price", "decimals", "value"),
+    [
+        (LINEAR, 1, 100_000, 6, 100_000_000),
+        (LINEAR, -3, 99_999.9, 6, -299_999_700),
+        (LINEAR, 0, 100_000, 6, 0),
+        # 700 dollars at 30,000 are 0.0233333... bitcoin, and a long is worth minus that.
+        (INVERSE, 7, 30_000, 8, -2_333_333),
+        (INVERSE, -7, 30_000, 8, 2_333_333),
+        (INVERSE, 3, 30_000, 8, -1_000_000),
+    ],
+)
+def test_a_fill_has_its_value_in_quote_units(instrument, contracts, price, decimals, value):
+    assert fill_value(instrument, contracts, e10(price), decimals) == value
+
+
+BOOKS = st.lists(st.integers(-1000, 1000), min_size=1, max_size=8).map(
+    lambda counts: {f"b{n}": count for n, count in enumerate([*counts, -sum(counts)])}
+)
+TICKS = st.integers(1, 4_000_000)
+
+
+def exact(instrument, contracts, price_e10, decimals):
+    size = Fraction(contracts * instrument.contract_size_e10 * 10**decimals)
+    if instrument.payoff == "inverse":
+        return -size / price_e10
+    return size * price_e10 / PRICE_SCALE**2
+
+
+@given(BOOKS, TICKS)
+def test_rebased_values_sum_to_zero_and_are_exact_where_they_can_be(book, ticks):
+    values = rebased_values(LINEAR, book, ticks * LINEAR.tick_e10, 6)
+    assert values == {
+        bucket: fill_value(LINEAR, count, ticks * LINEAR.tick_e10, 6) for bucket, count in book.items()
+    }
+    assert sum(values.values()) == 0
+
+
+@given(BOOKS, TICKS)
+def test_inverse_values_sum_to_zero_within_one_unit_of_exact(book, ticks):
+    price = ticks * INVERSE.tick_e10
+    values = rebased_values(INVERSE, book, price, 8)
+    assert sum(values.values()) == 0
+    assert values.keys() == book.keys()
+    for bucket, count in book.items():
+        assert abs(values[bucket] - exact(INVERSE, count, price, 8)) < 1 + Fraction(1, 2)
+        assert values[bucket] * -count >= 0
+
+
+@given(BOOKS, TICKS, st.integers(-(10**8), 10**8), st.booleans())
+def test_funding_nets_to_zero_with_at_most_one_unit_left(book, ticks, rate_e10, has_rounding):
+    price = ticks * LINEAR.tick_e10
+    payments = funding_payments(LINEAR, book, rate_e10, price, 6, has_rounding)
+    assert sum(payments.owed.values()) + payments.residue_units == 0
+    assert payments.residue_units in ((0, 1) if has_rounding else (0,))
+    for bucket, owed in payments.owed.items():
+        fair = -exact(LINEAR, book[bucket], price, 6) * rate_e10 / PRICE_SCALE
+        assert abs(owed - fair) < 2
+        assert owed * fair >= 0
+
+
+@given(st.integers(1, 10**6), TICKS, st.integers(1, 10**6))
+def test_a_fee_rounds_up_and_a_rebate_down(contracts, ticks, ppm):
+    price = ticks * LINEAR.tick_e10
+    fair = exact(LINEAR, contracts, price, 6) * ppm / 10**6
+    up, down = (fee(LINEAR, contracts, price, 6, ppm) for fee in (fee_up, fee_down))
+    assert up - 1 < fair <= up
+    assert down <= fair < down + 1

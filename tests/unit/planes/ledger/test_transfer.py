@@ -1,0 +1,156 @@
+"""The rule of a step, one row a reason and one row on each side of every edge."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from harbour import rules_of
+
+from ringfence.kernel.decision import Accepted, Reason, Refused
+from ringfence.kernel.money import UNITS_MAX
+from ringfence.planes.ledger.operations import Move
+from ringfence.planes.ledger.transfer import Facts, decide
+
+RULES = rules_of()
+CASH, HEDGE = "client/alice/cash", "client/alice/hedge"
+MOVE = Move("fund", CASH, HEDGE, "USDC", 100)
+
+
+def way(gate: str = "fund", source: str = CASH, target: str = HEDGE, **words: Any) -> Any:
+    """A way of the harbour policy, with other words of its gate where a row asks for them."""
+    start, end = RULES.place(source), RULES.place(target)
+    assert start is not None
+    assert end is not None
+    found = RULES.way(gate, start, end)
+    assert found is not None
+    return replace(found, gate=replace(found.gate, **words))
+
+
+GOOD = Facts(
+    asset=RULES.assets["USDC"],
+    source=RULES.place(CASH),
+    target=RULES.place(HEDGE),
+    way=way(),
+    has_text=True,
+    room_units=100,
+    limit="each",
+    entitled_units=100,
+    free_units=100,
+    total_room_units=100,
+    debt_room_units=100,
+)
+
+
+def facts(**changes: Any) -> Facts:
+    return msgspec.structs.replace(GOOD, **changes)
+
+
+def move(**changes: Any) -> Move:
+    return msgspec.structs.replace(MOVE, **changes)
+
+
+OVER = ("room_units", "entitled_units", "free_units", "total_room_units")
+WIDE: dict[str, Any] = dict.fromkeys(OVER, UNITS_MAX + 9) | {"debt_room_units": None}
+RELEASE = way("release", HEDGE, CASH)
+ADJUST = way("adjust", CASH, "house/treasury")
+LINKED = way("adjust", CASH, "house/treasury", asks_for_text=False, reverses="required")
+BAD_SIGNATURE = Refused(Reason.SIGNATURE_INVALID, "does not fit")
+FAR = Refused(Reason.PRICE_OUTSIDE_BAND, "too far")
+
+ACCEPTED_ROWS = [
+    ("all edges met exactly", facts(), move()),
+    ("one unit", facts(), move(units=1)),
+    ("the largest amount", facts(**WIDE), move(units=UNITS_MAX)),
+    ("nothing limits", facts(room_units=None, entitled_units=None, free_units=None), move()),
+    ("releasable to the unit", facts(way=RELEASE, releasable_units=100), move()),
+    ("a reason in words", facts(way=ADJUST, has_text=True), move()),
+    ("reversed to the unit", facts(way=ADJUST, reverses=True, reversible_units=100), move()),
+    ("no reversal where it is optional", facts(way=ADJUST, reverses=False), move()),
+    ("a required reversal", facts(way=LINKED, reverses=True, reversible_units=100), move()),
+]
+
+REFUSED_ROWS = [
+    (Reason.AMOUNT_NOT_POSITIVE, facts(), move(units=0)),
+    (Reason.AMOUNT_NOT_POSITIVE, facts(), move(units=-1)),
+    (Reason.AMOUNT_TOO_LARGE, facts(**WIDE), move(units=UNITS_MAX + 1)),
+    (Reason.SOURCE_IS_TARGET, facts(), move(target=CASH)),
+    (Reason.ASSET_UNKNOWN, facts(asset=None), move(asset="DOGE")),
+    (Reason.COMPARTMENT_UNKNOWN, facts(source=None), move()),
+    (Reason.COMPARTMENT_UNKNOWN, facts(target=None), move()),
+    (Reason.MEMBER_NOT_OPEN, facts(closed_member="client alice"), move()),
+    (Reason.NO_GATE_BETWEEN_COMPARTMENTS, facts(way=None), move()),
+    (Reason.GATE_WORD_NOT_ENFORCED, facts(way=way(unenforced=("delay",))), move()),
+    (Reason.ASSET_NOT_ACCEPTED, facts(asset=RULES.assets["USDC-debt"]), move(asset="USDC-debt")),
+    (Reason.EXCHANGE_LEGS_DIFFER, facts(legs_differ="a leg is missing"), move()),
+    (Reason.SIGNATURE_INVALID, facts(signing=BAD_SIGNATURE), move()),
+    (Reason.NEEDS_NOT_MET, facts(unmet="client_key/alice"), move()),
+    (Reason.REASON_TEXT_MISSING, facts(way=ADJUST, has_text=False), move()),
+    (Reason.REVERSED_TRANSFER_UNKNOWN, facts(way=ADJUST, reverses=True), move()),
+    (Reason.REVERSED_TRANSFER_UNKNOWN, facts(way=LINKED, reverses=False), move()),
+    (Reason.REVERSAL_EXCEEDS_ORIGINAL, facts(way=ADJUST, reverses=True, reversible_units=99), move()),
+    (Reason.REVERSAL_NOT_DECLARED, facts(reverses=True, reversible_units=100), move()),
+    (Reason.GATE_FROZEN, facts(frozen="gate/fund"), move()),
+    (Reason.COMPARTMENT_FROZEN, facts(frozen=f"compartment/{CASH}"), move()),
+    (Reason.ASSET_FROZEN, facts(frozen="asset/USDC"), move()),
+    (Reason.CONDITION_NOT_MET, facts(way=RELEASE, releasable_units=99), move()),
+    (Reason.CONDITION_NOT_MET, facts(way=RELEASE, releasable_units=None), move()),
+    (Reason.WATERFALL_STEP_SKIPPED, facts(waterfall=Refused(Reason.WATERFALL_STEP_SKIPPED, "")), move()),
+    (Reason.GATE_LIMIT_EXCEEDED, facts(room_units=99), move()),
+    (Reason.ENTITLEMENT_EXCEEDED, facts(entitled_units=99), move()),
+    (Reason.FREE_BALANCE_TOO_LOW, facts(free_units=99), move()),
+    (Reason.BALANCE_TOO_LARGE, facts(total_room_units=99), move()),
+    (Reason.DEBT_CAP_EXCEEDED, facts(debt_room_units=99), move()),
+    (Reason.PRICE_OUTSIDE_BAND, facts(price=FAR), move()),
+]
+
+
+@pytest.mark.parametrize(
+    ("facts", "move"), [row[1:] for row in ACCEPTED_ROWS], ids=[r[0] for r in ACCEPTED_ROWS]
+)
+def test_a_step_inside_every_edge_is_accepted(facts, move):
+    assert decide(facts, move) == Accepted()
+
+
+@pytest.mark.parametrize(("reason", "facts", "move"), REFUSED_ROWS, ids=[row[0].name for row in REFUSED_ROWS])
+def test_a_step_over_one_edge_is_refused_for_it(reason, facts, move):
+    decision = decide(facts, move)
+    assert isinstance(decision, Refused)
+    assert decision.reason == reason
+
+
+def test_the_first_reason_in_order_wins():
+    """Break every rule at once, then mend them one by one: reasons come in the order of `Reason`."""
+    broken: dict[str, Any] = {
+        "asset": None,
+        "closed_member": "client alice",
+        "way": None,
+        "legs_differ": "a leg is missing",
+        "signing": BAD_SIGNATURE,
+        "unmet": "client_key/alice",
+        "frozen": "gate/fund",
+        "waterfall": Refused(Reason.WATERFALL_STEP_SKIPPED, ""),
+        "room_units": 0,
+        "entitled_units": 0,
+        "free_units": 0,
+        "total_room_units": 0,
+        "debt_room_units": 0,
+        "price": FAR,
+    }
+    reasons = []
+    for name in tuple(broken):
+        decision = decide(facts(**broken), move())
+        assert isinstance(decision, Refused)
+        reasons.append(decision.reason)
+        del broken[name]
+    assert reasons == sorted(reasons)
+    assert len(set(reasons)) == len(reasons)
+    assert decide(facts(**broken), move()) == Accepted()
+
+
+def test_a_refusal_names_the_policy_line_and_both_amounts():
+    decision = decide(facts(room_units=40), move())
+    assert isinstance(decision, Refused)
+    assert decision.rule == RULES.gates["fund"].line
+    assert decision.rule.startswith("harbour.yaml:")
+    assert decision.words == "0.0001 USDC was asked of fund; its limit `each` leaves 0.00004 USDC"
