@@ -64,7 +64,7 @@ def _decide(world: World, name: str, excepted: set[int], ends: frozenset[int]) -
         if words:
             return Exemption(name, arcs, (), words)  # Not owed at all: there is no invariant to keep.
     touched = {place for way in arcs for place in (world.ways[way].source, world.ways[way].target)}
-    pays = _paying_places(world, excepted) & touched
+    pays = _sources(world, excepted) & touched
     steps = tuple(_steps(world, touched))
     for step in steps:
         words = broken_by(world, step, pays - ends)
@@ -84,7 +84,14 @@ def _not_owed(rule: Rule) -> str:
     return ""
 
 
-def _paying_places(world: World, excepted: set[int]) -> set[int]:
+def paying_places(world: World, names: Iterable[str], ends: frozenset[int]) -> frozenset[int]:
+    """Return the places, beside the claim's own ends, that pay excepted accruals from what they hold."""
+    wanted = set(names)
+    excepted = {index for index, rule in enumerate(world.rules) if rule.name in wanted}
+    return frozenset(_sources(world, excepted) - ends)
+
+
+def _sources(world: World, excepted: set[int]) -> set[int]:
     """Places that an excepted accrual leaves. Exchanges give back what they take, and are none."""
     return {way.source for way in world.ways if way.rule in excepted and world.rules[way.rule].kind == "gate"}
 

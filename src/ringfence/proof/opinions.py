@@ -1,0 +1,80 @@
+"""Asking other engines the same: a verdict stands only where they agree.
+
+Each function returns "" where a second engine agrees or has nothing to say, and otherwise what it says.
+"""
+
+from ringfence.proof.answers import Answer
+from ringfence.proof.claims import SecondOpinion
+from ringfence.proof.encode import (
+    Solve,
+    fewest_program,
+    invariant_obligations,
+    moves_constraints,
+    never_constraints,
+)
+from ringfence.proof.exemption import exempt, paying_places
+from ringfence.proof.names import places
+from ringfence.proof.questions import Fewest, Moves, Never
+from ringfence.proof.world import World
+
+
+def second_opinion(constraints: Solve | None, thefts: Solve | None) -> SecondOpinion:
+    """Join a constraint solver (never, moves, invariants) and an answer-set solver (fewest), where given."""
+
+    def ask(found: Answer) -> str:
+        question, world = found.asked.question, found.asked.index.world
+        if isinstance(question, Never) and constraints is not None:
+            return on_never(world, question, found, constraints) or on_invariants(
+                world, question, constraints
+            )
+        if isinstance(question, Moves) and constraints is not None:
+            return on_moves(world, question, found, constraints)
+        if isinstance(question, Fewest) and thefts is not None:
+            return on_fewest(world, question, found, thefts)
+        return ""
+
+    return ask
+
+
+def on_never(world: World, question: Never, found: Answer, solve: Solve) -> str:
+    """Ask for a closed set."""
+    outcome = solve(never_constraints(world, question)).outcome
+    wanted = "satisfiable" if found.outcome == "holds" else "unsatisfiable"
+    return "" if outcome == wanted else f"the constraints are {outcome}, and {wanted} was expected"
+
+
+def on_moves(world: World, question: Moves, found: Answer, solve: Solve) -> str:
+    """Ask whether nothing at all can move; how much can is for the cut to say."""
+    outcome = solve(moves_constraints(world, question)).outcome
+    wanted = "unsatisfiable" if any(units != 0 for units in found.bound.values()) else "satisfiable"
+    return "" if outcome == wanted else f"the constraints are {outcome}, and {wanted} was expected"
+
+
+def on_invariants(world: World, question: Never, solve: Solve) -> str:
+    """Prove the invariant of every exception that stands; one that is refused must have a bad step."""
+    sources, targets = places(world, question.sources), places(world, question.targets)
+    paying = paying_places(world, question.exceptions, sources | targets)
+    for one in exempt(world, question.exceptions, sources, targets):
+        if one.refused and not one.steps:
+            continue  # Not owed at all: there is no invariant to prove.
+        parts = invariant_obligations(world, one, paying)
+        broken = [
+            step for part in parts if solve(part.text).outcome != "unsatisfiable" for step in part.steps
+        ]
+        if bool(broken) != bool(one.refused):
+            steps = ", ".join(broken) or "no step"
+            return (
+                f"the invariant of {one.name}: {steps} breaks it, and `{one.refused or 'none'}` was expected"
+            )
+    return ""
+
+
+def on_fewest(world: World, question: Fewest, found: Answer, solve: Solve) -> str:
+    """Ask for the fewest thefts."""
+    solved = solve(fewest_program(world, question))
+    thefts = found.bound["thefts"]
+    if thefts is None:
+        return "" if solved.outcome == "unsatisfiable" else f"{solved.cost} thefts suffice"
+    if solved.outcome == "satisfiable" and solved.is_best and solved.cost == thefts:
+        return ""
+    return f"the answer-set solver says {solved.outcome}, {solved.cost} thefts, and {thefts} was expected"
