@@ -5,11 +5,11 @@ Every command opens the journal, does one thing and closes it again; those that 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
@@ -145,14 +145,20 @@ def transfer(
     gate: Annotated[str, typer.Option("--gate", help="The gate, where several lead there.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Words, for a gate that asks for them.")] = "",
     reverses: Annotated[str, typer.Option("--reverses", help="Id of the request to be reversed.")] = "",
-    identifier: Annotated[str, typer.Option("--id", help="Your own id; used again, nothing moves.")] = "",
+    identifier: Annotated[str, typer.Option("--id", help="Your own id, in hexadecimal.")] = "",
+    expires: Annotated[
+        str, typer.Option("--expires", help="Until when it counts; 5 minutes if left out.")
+    ] = "",
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Move value through a gate, signed with every key it needs that is at hand."""
+    """Move value through a gate, signed with every key it needs that is at hand.
+
+    Sent again with the same --id and --expires it moves nothing twice.
+    """
     with _desk(at, keys, as_json) as desk:
         move = desk.move(source, target, amount, asset, gate)
-        desk.submit(desk.request(move, identifier, reason, reverses))
+        desk.submit(desk.request(move, identifier, expires, reason, reverses))
 
 
 @app.command()
@@ -248,18 +254,22 @@ class _Desk:
             gate or instructions.find_gate(rules, source, target, asset), source, target, asset, units
         )
 
-    def request(self, move: "Move", identifier: str = "", reason: str = "", reverses: str = "") -> "Request":
+    def request(
+        self, move: "Move", identifier: str = "", expires: str = "", reason: str = "", reverses: str = ""
+    ) -> "Request":
         """Make a movement a request, signed with what is at hand."""
+        from ringfence.kernel.ids import parse_id
+        from ringfence.kernel.instant import parse_instant
         from ringfence.services import instructions
 
         return instructions.transfer(
             self.book.rules,
             move,
             self.ring.sign,
-            identifier=_parse_id(identifier) if identifier else self.new_id(),
-            expires=instructions.default_expiry(self.now),
+            identifier=_parse(parse_id, identifier) if identifier else self.new_id(),
+            expires=_parse(parse_instant, expires) if expires else instructions.default_expiry(self.now),
             reason=reason,
-            reverses=_parse_id(reverses) if reverses else 0,
+            reverses=_parse(parse_id, reverses) if reverses else 0,
         )
 
     def new_id(self) -> "RequestId":
@@ -287,10 +297,12 @@ def _desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[_Desk]:
         raise typer.Exit(1)
 
 
-def _parse_id(text: str) -> "RequestId":
-    from ringfence.kernel.ids import parse_id
+Value = TypeVar("Value")
 
+
+def _parse(read: Callable[[str], Value], text: str) -> Value:
+    """Read what was typed; what cannot be meant is a mistake of whoever typed it."""
     try:
-        return parse_id(text)
+        return read(text)
     except ValueError as error:
         raise UsageError(str(error)) from None

@@ -1,0 +1,315 @@
+"""`ringfence book` from the first key to the last check, as a newcomer types it."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from command_line import CommandLine, Said
+
+from ringfence.wiring import shipped_policy
+
+CASH, HEDGE = "client/alice/cash", "client/alice/hedge"
+POLICY = str(shipped_policy("two-buckets"))
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the book, which every command takes from the environment."""
+    file = tmp_path / "harbour.book"
+    monkeypatch.setenv("RINGFENCE_BOOK", str(file))
+    monkeypatch.delenv("RINGFENCE_KEYS", raising=False)
+    return file
+
+
+@pytest.fixture
+def ringfence(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(monkeypatch, capsys)
+
+
+@pytest.fixture
+def opened(ringfence: CommandLine) -> CommandLine:
+    """A book with every key, alice in it, and 1,000 USDC in her cash."""
+    for words in (
+        ("open", POLICY),
+        ("key", "new", "all"),
+        ("client", "add", "alice"),
+        ("deposit", CASH, "1000", "USDC", "--reference", "tx1"),
+    ):
+        said = ringfence("book", *words)
+        assert said.code == 0, said
+    return ringfence
+
+
+def balances(ringfence: CommandLine) -> dict[str, str]:
+    said = ringfence("book", "balance", "--json")
+    return {line["compartment"]: line["amount"] for line in said.json if line["asset"] == "USDC"}
+
+
+# --- the story ---------------------------------------------------------------------------------
+
+
+def test_a_new_book_says_what_it_does_not_enforce(ringfence: CommandLine, path: Path) -> None:
+    said = ringfence("book", "open", POLICY)
+    assert said.code == 0
+    assert "begun under policy two-buckets" in said.out
+    assert "enforced: ledger" in said.out
+    assert "not enforced:" in said.out
+    assert "outside/{client} is pinned or cooling" in said.out
+    again = ringfence("book", "open", POLICY, "--json").json
+    assert again["begun"] is False
+    assert again["planes"] == ["ledger"]
+    assert len(again["digest"]) == 64
+    assert again["not_enforced"]
+
+
+def test_money_moves_through_gates_and_nowhere_else(opened: CommandLine) -> None:
+    moved = opened("book", "transfer", CASH, HEDGE, "100.25", "USDC")
+    assert moved.code == 0
+    assert "accepted 100.25 USDC from client/alice/cash to client/alice/hedge through fund" in moved.out
+    wall = opened("book", "transfer", CASH, "treasury", "1", "USDC")
+    assert wall.code == 1
+    assert "NO_GATE_BETWEEN_COMPARTMENTS: the policy opens no gate from client/alice/cash" in wall.out
+    poor = opened("book", "transfer", CASH, HEDGE, "5000", "USDC", "--json")
+    assert poor.code == 1
+    assert poor.json[0]["reason"] == "FREE_BALANCE_TOO_LOW"
+    assert poor.json[0]["rule"].startswith(POLICY)
+    assert balances(opened) == {CASH: "899.75", HEDGE: "100.25", "outside": "-1000"}
+
+
+def test_the_same_request_again_moves_nothing(opened: CommandLine) -> None:
+    words = (
+        "book",
+        "transfer",
+        CASH,
+        HEDGE,
+        "1",
+        "USDC",
+        "--id",
+        "77",
+        "--expires",
+        "2100-01-01T00:00:00Z",
+        "--json",
+    )
+    first, again = opened(*words), opened(*words)
+    assert first.json[0]["accepted"]
+    assert (again.code, again.json[0]["repeated"]) == (0, True)
+    other = opened(*words[:4], "2", *words[5:])
+    assert (other.code, other.json[0]["reason"]) == (1, "ID_USED_WITH_OTHER_CONTENT")
+    assert balances(opened)[HEDGE] == "1"
+
+
+def test_history_and_export_tell_everything_that_was_asked(opened: CommandLine) -> None:
+    opened("book", "transfer", CASH, HEDGE, "1", "USDC")
+    opened("book", "transfer", CASH, "treasury", "1", "USDC")
+    everything = opened("book", "history", "--json").json
+    assert [line["accepted"] for line in everything[-2:]] == [True, False]
+    here = opened("book", "history", HEDGE, "--json").json
+    assert [line["entries"][0]["amount"] for line in here] == ["1"]
+    assert "refused" in opened("book", "history", "--last", "1").out
+    exported = [json.loads(line) for line in opened("book", "export").out.splitlines()]
+    assert len(exported) == len(everything)
+    assert exported[-1]["refused"]["reason"] == 23
+    assert exported[-2]["operation"]["signatures"][0]["key"] == "client_key/alice"
+    assert opened("book", "export", "--json").json == exported
+
+
+def test_a_stop_stops_and_is_lifted(opened: CommandLine) -> None:
+    assert opened("book", "freeze", "gate/fund", "a drill").code == 0
+    stopped = opened("book", "transfer", CASH, HEDGE, "1", "USDC", "--json")
+    assert (stopped.code, stopped.json[0]["reason"]) == (1, "GATE_FROZEN")
+    assert opened("book", "resume", "gate/fund", "the drill is over").code == 0
+    assert opened("book", "transfer", CASH, HEDGE, "1", "USDC").code == 0
+    unknown = opened("book", "freeze", "gate/nothing", "a drill", "--json")
+    assert (unknown.code, unknown.json[0]["reason"]) == (1, "SCOPE_UNKNOWN")
+
+
+def test_prices_are_believed_where_enough_sources_agree(opened: CommandLine) -> None:
+    agreed = opened("book", "price", "index/BTC", "v1=65000", "v2=65010.5", "v3=70000")
+    assert agreed.code == 0
+    assert "accepted price index/BTC: v1=65000 v2=65010.5 v3=70000" in agreed.out
+    apart = opened("book", "price", "index/BTC", "v1=65000", "v2=75000", "--json")
+    assert (apart.code, apart.json[0]["reason"]) == (1, "PRICE_SOURCES_DISAGREE")
+
+
+def test_without_the_key_nothing_moves(opened: CommandLine, path: Path) -> None:
+    (path.with_suffix(".keys") / "client_key/alice.key").rename(path.with_name("stolen.key"))
+    said = opened("book", "transfer", CASH, HEDGE, "1", "USDC", "--json")
+    assert (said.code, said.json[0]["reason"]) == (1, "NEEDS_NOT_MET")
+    assert "client_key/alice" in said.json[0]["words"]
+
+
+def test_keys_and_clients_are_made_once(opened: CommandLine) -> None:
+    assert opened("book", "key", "new", "all", "--json").json == []
+    again = opened("book", "key", "new", "officer_a", "--json")
+    assert (again.code, again.json[0]["reason"]) == (1, "KEY_ALREADY_KNOWN")
+    again = opened("book", "client", "add", "alice", "--json")
+    assert (again.code, again.json[0]["reason"]) == (1, "MEMBER_ALREADY_OPEN")
+    family = opened("book", "key", "new", "client_key")
+    assert family.code == 2
+    assert "client_key is no single key of this policy; officer_a" in family.err
+
+
+# --- verifying ---------------------------------------------------------------------------------
+
+
+def head_of(said: Said) -> str:
+    return str(said.json["head"])
+
+
+def test_verify_replays_everything_and_prints_the_head(opened: CommandLine) -> None:
+    said = opened("book", "verify", "--json")
+    assert said.code == 0
+    assert said.json["verified"] is True
+    assert said.json["conservation"] is True
+    assert said.json["records"] == 4
+    assert head_of(said).startswith("3:")
+    assert f"head {head_of(said)}" in opened("book", "verify").out
+
+
+def test_a_noted_head_is_still_part_of_a_longer_journal(opened: CommandLine) -> None:
+    noted = head_of(opened("book", "verify", "--json"))
+    opened("book", "transfer", CASH, HEDGE, "1", "USDC")
+    assert opened("book", "verify", "--head", noted).code == 0
+
+
+def test_a_head_of_another_journal_is_found(opened: CommandLine) -> None:
+    said = opened("book", "verify", "--head", f"2:{'0' * 64}")
+    assert said.code == 1
+    assert "journal record 2: is not the record that was noted as the head" in said.err
+    beyond = opened("book", "verify", "--head", f"9:{'0' * 64}")
+    assert beyond.code == 1
+    assert "journal record 4: is missing; the journal went on to record 9" in beyond.err
+
+
+@pytest.mark.parametrize("head", ["3", "x:00", f"3:{'0' * 63}", f"-1:{'0' * 64}"])
+def test_a_head_that_is_none_is_explained(opened: CommandLine, head: str) -> None:
+    said = opened("book", "verify", "--head", head)
+    assert said.code == 2
+    assert "is no head such as 41:9f2c" in said.err
+
+
+def test_the_first_bad_record_is_named(opened: CommandLine, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TRIGGER no_record_changes")
+        changed = "CAST(replace(CAST(payload AS TEXT), '1000000000', '9000000000') AS BLOB)"
+        connection.execute(f"UPDATE journal SET payload = {changed} WHERE sequence = 3")
+    for command in ("verify", "balance", "history", "export"):
+        said = opened("book", command)
+        assert said.code == 1, command
+        assert "journal record 3: was changed after it was written" in said.err
+
+
+# --- what cannot be ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        (("transfer", CASH, HEDGE, "1e5", "USDC"), 2, "'1e5' is not a plain decimal number"),
+        (("transfer", CASH, HEDGE, "1", "DOGE"), 2, "DOGE is no asset of this policy; USDC"),
+        (("transfer", CASH, HEDGE, "1", "USDC", "--id", "xyz"), 2, "'xyz' is not an id"),
+        (
+            ("transfer", CASH, HEDGE, "1", "USDC", "--expires", "soon"),
+            2,
+            "'soon' is not a time with its zone",
+        ),
+        (("price", "index/BTC", "65000"), 2, "is no quote such as v1=65000.5"),
+        (
+            ("balance", "client/alice"),
+            2,
+            "client/alice is no compartment of this policy; these are: clearing",
+        ),
+        (("history", "nowhere"), 2, "nowhere is no compartment of this policy"),
+        (("open", POLICY, "--planes", "ledger,vault"), 2, "a book enforces the plane ledger so far"),
+    ],
+)
+def test_a_mistake_is_explained_and_nothing_is_written(
+    opened: CommandLine, words: tuple[str, ...], code: int, error: str
+) -> None:
+    before = head_of(opened("book", "verify", "--json"))
+    said = opened("book", *words)
+    assert (said.code, said.out) == (code, "")
+    assert error in " ".join(said.err.split())
+    assert head_of(opened("book", "verify", "--json")) == before
+
+
+def test_a_book_that_is_not_there_is_not_made_by_accident(ringfence: CommandLine, path: Path) -> None:
+    for words in (("transfer", CASH, HEDGE, "1", "USDC"), ("balance",), ("verify",), ("key", "new", "all")):
+        said = ringfence("book", *words)
+        assert said.code == 2
+        assert "there is no book here" in said.err
+    assert list(path.parent.iterdir()) == []
+
+
+def test_another_policy_is_refused_with_what_differs(opened: CommandLine, tmp_path: Path) -> None:
+    wider = tmp_path / "wider.yaml"
+    text = (
+        Path(POLICY)
+        .read_text()
+        .replace('limit: {each: {USDC: "1000000 per 1 d"}}', 'limit: {each: {USDC: "2000000 per 1 d"}}', 1)
+    )
+    wider.write_text(text)
+    said = opened("book", "open", str(wider))
+    assert said.code == 2
+    words = " ".join(said.err.split())
+    assert "the book obeys another policy; to become this one it" in words
+    assert "widens: gate fund" in words
+
+
+def test_a_wrong_policy_makes_no_book(ringfence: CommandLine, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("ringfence: 1\nname: bad\ncolour: red\n")
+    said = ringfence("book", "open", str(tmp_path / "bad.yaml"))
+    assert said.code == 2
+    assert "bad.yaml:3" in said.err
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_book_is_refused(ringfence: CommandLine, path: Path) -> None:
+    path.write_text("account;amount\n")
+    for words in (("open", POLICY), ("balance",), ("verify",)):
+        said = ringfence("book", *words)
+        assert said.code == 2
+        assert "is not a book" in said.err
+    assert path.read_text() == "account;amount\n"
+
+
+def test_a_second_writer_is_refused_and_readers_are_not(opened: CommandLine, path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from ringfence.adapters.book_sqlite import open_file\n"
+        "store = open_file(Path(sys.argv[1])); print('open', flush=True); sys.stdin.readline()"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        said = opened("book", "transfer", CASH, HEDGE, "1", "USDC")
+        assert said.code == 3
+        assert f"is being written by process {writer.pid}; one writer at a time" in " ".join(said.err.split())
+        assert opened("book", "verify").code == 0
+        assert balances(opened)[CASH] == "1000"
+        writer.communicate("\n")
+    assert opened("book", "transfer", CASH, HEDGE, "1", "USDC").code == 0
+
+
+def test_a_clock_that_went_back_is_refused(opened: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ringfence.adapters.system_clock import SystemClock
+
+    monkeypatch.setattr(SystemClock, "now", lambda clock: 1_000_000_000 * 10**9)
+    said = opened("book", "transfer", CASH, HEDGE, "1", "USDC")
+    assert said.code == 2
+    assert "the clock says 2001-09-09T01:46:40Z, and the book was written at" in " ".join(said.err.split())
+
+
+def test_a_shortened_file_is_found(opened: CommandLine, path: Path) -> None:
+    for name in ("-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    os.truncate(path, path.stat().st_size - 65_536)
+    said = opened("book", "verify")
+    assert said.code == 1
+    assert said.err.startswith("error: journal record")
