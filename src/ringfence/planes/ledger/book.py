@@ -265,7 +265,7 @@ class BookState:
         """List the open members of a family, in the order they were opened."""
         return tuple(member for family, member in self._tables.members if family == party)
 
-    def keys(self) -> Mapping[str, bytes]:
+    def public_keys(self) -> Mapping[str, bytes]:
         """Return the public keys the book knows, by concrete name. Do not change them."""
         return self._tables.keys
 

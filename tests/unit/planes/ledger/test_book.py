@@ -371,4 +371,4 @@ def test_a_running_total_never_passes_128_bits(harbour):
 
 
 def test_public_keys_are_known_by_concrete_name(harbour):
-    assert harbour.state.keys()["client_key/alice"] == public_key(seed("client_key/alice"))
+    assert harbour.state.public_keys()["client_key/alice"] == public_key(seed("client_key/alice"))
