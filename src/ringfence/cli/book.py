@@ -111,7 +111,7 @@ def new_key(
         single = [rule.name for rule in desk.book.rules.keys.values() if rule.per is None]
         if name not in (*single, "all"):
             raise UsageError(f"{name} is no single key of this policy; {', '.join(single)} are")
-        known = desk.book.state.keys()
+        known = desk.book.state.public_keys()
         wanted = [key for key in single if key not in known] if name == "all" else [name]
         desk.submit(*(RegisterKey(key, desk.public_key(key)) for key in wanted))
 
@@ -286,7 +286,7 @@ def _desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[_Desk]:
     from ringfence.cli.book_words import print_answer
 
     with opened(path, wiring.embedded) as book:
-        desk = _Desk(book, wiring.key_ring(keys or path.with_suffix(".keys")), wiring.clock().now())
+        desk = _Desk(book, wiring.key_ring(keys or path.with_name(f"{path.name}.keys")), wiring.clock().now())
         yield desk
     if as_json:
         print_json(desk.answers)
