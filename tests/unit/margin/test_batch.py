@@ -1,0 +1,149 @@
+"""The compiled twin: the same figures but for rounding, and the same decisions exactly."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from margins import (
+    BTC,
+    BTC_PERP,
+    PRICES,
+    THRESHOLDS,
+    USDC,
+    any_bucket,
+    any_prices,
+    bucket,
+    e10,
+    linear,
+    opened,
+    terms,
+)
+
+from ringfence.kernel.errors import BadInput
+from ringfence.margin.batch import BatchFigures, compile_batch, pack, remargin
+from ringfence.margin.bucket import Bucket, Position
+from ringfence.margin.calls import state_of
+from ringfence.margin.health import Health, health
+from ringfence.margin.marks import Prices
+
+ALL = terms()
+BATCH = compile_batch(ALL)
+
+
+def both(buckets: list[Bucket], prices: Prices) -> tuple[BatchFigures, list[Health]]:
+    found = remargin(pack(buckets, BATCH), prices, BATCH, lambda number: buckets[number])
+    return found, [health(one, prices, ALL) for one in buckets]
+
+
+def assert_same_decisions(found: BatchFigures, exact: list[Health]) -> None:
+    assert list(found.states) == [state_of(one.equity, one.maintenance, THRESHOLDS) for one in exact]
+    assert list(found.is_bankrupt) == [one.is_bankrupt for one in exact]
+    assert list(found.is_short_of_initial) == [one.equity < one.initial for one in exact]
+
+
+@given(st.lists(any_bucket(), max_size=6), any_prices())
+def test_the_twin_decides_as_the_rule_does(buckets: list[Bucket], prices: Prices) -> None:
+    found, exact = both(buckets, prices)
+    assert_same_decisions(found, exact)
+    for number, one in enumerate(exact):
+        # One unit of an inverse position's coin, at most 180,000 dollars for 1e8, is 1,800 units.
+        gross = sum(abs(coin.value) for coin in one.coins) + one.gross_notional * 4
+        assert found.equity[number] == pytest.approx(one.equity, abs=1e-9 * gross + 10_000)
+        assert found.maintenance[number] == pytest.approx(one.maintenance, rel=1e-9, abs=10_000)
+
+
+@given(any_bucket(), any_prices(), st.integers(0, 5), st.integers(-2, 2))
+def test_the_twin_decides_as_the_rule_does_on_every_edge(
+    one: Bucket, prices: Prices, level: int, units: int
+) -> None:
+    """Set the cash so that equity lies within two units of a boundary."""
+    figures = health(one, prices, ALL)
+    levels = [0, 1_000_000, 1_050_000, 1_100_000, 1_200_000, 1_500_000]
+    target = figures.maintenance * levels[level] // 10**6 + units
+    missing = target - figures.equity
+    asset = "USDC" if missing >= 0 else "USDC-debt"
+    edge = one.with_balance(asset, abs(missing))
+    assert abs(health(edge, prices, ALL).equity - target) <= 1
+    found, exact = both([edge], prices)
+    assert_same_decisions(found, exact)
+    assert found.asked_again == 1
+
+
+@given(st.integers(-3, 3), st.integers(-3, 3))
+def test_the_jump_of_initial_margin_at_a_floor_is_decided_exactly(over_floor: int, over_initial: int) -> None:
+    # One contract is one unit of notional, so every unit around the floor of 100,000 dollars is reached.
+    contract = linear("TINY-PERP", "TINY", size="0.000001", tick="1")
+    book = terms(contract)
+    held = opened(contract, 100_000 * USDC + over_floor, 1)
+    prices = Prices({}, {"TINY-PERP": e10(1)})
+    bare = health(bucket(held, USDC=0), prices, book)
+    one = bucket(held, USDC=bare.initial + over_initial)
+    batch = compile_batch(book)
+    found = remargin(pack([one], batch), prices, batch, lambda _: one)
+    assert bool(found.is_short_of_initial[0]) == (over_initial < 0)
+    assert found.asked_again == 1
+
+
+def test_buckets_far_from_every_edge_are_not_asked_again() -> None:
+    buckets = [
+        bucket(opened(BTC_PERP, 1_000, 60_000), USDC=usdc * USDC, BTC=coins * BTC)
+        for usdc in (800, 5_000)
+        for coins in (0, 1)
+    ]
+    found, exact = both(buckets, PRICES)
+    assert found.asked_again == 0
+    assert_same_decisions(found, exact)
+
+
+def test_one_thread_or_two_give_the_same_bits() -> None:
+    from numba import get_num_threads, set_num_threads
+
+    rng = np.random.default_rng(7)
+    buckets = [
+        bucket(
+            opened(BTC_PERP, int(rng.integers(-(10**5), 10**5)), 60_000),
+            Position("BTC-INVERSE", int(rng.integers(-(10**5), 10**5)), 0),
+            USDC=int(rng.integers(0, 10**12)),
+            BTC=int(rng.integers(0, 10**9)),
+        )
+        for _ in range(500)
+    ]
+    threads = get_num_threads()
+    packed = pack(buckets, BATCH)
+    results = []
+    for count in (1, threads):
+        set_num_threads(count)
+        results.append(remargin(packed, PRICES, BATCH, lambda number: buckets[number]))
+    set_num_threads(threads)
+    assert np.array_equal(results[0].equity, results[1].equity)
+    assert np.array_equal(results[0].states, results[1].states)
+
+
+@given(st.lists(any_bucket(), min_size=2, max_size=4), any_prices(), any_bucket())
+@settings(max_examples=50)
+def test_isolation_in_the_batch(buckets: list[Bucket], prices: Prices, other: Bucket) -> None:
+    """Put another bucket in the place of the first: the others' figures keep every bit."""
+    before, _ = both(buckets, prices)
+    after, _ = both([other, *buckets[1:]], prices)
+    for name in ("equity", "maintenance", "initial", "states"):
+        assert getattr(before, name)[1:].tobytes() == getattr(after, name)[1:].tobytes()
+
+
+def test_no_buckets_and_no_positions() -> None:
+    found, _ = both([], PRICES)
+    assert len(found.states) == 0
+    found, exact = both([bucket(), bucket(USDC=10**9, JUNK=5)], PRICES)
+    assert_same_decisions(found, exact)
+
+
+@pytest.mark.parametrize(
+    ("one", "words"), [(bucket(Position("X", 1, 0)), "no margin terms"), (bucket(DOGE=1), "neither a coin")]
+)
+def test_what_has_no_terms_is_refused(one: Bucket, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        pack([one], BATCH)
+
+
+def test_without_thresholds_there_are_no_states() -> None:
+    with pytest.raises(BadInput, match="no thresholds"):
+        compile_batch(terms(thresholds=None))
