@@ -52,12 +52,12 @@ def needs_program() -> Callable[[str, str], str]:
 
 
 def _outside_folder(variable: str, name: str) -> Path:
-    folder = Path(os.environ.get(variable) or ROOT.parent / "shared" / name)
+    named = os.environ.get(variable)
+    folder = Path(named or ROOT.parent / "shared" / name)
     if not folder.is_dir():
-        _missing(
-            f"{variable} is not set and {folder} is not there",
-            is_required=os.environ.get("RINGFENCE_REQUIRE_VECTORS") == "1",
-        )
+        found = f"{variable} names" if named else f"{variable} is not set, and the default is"
+        is_required = os.environ.get("RINGFENCE_REQUIRE_VECTORS") == "1"
+        _missing(f"{found} {folder}, which is not there", is_required=is_required)
     return folder
 
 
