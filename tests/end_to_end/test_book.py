@@ -137,7 +137,7 @@ def test_prices_are_believed_where_enough_sources_agree(opened: CommandLine) -> 
 
 
 def test_without_the_key_nothing_moves(opened: CommandLine, path: Path) -> None:
-    (path.with_suffix(".keys") / "client_key/alice.key").rename(path.with_name("stolen.key"))
+    (path.with_name("harbour.book.keys") / "client_key/alice.key").rename(path.with_name("stolen.key"))
     said = opened("book", "transfer", CASH, HEDGE, "1", "USDC", "--json")
     assert (said.code, said.json[0]["reason"]) == (1, "NEEDS_NOT_MET")
     assert "client_key/alice" in said.json[0]["words"]
