@@ -9,7 +9,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
+
+from ringfence.kernel.compiled import compiled_parallel
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
@@ -23,7 +25,7 @@ SHORT_OF_INITIAL: Final = 2
 NEAR_BOUNDARY: Final = 4
 
 
-@njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled_parallel
 def remargin_buckets(
     offsets: Integers,
     instruments: Integers,
