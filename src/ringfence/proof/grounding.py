@@ -77,8 +77,8 @@ class _Grounding:
             flows=flows,
             derivations=(),
             verifiers={"ledger": self.service_at.get(LEDGER, NOBODY), "vault": NOBODY},
-            printers=self.feeds(MATCHING, flows),
-            pricers=self.feeds(MARKS, flows),
+            printers=self.printers(flows),
+            pricers=self.pricers(),
             places=self.places,
             needs=tuple(self.signing.needs),
             rules=tuple(self.rules),
@@ -97,14 +97,18 @@ class _Grounding:
         )
         return tuple(dict.fromkeys(pairs))
 
-    def feeds(self, name: str, flows: Iterable[tuple[int, int]]) -> tuple[int, ...]:
-        """Return the service of that name; without one, every service that can speak with the ledger."""
-        if name in self.service_at:
-            return (self.service_at[name],)
+    def printers(self, flows: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+        """Return who can bring fills to the ledger: matching, or without one all that can speak with it."""
+        if MATCHING in self.service_at:
+            return (self.service_at[MATCHING],)
         ledger = self.service_at.get(LEDGER)
         if ledger is None:
             return tuple(self.service_at.values())
         return tuple(sorted({end for flow in flows if ledger in flow for end in flow} | {ledger}))
+
+    def pricers(self) -> tuple[int, ...]:
+        """Return who brings prices: marks, or without one the ledger, which asks the sources itself."""
+        return tuple(self.service_at[name] for name in (MARKS, LEDGER) if name in self.service_at)[:1]
 
     # --- compartments --------------------------------------------------------------------------
 

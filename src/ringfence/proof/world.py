@@ -291,7 +291,14 @@ class AddWay(Row, frozen=True, tag="way", tag_field="fact"):
     cap: Cap | None = None
 
 
-Fact = AddKey | AddHolding | AddFlow | AddDerivation | AddSupply | AddWay
+class AddFeed(Row, frozen=True, tag="feed", tag_field="fact"):
+    """A service can bring fills, or prices, to the ledger."""
+
+    service: str
+    brings: Literal["fills", "prices"]
+
+
+Fact = AddKey | AddHolding | AddFlow | AddDerivation | AddSupply | AddWay | AddFeed
 
 
 def read_facts(text: bytes) -> tuple[Fact, ...]:
@@ -329,6 +336,12 @@ def _with_fact(world: World, fact: Fact) -> World:
             return _with_supply(world, fact)
         case AddWay():
             return _with_way(world, fact)
+        case AddFeed(brings="fills"):
+            printers = (*world.printers, _named(world.services, fact.service, "service"))
+            return msgspec.structs.replace(world, printers=printers)
+        case AddFeed():
+            pricers = (*world.pricers, _named(world.services, fact.service, "service"))
+            return msgspec.structs.replace(world, pricers=pricers)
 
 
 def _with_key(world: World, fact: AddKey) -> World:
