@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ringfence.policy.grammar import Decimals, Form, Path, Plain, Reader, nearest
@@ -243,7 +243,7 @@ class Entries:
             here = (*path, key.text)
             reader.lines[here] = key.where
             before = len(reader.findings)
-            name = self.name.read(reader, key, here)
+            name = self.name.read(reader, _as_name(key), here)
             value = self.value.read(reader, content, here)
             if name is None or value is None or len(reader.findings) > before:
                 reader.broken.add(here)
@@ -263,6 +263,11 @@ class Entries:
             "propertyNames": {"pattern": f"^{self.name.pattern}$"},
             "additionalProperties": self.value.schema(),
         }
+
+
+def _as_name(key: Scalar) -> Scalar:
+    """Let a name be `on` or `no`: only as a value could it be taken for a truth value."""
+    return replace(key, plain=False) if key.kind == "implicit_boolean" else key
 
 
 PLAIN_NAME = Name("a name of letters, digits, `_`, `-` and `.`")

@@ -5,7 +5,7 @@ then every word is read (`language`), then defaults are filled in, then the mean
 entry with a finding is left out and the rest is still checked, so that one mistake does not hide the others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ringfence.policy.check import check, check_parts
@@ -15,6 +15,11 @@ from ringfence.policy.grammar import Path, Reader
 from ringfence.policy.language import POLICY
 from ringfence.policy.model import Asset, Finding, Policy, PriceAuthority
 from ringfence.policy.source import Scalar, Table, read_source
+
+_Judges = tuple[
+    Callable[[Policy], tuple[Finding, ...]],
+    Callable[[Policy, frozenset[Path]], tuple[Finding, ...]],
+]
 
 
 class Parsed(NamedTuple):
@@ -30,7 +35,19 @@ class Parsed(NamedTuple):
 
 
 def parse(text: str, file: str, include: Include | None = None) -> Parsed:
-    """Read a policy from `text`; `file` names it in findings, `include` gives the text of included files."""
+    """Read a policy from `text` and judge what it means.
+
+    file: names the text in findings; include: gives the text of included files, None where there are none.
+    """
+    return _parsed(text, file, include, (check, check_parts))
+
+
+def read(text: str, file: str, include: Include | None = None) -> Parsed:
+    """Read a policy from `text` as `parse` does, without judging what it means."""
+    return _parsed(text, file, include, None)
+
+
+def _parsed(text: str, file: str, include: Include | None, judges: _Judges | None) -> Parsed:
     source = read_source(text, file)
     if source.root is None:
         return Parsed(None, source.findings)
@@ -45,16 +62,19 @@ def parse(text: str, file: str, include: Include | None = None) -> Parsed:
     if is_whole:
         POLICY.refuse_missing(reader, root, ())
         _fill_in(reader, root, fields)
-        _check(reader, fields)
+        _judge(reader, fields, judges)
     findings = tuple(sorted(dict.fromkeys(reader.findings), key=lambda finding: _place(finding, file)))
     if any(finding.level == "error" for finding in findings):
         return Parsed(None, findings)
     return Parsed(Policy(**fields).located(reader.lines), findings)
 
 
-def _check(reader: Reader, fields: dict[str, Any]) -> None:
+def _judge(reader: Reader, fields: dict[str, Any], judges: _Judges | None) -> None:
+    if judges is None:
+        return
+    judge_whole, judge_parts = judges
     if not reader.findings:
-        reader.findings.extend(check(Policy(**fields).located(reader.lines)))
+        reader.findings.extend(judge_whole(Policy(**fields).located(reader.lines)))
         return
     blanks: dict[str, Any] = {
         "ringfence": 1,
@@ -64,7 +84,7 @@ def _check(reader: Reader, fields: dict[str, Any]) -> None:
         "compartments": {},
     }
     partial = Policy(**{**blanks, **fields}).located(reader.lines)
-    reader.findings.extend(check_parts(partial, frozenset(reader.broken)))
+    reader.findings.extend(judge_parts(partial, frozenset(reader.broken)))
 
 
 def _place(finding: Finding, file: str) -> tuple[bool, str, int]:

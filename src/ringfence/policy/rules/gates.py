@@ -8,15 +8,20 @@ from ringfence.policy.model import Exchange, Finding, Gate
 from ringfence.policy.rules.view import Rule, View, listed
 from ringfence.policy.selectors import definition, leg_ways, pairs, ways
 
-RESERVED = frozenset({"debt", "trade", "own", "deleverage"})
-"""Names that the ledger and the claims give a meaning of their own."""
+RESERVED = {
+    "gates": frozenset({"debt", "trade", "own", "deleverage"}),
+    "exchanges": frozenset({"debt", "trade", "own", "deleverage"}),
+    "instruments": frozenset({"all"}),
+    "compartments": frozenset({"anywhere"}),
+}
+"""Names that the ledger, the claims or the language itself give a meaning of their own."""
 
 
 def names_are_free(view: View) -> Iterator[Finding]:
     """A gate and an exchange never share a name, nor take one that means something already."""
-    for section in ("gates", "exchanges"):
+    for section, reserved in RESERVED.items():
         for name in getattr(view.policy, section):
-            if name in RESERVED:
+            if name in reserved:
                 found = f"`{name}` has a meaning of its own"
                 yield view.error("reserved-name", (section, name), found, "choose another name")
     for name in view.policy.exchanges:
@@ -118,6 +123,16 @@ def _fitting_limit(view: View, path: Path, name: str, gate: Gate, limited: set[s
     if gate.limit.each and not variables and named <= {None}:
         found = f"`each` counts by member, and no end of `{name}` has members"
         yield view.error("limit-each", here, found, "write `all`")
+
+
+def destinations_are_pinned(view: View) -> Iterator[Finding]:
+    """What leaves goes where it was registered to go; only accruals may end in the open."""
+    for name, gate in view.policy.gates.items():
+        for _, target in pairs(gate):
+            one = view.compartment(target)
+            if not gate.accrual and one is not None and one.kind == "external" and not one.pinned:
+                found = f"`{name}` leads to `{target}`, which is not pinned"
+                yield view.error("destination", ("gates", name), found, "write `pinned: true` there")
 
 
 def accruals_are_computed(view: View) -> Iterator[Finding]:
@@ -298,6 +313,7 @@ RULES: tuple[Rule, ...] = (
     gates_move_something,
     gates_move_coins,
     gates_are_bounded,
+    destinations_are_pinned,
     accruals_are_computed,
     ways_have_a_plane,
     waiting_can_be_cancelled,
