@@ -4,12 +4,12 @@ A number is a pair (high, low) of uint64; an array of numbers has shape (n, 2) a
 Addition and subtraction say whether they left the range, so that the caller can refuse instead of wrap.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ringfence.kernel.compiled import compiled
 
 LIMB_BITS = 64
 LIMB_MAX = (1 << LIMB_BITS) - 1
@@ -17,7 +17,6 @@ LIMBS_MAX = (1 << 2 * LIMB_BITS) - 1
 """The largest number two limbs hold."""
 
 Limb = np.uint64
-Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 
 Limbs = NDArray[np.uint64]
 """An array of 128-bit numbers, shape (n, 2)."""
@@ -34,11 +33,6 @@ def limbs_of(numbers: Sequence[int]) -> Limbs:
 def numbers_of(limbs: Limbs) -> list[int]:
     """Join limbs into whole numbers; the inverse of `limbs_of`."""
     return [(high << LIMB_BITS) | low for high, low in limbs.tolist()]
-
-
-def compiled(function: Compiled) -> Compiled:
-    """Compile a function of numbers and arrays when it is first called, and keep the result on disk."""
-    return cast(Compiled, njit(cache=True)(function))
 
 
 @compiled
