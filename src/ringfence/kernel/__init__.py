@@ -1,1 +1,1 @@
-"""Floor 0: money, ids, time, digests and decisions; pure, standard library only (limbs.py adds numba)."""
+"""Floor 0: money, ids, time, digests and decisions; pure. NumPy and numba in `limbs` and `compiled` only."""
