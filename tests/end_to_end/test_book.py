@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,17 +32,25 @@ def ringfence(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return CommandLine(monkeypatch, capsys)
 
 
-@pytest.fixture
-def opened(ringfence: CommandLine) -> CommandLine:
-    """A book with every key, alice in it, and 1,000 USDC in her cash."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a book: every key, alice, and 1,000 USDC in her cash. It is copied, never used."""
+    folder = tmp_path_factory.mktemp("prepared")
+    at = ["--at", str(folder / "harbour.book")]
     for words in (
-        ("open", POLICY),
-        ("key", "new", "all"),
-        ("client", "add", "alice"),
-        ("deposit", CASH, "1000", "USDC", "--reference", "tx1"),
+        ["open", POLICY],
+        ["key", "new", "all"],
+        ["client", "add", "alice"],
+        ["deposit", CASH, "1000", "USDC", "--reference", "tx1"],
     ):
-        said = ringfence("book", *words)
-        assert said.code == 0, said
+        subprocess.run([sys.executable, "-m", "ringfence", "book", *words, *at], check=True)
+    return folder
+
+
+@pytest.fixture
+def opened(ringfence: CommandLine, prepared: Path, path: Path) -> CommandLine:
+    """The command line beside a copy of the prepared book."""
+    shutil.copytree(prepared, path.parent, dirs_exist_ok=True)
     return ringfence
 
 
@@ -152,6 +161,34 @@ def test_keys_and_clients_are_made_once(opened: CommandLine) -> None:
     family = opened("book", "key", "new", "client_key")
     assert family.code == 2
     assert "client_key is no single key of this policy; officer_a" in family.err
+
+
+def test_explain_says_what_would_pass_and_asks_nothing(opened: CommandLine) -> None:
+    before = head_of(opened("book", "verify", "--json"))
+    yes = opened("book", "explain", CASH, HEDGE, "1", "USDC")
+    assert yes.code == 0
+    assert "accepted 1 USDC" in yes.out
+    poor = opened("book", "explain", CASH, HEDGE, "5000", "USDC")
+    assert poor.code == 0
+    assert "FREE_BALANCE_TOO_LOW" in poor.out
+    assert "at most 1000 USDC passes there now" in poor.out
+    wall = opened("book", "explain", HEDGE, "client/alice/bet", "1", "USDC", "--json").json
+    assert wall["reason"] == "NO_GATE_BETWEEN_COMPARTMENTS"
+    assert wall["advice"] == "go release to client/alice/cash, then fund to client/alice/bet"
+    assert len(wall["path"]) == 2
+    assert head_of(opened("book", "verify", "--json")) == before
+
+
+def test_drift_names_keys_that_nobody_registered(ringfence: CommandLine) -> None:
+    ringfence("book", "open", POLICY)
+    said = ringfence("book", "drift", POLICY, "--json")
+    assert said.code == 1
+    assert "officer_a is declared and not registered" in said.json["drift"]
+    ringfence("book", "key", "new", "all")
+    assert "the book is as the policy says" in ringfence("book", "drift", POLICY).out
+    other = ringfence("book", "drift", str(shipped_policy("venue")))
+    assert other.code == 1
+    assert "drift: the book obeys policy" in other.out
 
 
 # --- verifying ---------------------------------------------------------------------------------

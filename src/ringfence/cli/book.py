@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.markup import escape
 
-from ringfence.cli.book_reading import At, balance, export, history, opened, verify
+from ringfence.cli.book_reading import At, balance, drift, export, history, opened, verify
 from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
 
@@ -31,7 +31,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="Signing keys in files, for tr
 clients_app = typer.Typer(no_args_is_help=True, help="The members of the policy's families.")
 app.add_typer(keys_app, name="key")
 app.add_typer(clients_app, name="client")
-for read in (balance, history, verify, export):
+for read in (balance, history, verify, drift, export):
     app.command()(read)
 
 Keys = Annotated[
@@ -195,6 +195,31 @@ def price(
         desk.submit(instructions.price_fact(name, quotes, desk.now))
 
 
+@app.command()
+def explain(
+    source: Source,
+    target: Target,
+    amount: Amount,
+    asset: AssetName,
+    at: At,
+    gate: Annotated[str, typer.Option("--gate", help="The gate, where several lead there.")] = "",
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the answer to a transfer would be, and what is permitted instead; nothing is asked."""
+    from ringfence import wiring
+    from ringfence.cli.book_words import plain_rehearsal, print_rehearsal
+
+    with opened(at, wiring.read_book) as book:
+        desk = _Desk(book, _ring(at, keys), wiring.clock().now())
+        request = desk.request(desk.move(source, target, amount, asset, gate))
+        found = plain_rehearsal(book.rules, request, *book.rehearse(request, desk.now))
+    if as_json:
+        print_json(found)
+    else:
+        print_rehearsal(found)
+
+
 # --- stopping ----------------------------------------------------------------------------------
 
 
@@ -286,7 +311,7 @@ def _desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[_Desk]:
     from ringfence.cli.book_words import print_answer
 
     with opened(path, wiring.embedded) as book:
-        desk = _Desk(book, wiring.key_ring(keys or path.with_name(f"{path.name}.keys")), wiring.clock().now())
+        desk = _Desk(book, _ring(path, keys), wiring.clock().now())
         yield desk
     if as_json:
         print_json(desk.answers)
@@ -295,6 +320,12 @@ def _desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[_Desk]:
             print_answer(answer)
     if not all(answer["accepted"] for answer in desk.answers):
         raise typer.Exit(1)
+
+
+def _ring(path: Path, keys: Path | None) -> "KeyRing":
+    from ringfence import wiring
+
+    return wiring.key_ring(keys or path.with_name(f"{path.name}.keys"))
 
 
 Value = TypeVar("Value")

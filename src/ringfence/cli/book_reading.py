@@ -116,6 +116,26 @@ def verify(
     console.print(f"head {found['head']}", highlight=False, soft_wrap=True)
 
 
+def drift(
+    policy: Annotated[Path, typer.Argument(help="The policy file that the book should obey.")],
+    at: At,
+    as_json: Json = False,
+) -> None:
+    """Compare what the book enforces now with a policy: gates, and keys that nobody registered."""
+    from ringfence import wiring
+
+    with opened(at, wiring.read_book) as book:
+        found = book.drift(wiring.load_policy(policy))
+    if as_json:
+        print_json({"drift": list(found)})
+    else:
+        for words in found:
+            console.print(f"[yellow]drift:[/] {escape(words)}", highlight=False, soft_wrap=True)
+        console.print("the book is as the policy says" if not found else f"{len(found)} differences")
+    if found:
+        raise typer.Exit(1)
+
+
 def export(at: At, as_json: Json = False) -> None:
     """Write every operation with its answer, one JSON document a line (with --json one in all)."""
     from ringfence import wiring

@@ -10,7 +10,9 @@ from ringfence.kernel.decision import REASONS
 from ringfence.kernel.ids import show_id
 from ringfence.kernel.instant import show_instant
 from ringfence.kernel.money import PRICE_DIGITS, show_decimal
-from ringfence.planes.ledger.journal import Answered, Head
+from ringfence.planes.ledger.book import Outcome
+from ringfence.planes.ledger.explain import Explanation
+from ringfence.planes.ledger.journal import Answered, Head, answered
 from ringfence.planes.ledger.operations import (
     Fill,
     Freeze,
@@ -86,6 +88,25 @@ def plain_record(dated: Dated) -> Plain:
     """Write an operation in full, signatures too (base64), with its answer."""
     line: Plain = msgspec.to_builtins(dated.line)
     return {"record": dated.sequence, "place": dated.place, "at": show_instant(dated.at), **line}
+
+
+def plain_rehearsal(
+    rules: Rules, request: Request, outcome: Outcome, explanation: Explanation | None
+) -> Plain:
+    """Write what the answer would be, and what is permitted instead, as plain data."""
+    found = plain_answer(rules, answered(request, outcome.decision, outcome.entries))
+    if explanation is not None:
+        found |= {"advice": explanation.advice, "path": [str(step) for step in explanation.path]}
+    return found
+
+
+def print_rehearsal(found: Plain) -> None:
+    """Say for people what the answer would be, and what is permitted instead."""
+    print_answer(found)
+    if not found["accepted"]:
+        console.print(f"         {escape(found['advice'])}", highlight=False, soft_wrap=True)
+        for step in found["path"]:
+            console.print(f"         [dim]{escape(step)}[/]", highlight=False, soft_wrap=True)
 
 
 def print_answer(answer: Plain) -> None:

@@ -12,13 +12,15 @@ A clock further back is refused before anything happens: windows and expiries wo
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from ringfence.kernel.decision import Refused
 from ringfence.kernel.errors import BadInput, JournalBroken, StoreFailed, UsageError
 from ringfence.kernel.instant import SECOND_NS, Instant, show_duration, show_instant
 from ringfence.planes.ledger.book import BookState, Outcome
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
+from ringfence.planes.ledger.explain import Explanation, explain
 from ringfence.planes.ledger.journal import (
     FORMAT,
     Answered,
@@ -35,7 +37,8 @@ from ringfence.planes.ledger.journal import (
     replay,
     verify_chain,
 )
-from ringfence.planes.ledger.operations import Operation
+from ringfence.planes.ledger.observe import drift, observe
+from ringfence.planes.ledger.operations import Operation, Request
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.policy.diff import diff
@@ -51,17 +54,38 @@ OPERATIONS_PER_BATCH_MAX = 10_000
 
 INSTANT_END = 2**63
 
-ConditionsFor = Callable[[BookState, Operation, Instant], Conditions]
-"""Computes what margin says about an operation, from the book's own state and nothing else."""
 
-Apply = Callable[[Operation, Instant], Outcome]
+class MarginView(Protocol):
+    """What margin says about each operation of one book, from the book's own state and nothing else.
+
+    Both are called in turn for every operation, on replay again, so that a replay gives the same facts.
+    """
+
+    def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:
+        """Return the facts that the ledger needs to decide an operation."""
+
+    def after(self, outcome: Outcome) -> None:
+        """Take note of what became of that operation."""
+
+
+class NoMargin:
+    """Says nothing: gates and trades that ask for margin stay shut."""
+
+    def __init__(self, rules: Rules) -> None:
+        """Need no rules."""
+
+    def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:  # noqa: ARG002
+        """Know nothing."""
+        return NO_CONDITIONS
+
+    def after(self, outcome: Outcome) -> None:
+        """Take no note."""
+
+
+MarginOf = Callable[[Rules], MarginView]
+"""Makes the margin view of a book that obeys these rules."""
 
 OnRecord = Callable[[JournalRecord], None]
-
-
-def no_conditions(*_: object) -> Conditions:
-    """Say nothing about margin: gates and trades that ask for it stay shut."""
-    return NO_CONDITIONS
 
 
 def no_report(record: JournalRecord) -> None:
@@ -81,14 +105,16 @@ class Book:
     """A book in use; `found` begins one, `recover` opens one that exists."""
 
     def __init__(
-        self, store: BookStore, genesis: Genesis, state: BookState, head: Head, apply: Apply
-    ) -> None:
+        self, store: BookStore, genesis: Genesis, rules: Rules, verify: Verifier, margin: MarginView
+    ):
+        """Take an empty state; `found` and `recover` say how it gets its content."""
         self.genesis = genesis
-        self.rules = state.rules
-        self._state = state
+        self.rules = rules
+        self._state = BookState(rules)
         self._store = store
-        self._head = head
-        self._apply = apply
+        self._verify = verify
+        self._margin = margin
+        self._head = Head(-1, Instant(0), b"")
         self._stopped = ""
 
     @classmethod
@@ -100,17 +126,19 @@ class Book:
         verify: Verifier,
         *,
         planes: tuple[Plane, ...] = ("ledger",),
-        conditions: ConditionsFor = no_conditions,
+        margin_of: MarginOf = NoMargin,
     ) -> "Book":
         """Begin a book under a checked policy in an empty store; at: its first instant."""
         _check_instant(at)
-        rules = compile_policy(policy, planes)
-        genesis = _genesis(policy, planes, rules)
+        compiled = compile_policy(policy, planes)
+        genesis = _genesis(policy, planes, compiled)
         # The book obeys the policy as the journal tells it, the first time too.
-        state = BookState(_rules(genesis, rules.digest))
+        rules = _rules(genesis, compiled.digest)
+        book = cls(store, genesis, rules, verify, margin_of(rules))
         record = genesis_record(genesis, at, rules.digest)
         store.append(record)
-        return cls(store, genesis, state, head_of(record), _apply_to(state, verify, conditions))
+        book._head = head_of(record)
+        return book
 
     @classmethod
     def recover(
@@ -118,7 +146,7 @@ class Book:
         store: BookStore,
         verify: Verifier,
         *,
-        conditions: ConditionsFor = no_conditions,
+        margin_of: MarginOf = NoMargin,
         noted: Head | None = None,
         on_record: OnRecord = no_report,
     ) -> "Book":
@@ -133,13 +161,14 @@ class Book:
         if first is None:
             raise BadInput("the book is empty: nothing was ever written to it")
         genesis = read_genesis(first)
-        state = BookState(_rules(genesis, first.policy))
-        apply = _apply_to(state, verify, conditions)
+        rules = _rules(genesis, first.policy)
+        book = cls(store, genesis, rules, verify, margin_of(rules))
         on_record(first)
-        last = first
-        for last in replay(records, lambda operation, at: _answered(operation, apply(operation, at))):
-            on_record(last)
-        return cls(store, genesis, state, head_of(last), apply)
+        book._head = head_of(first)
+        for record in replay(records, book._judge):
+            on_record(record)
+            book._head = head_of(record)
+        return book
 
     @property
     def state(self) -> BookState:
@@ -171,12 +200,25 @@ class Book:
         # From the first change in memory until the journal has it, memory and journal differ.
         self._stopped = "the book has stopped: a batch was cut short; open the book again to recover it"
         outcomes = tuple(self._apply(operation, at) for operation in operations)
-        lines = [_answered(*pair) for pair in zip(operations, outcomes, strict=True)]
+        lines = [_line(*pair) for pair in zip(operations, outcomes, strict=True)]
         record = batch_record(self._head, at, self.rules.digest, lines)
         self._store.append(record)
         self._head = head_of(record)
         self._stopped = ""
         return outcomes
+
+    def rehearse(self, request: Request, at: Instant) -> tuple[Outcome, Explanation | None]:
+        """Say what the answer to a request would be, and where it would be no, what is permitted instead.
+
+        Nothing is written. The book stops after that, since its memory is ahead of its journal.
+        """
+        at = self._next_instant(at)
+        state, self._stopped = self.state, "the book was only rehearsing; open it again"
+        conditions = self._margin.before(state, request, at)
+        outcome = state.apply(request, at, self._verify, conditions)
+        if isinstance(outcome.decision, Refused):
+            return outcome, explain(state, request, outcome.decision, conditions)
+        return outcome, None
 
     def lines(self, compartment: str | None = None) -> Iterator[Dated]:
         """Read operations and answers, oldest first; of one `compartment`, those that booked there."""
@@ -192,10 +234,23 @@ class Book:
             return ()
         return tuple(str(change) for change in diff(self.rules.policy, policy))
 
+    def drift(self, policy: Policy) -> tuple[str, ...]:
+        """Say in sentences where what the book enforces now is not what `policy` compiles to."""
+        return drift(compile_policy(policy, self.genesis.planes), observe(self.state))
+
     def close(self) -> None:
         """Let go of the store; the book takes no more batches."""
         self._stopped = "the book is closed"
         self._store.close()
+
+    def _apply(self, operation: Operation, at: Instant) -> Outcome:
+        conditions = self._margin.before(self._state, operation, at)
+        outcome = self._state.apply(operation, at, self._verify, conditions)
+        self._margin.after(outcome)
+        return outcome
+
+    def _judge(self, operation: Operation, at: Instant) -> Answered:
+        return _line(operation, self._apply(operation, at))
 
     def _next_instant(self, at: Instant) -> Instant:
         _check_instant(at)
@@ -239,9 +294,5 @@ def _rules(genesis: Genesis, digest: bytes) -> Rules:
     return rules
 
 
-def _apply_to(state: BookState, verify: Verifier, conditions: ConditionsFor) -> Apply:
-    return lambda operation, at: state.apply(operation, at, verify, conditions(state, operation, at))
-
-
-def _answered(operation: Operation, outcome: Outcome) -> Answered:
+def _line(operation: Operation, outcome: Outcome) -> Answered:
     return answered(operation, outcome.decision, outcome.entries)

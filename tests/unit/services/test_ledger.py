@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from ringfence.adapters.book_memory import MemoryStore, Shelf
 from ringfence.adapters.signatures_ed25519 import verify
-from ringfence.kernel.decision import Accepted, Reason, Refused
+from ringfence.kernel.decision import Accepted, Decision, Reason, Refused
 from ringfence.kernel.errors import BadInput, JournalBroken, StoreFailed, UsageError, ViolationError
 from ringfence.kernel.instant import SECOND_NS, Instant
-from ringfence.planes.ledger.book import BookState
+from ringfence.planes.ledger.book import BookState, Outcome
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.journal import (
     Answered,
@@ -348,20 +348,44 @@ def test_another_policy_is_told_apart_in_sentences(book: Book) -> None:
     assert "2000" in change
 
 
-def test_conditions_are_asked_for_each_operation_and_again_on_replay(shelf: Shelf) -> None:
-    asked: list[tuple[Operation, Instant]] = []
+class Listening:
+    """A margin view that says nothing and writes down what it is asked and told."""
 
-    def nothing_known(state: BookState, operation: Operation, at: Instant) -> Conditions:
-        asked.append((operation, at))
+    def __init__(self) -> None:
+        self.heard: list[tuple[Operation | Decision, Instant | None]] = []
+
+    def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:
+        self.heard.append((operation, at))
         return NO_CONDITIONS
 
-    book = Book.found(MemoryStore(shelf), policy(), START, verify, conditions=nothing_known)
-    book.submit([remark(1), remark(2)], LATER)
-    assert asked == [(remark(1), LATER), (remark(2), LATER)]
+    def after(self, outcome: Outcome) -> None:
+        self.heard.append((outcome.decision, None))
+
+
+def test_margin_is_asked_and_told_of_each_operation_and_again_on_replay(shelf: Shelf) -> None:
+    live, again = Listening(), Listening()
+    book = Book.found(MemoryStore(shelf), policy(), START, verify, margin_of=lambda rules: live)
+    book.submit([remark(1), fund(10, "carol", 5)], LATER)
     book.close()
-    asked.clear()
-    Book.recover(MemoryStore(shelf), verify, conditions=nothing_known)
-    assert asked == [(remark(1), LATER), (remark(2), LATER)]
+    (first, at), told, (second, _), (refused, _) = live.heard
+    assert (first, at, told) == (remark(1), LATER, (Accepted(), None))
+    assert second == fund(10, "carol", 5)
+    assert isinstance(refused, Refused)
+    Book.recover(MemoryStore(shelf), verify, margin_of=lambda rules: again)
+    assert again.heard == live.heard
+
+
+def test_a_rehearsal_answers_explains_and_writes_nothing(book: Book, shelf: Shelf) -> None:
+    outcome, explanation = book.rehearse(fund(10, "alice", 2_000 * USDC), LATER)
+    assert isinstance(outcome.decision, Refused)
+    assert explanation is not None
+    assert explanation.largest_units == 1_000 * USDC
+    with pytest.raises(StoreFailed, match="only rehearsing"):
+        book.submit([remark(1)], LATER)
+    book.close()
+    assert len(shelf.records) == 2
+    outcome, explanation = reopen(shelf).rehearse(fund(10, "alice", 5), LATER)
+    assert (outcome.decision, explanation) == (Accepted(), None)
 
 
 def test_records_are_reported_one_by_one(book: Book, shelf: Shelf) -> None:

@@ -1,0 +1,208 @@
+"""What margin says about the requests of a book: what may leave, what may be traded, what may be closed.
+
+Everything is computed from the book's own balances, positions and agreed prices, in the order of the journal,
+so a replay gives the same facts. A fact that cannot be computed is left out, and the ledger then refuses:
+where a price is missing or stale, and where one request mixes what has to be judged one after another.
+
+The mark of an instrument is the price `mark/<instrument>` where the policy declares one, else its index.
+
+Limits are observed whenever a bucket takes part in a request. What a fill loses against the index counts
+exactly; a loss of equity counts from the bucket's first request of the UTC day, a fall from the highest
+equity among those seen. The cure time of a call is not kept here: what may be closed follows from the
+figures alone.
+"""
+
+from dataclasses import dataclass
+
+from ringfence.kernel.decision import Accepted
+from ringfence.kernel.errors import BadInput
+from ringfence.kernel.instant import Instant
+from ringfence.margin.bucket import Bucket, Position
+from ringfence.margin.calls import State, state_of
+from ringfence.margin.health import Health, health
+from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
+from ringfence.margin.liquidation import plan_liquidation
+from ringfence.margin.marks import Prices
+from ringfence.margin.releasable import releasable
+from ringfence.margin.terms import compile_terms
+from ringfence.margin.trading import IntendedFill, trade_verdict
+from ringfence.planes.ledger.book import BookState, Outcome
+from ringfence.planes.ledger.conditions import NO_CONDITIONS, ClosingFact, Conditions
+from ringfence.planes.ledger.operations import Fill, Operation, Request
+from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.settlement import fee_up
+from ringfence.policy.model import BucketLimits
+from ringfence.services.touched import Direction, Touch, read_touches
+
+NO_LIMITS = BucketLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A bucket in a request: what is done to it, and its figures before."""
+
+    touch: Touch
+    bucket: Bucket
+    figures: Health
+    limits: BucketLimits
+    loss_allowed: int | None
+
+
+class MarginFacts:
+    """The margin view of one book; see `services.ledger.MarginView`."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._terms = compile_terms(rules.policy)
+        self._limits: dict[str, LimitState] = {}
+        self._parts: dict[str, _Part] = {}
+        self._losses: dict[str, tuple[int, bool]] = {}
+        self._agreed: dict[str, int] = {}
+        self._prices = Prices()
+
+    def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:
+        """Return what margin says about an operation; nothing about one that is no request."""
+        self._parts, self._losses = {}, {}
+        touched = read_touches(self._rules, operation) if isinstance(operation, Request) else {}
+        if not touched:
+            return NO_CONDITIONS
+        self._agreed = self._fresh(state, at)
+        self._prices = self._priced()
+        parts = ((path, self._part(state, path, touch)) for path, touch in touched.items())
+        self._parts = {path: part for path, part in parts if part is not None}
+        for path, part in self._parts.items():
+            self._limits[path] = self._observed(path, part, at)
+        return Conditions(
+            releasable={path: self._releasable(part) for path, part in self._parts.items()},
+            trade=self._verdicts(),
+            closing={path: self._closing(part) for path, part in self._parts.items()},
+        )
+
+    def after(self, outcome: Outcome) -> None:
+        """Count the flows and the losses of the request that was just judged, if it was carried out."""
+        if outcome.decision != Accepted():
+            return
+        for path, part in self._parts.items():
+            limits = self._limits[path].after_flow(part.figures.equity, self._flow(part))
+            if path in self._losses:
+                loss, is_closing = self._losses[path]
+                limits = limits.after_fill(loss, is_closing=is_closing)
+            self._limits[path] = limits
+
+    # --- the bucket and its prices
+
+    def _fresh(self, state: BookState, at: Instant) -> dict[str, int]:
+        """Take every price that is agreed and fresh, by its name in the policy."""
+        return {
+            name: price.price_e10
+            for name, authority in self._rules.prices.items()
+            if (price := state.price(name)) is not None and not price.is_stale(authority, at)
+        }
+
+    def _priced(self) -> Prices:
+        """Give coins and instruments their prices; what has none cannot be valued."""
+        rules, agreed = self._rules, self._agreed
+        marks = {
+            name: f"mark/{name}" if f"mark/{name}" in rules.prices else instrument.index
+            for name, instrument in rules.instruments.items()
+        }
+        return Prices(
+            {name: agreed[rule.price] for name, rule in rules.assets.items() if rule.price in agreed},
+            {name: agreed[mark] for name, mark in marks.items() if mark in agreed},
+        )
+
+    def _part(self, state: BookState, path: str, touch: Touch) -> _Part | None:
+        """Value a bucket; None where a price is missing, or its margin mode is not built."""
+        place = self._rules.place(path)
+        terms = self._rules.policy.compartments[place.rule.pattern] if place else None
+        if place is None or terms is None or terms.margin is None or terms.margin == "portfolio":
+            return None
+        held = {asset: state.balance(path, asset) for asset in place.rule.accepts or ()}
+        positions = (
+            Position(name, position.contracts, position.session_value)
+            for name, position in sorted(state.positions_of(path).items())
+        )
+        bucket = Bucket(terms.margin, {asset: units for asset, units in held.items() if units}, (*positions,))
+        limits = terms.limits or NO_LIMITS
+        try:
+            figures = health(bucket, self._prices, self._terms)
+            allowed = daily_loss_allowed(limits.daily_loss, self._prices, self._terms)
+        except BadInput:
+            return None
+        return _Part(touch, bucket, figures, limits, allowed)
+
+    # --- facts
+
+    def _observed(self, path: str, part: _Part, at: Instant) -> LimitState:
+        figures = part.figures
+        before = self._limits.get(path) or first_limit_state(figures.equity, at)
+        return observe(before, figures.equity, figures.gross_notional, at, part.limits, part.loss_allowed)[0]
+
+    def _releasable(self, part: _Part) -> dict[str, int]:
+        """Say how much of the one asset that leaves may leave; nothing where more than that happens."""
+        if part.touch.mixes or len(part.touch.releases) != 1:
+            return {}
+        (asset,) = part.touch.releases
+        try:
+            return {asset: releasable(part.bucket, asset, self._prices, self._terms)}
+        except BadInput:
+            return {}
+
+    def _verdicts(self) -> dict[str, int]:
+        found = {path: self._verdict(path, part) for path, part in self._parts.items() if part.touch.fills}
+        return {path: verdict for path, verdict in found.items() if verdict is not None}
+
+    def _verdict(self, path: str, part: _Part) -> int | None:
+        """Judge the fills of a bucket together: 0 or a reason's number; None where they have no index."""
+        fills = [self._intended(fill, direction) for fill, direction in part.touch.fills]
+        if None in fills:
+            return None
+        verdict = trade_verdict(
+            part.bucket,
+            [fill for fill in fills if fill is not None],
+            self._prices,
+            self._terms,
+            self._state(part.figures),
+            part.limits,
+            self._limits[path],
+            part.loss_allowed,
+        )
+        self._losses[path] = verdict.loss, verdict.is_closing
+        return int(verdict.reason) if verdict.reason is not None else 0
+
+    def _intended(self, fill: Fill, direction: Direction) -> IntendedFill | None:
+        """Describe a fill from one side, with its fee; a rebate is not counted on before it is paid."""
+        instrument = self._rules.instruments[fill.instrument]
+        index_e10 = self._agreed.get(instrument.index)
+        if index_e10 is None:
+            return None
+        decimals = self._rules.assets[instrument.quote].decimals
+        ppm = instrument.fees.taker_ppm if fill.taker == direction else instrument.fees.maker_ppm
+        fee = fee_up(instrument, fill.contracts, fill.price_e10, decimals, max(0, ppm))
+        contracts = fill.contracts if direction == "buy" else -fill.contracts
+        return IntendedFill(fill.instrument, contracts, fill.price_e10, index_e10, fee)
+
+    def _state(self, figures: Health) -> State:
+        thresholds = self._terms.thresholds
+        return state_of(figures.equity, figures.maintenance, thresholds) if thresholds else State.FREE
+
+    def _closing(self, part: _Part) -> dict[str, ClosingFact]:
+        """Say how far a failing bucket may be closed at the prices it would get, or taken over."""
+        forced_e10 = part.touch.forced_e10
+        if not forced_e10 or self._state(part.figures) is not State.LIQUIDATE:
+            return {}
+        execution_e10 = {row.instrument: row.mark_e10 for row in part.figures.positions} | forced_e10
+        plan = plan_liquidation(part.bucket, self._prices, self._terms, execution_e10)
+        closed = {row.instrument: ClosingFact(abs(row.contracts)) for row in plan.closures}
+        passed = {row.instrument: ClosingFact(abs(row.contracts), row.price_e10) for row in plan.takeovers}
+        return closed | passed
+
+    def _flow(self, part: _Part) -> int:
+        """Return how much the flows of a request change a bucket's equity at unchanged prices."""
+        bucket = part.bucket
+        for asset, units in part.touch.flows.items():
+            bucket = bucket.with_balance(asset, units)
+        try:
+            return health(bucket, self._prices, self._terms).equity - part.figures.equity
+        except BadInput:
+            return 0

@@ -1,0 +1,86 @@
+"""What one request does to each margined bucket that it touches, read before anything happens."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from ringfence.planes.ledger.operations import Closing, Fill, Move, Request
+from ringfence.planes.ledger.rules import GateRule, Rules
+
+Direction = Literal["buy", "sell"]
+
+DIRECTIONS: Final[tuple[Direction, ...]] = ("buy", "sell")
+
+RELEASABLE: Final = "releasable"
+"""The condition of a gate through which value leaves on margin's word."""
+
+
+@dataclass(slots=True)
+class Touch:
+    """What one request does to one bucket.
+
+    fills: of its signed orders, with its side; releases: assets that leave on margin's word; mixes: something
+    else happens too, so that what may leave cannot be said beforehand; flows: units by asset that people move
+    in (positive) or out, nothing that is owed; forced_e10: the price of each forced fill.
+    """
+
+    fills: list[tuple[Fill, Direction]] = field(default_factory=list)
+    releases: set[str] = field(default_factory=set)
+    mixes: bool = False
+    flows: dict[str, int] = field(default_factory=dict)
+    forced_e10: dict[str, int] = field(default_factory=dict)
+
+
+def read_touches(rules: Rules, request: Request) -> dict[str, Touch]:
+    """Say what a request does to each margined bucket, by its path."""
+    touched: dict[str, Touch] = {}
+    for link in request.links:
+        if isinstance(link, Move):
+            _read_move(rules, touched, link)
+        elif isinstance(link, Fill):
+            _read_fill(rules, touched, link)
+    if not all(isinstance(link, Move) for link in request.links):
+        for touch in touched.values():
+            touch.mixes = True
+    return touched
+
+
+def _read_move(rules: Rules, touched: dict[str, Touch], move: Move) -> None:
+    gate = _gate(rules, move)
+    if gate is None:
+        return
+    for path, units in ((move.source, -move.units), (move.target, move.units)):
+        if not _is_margined(rules, path):
+            continue
+        touch = touched.setdefault(path, Touch())
+        if units < 0 and RELEASABLE in gate.conditions:
+            touch.releases.add(move.asset)
+        elif units < 0:
+            touch.mixes = True
+        if not gate.accrual:
+            touch.flows[move.asset] = touch.flows.get(move.asset, 0) + units
+
+
+def _read_fill(rules: Rules, touched: dict[str, Touch], fill: Fill) -> None:
+    instrument = rules.instruments.get(fill.instrument)
+    if instrument is None or instrument.kind == "option" or fill.contracts < 1 or fill.price_e10 < 1:
+        return  # No fill that could be carried out: the ledger says why.
+    for direction in DIRECTIONS:
+        side = fill.buy if direction == "buy" else fill.sell
+        if not _is_margined(rules, side.bucket):
+            continue
+        touch = touched.setdefault(side.bucket, Touch())
+        if isinstance(side, Closing):
+            touch.forced_e10[fill.instrument] = fill.price_e10
+        else:
+            touch.fills.append((fill, direction))
+
+
+def _gate(rules: Rules, move: Move) -> GateRule | None:
+    source, target = rules.place(move.source), rules.place(move.target)
+    way = rules.way(move.gate, source, target) if source and target else None
+    return way.gate if way else None
+
+
+def _is_margined(rules: Rules, path: str) -> bool:
+    place = rules.place(path)
+    return place is not None and place.rule.margined
