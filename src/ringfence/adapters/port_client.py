@@ -6,9 +6,8 @@ from typing import cast
 
 from ringfence.adapters.port_identity import identity_of
 from ringfence.kernel.errors import UnreachableError
-from ringfence.kernel.instant import SECOND_NS
-from ringfence.services.ports import Clock
-from ringfence.services.wire import (
+from ringfence.kernel.instant import SECOND_NS, Clock
+from ringfence.planes.network.wire import (
     VERSION,
     WINDOW,
     Answer,

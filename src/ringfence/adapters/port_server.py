@@ -1,7 +1,7 @@
 """The server's end of the binary port, on real sockets, over TLS or without.
 
-The rules of a connection are `services.wire`; here are bytes, deadlines and limits. A peer is known by the
-one URI of the certificate that TLS has verified; where a connection has no TLS (a UNIX socket, a benchmark),
+The rules of a connection are `planes.network.wire`; here are bytes, deadlines and limits. A peer is known by
+the one URI of the certificate that TLS has verified; where a connection has no TLS (a UNIX socket, a benchmark),
 the identity is stated when the server is made. A connection that breaks a rule, stalls in the middle of a
 frame or does not say hello in time is closed, and the reason is logged once.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from ringfence.adapters.port_identity import identity_of
-from ringfence.services.ports import Clock
-from ringfence.services.wire import (
+from ringfence.kernel.instant import Clock
+from ringfence.planes.network.wire import (
     VERSION,
     WINDOW,
     Answer,

@@ -7,10 +7,18 @@ century, so that each fits a signed 64-bit number wherever it is stored.
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import NewType
+from typing import NewType, Protocol
 
 Instant = NewType("Instant", int)
 """Nanoseconds since 1970-01-01T00:00:00Z."""
+
+
+class Clock(Protocol):
+    """Tells the time. Only the edge of the program asks; everything below is told."""
+
+    def now(self) -> Instant:
+        """Return the present instant."""
+
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS

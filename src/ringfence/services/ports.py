@@ -7,7 +7,7 @@ to the same suite.
 from collections.abc import Iterator
 from typing import Protocol
 
-from ringfence.kernel.instant import Instant
+from ringfence.kernel.instant import Clock as Clock
 from ringfence.planes.ledger.journal import Head, JournalRecord
 from ringfence.planes.ledger.operations import Signature
 
@@ -52,10 +52,3 @@ class KeyRing(Protocol):
 
     def sign(self, name: str, message: bytes) -> Signature | None:
         """Sign a message; None where the key is not there."""
-
-
-class Clock(Protocol):
-    """Tells the time. Only the edge of the program asks; everything below is told."""
-
-    def now(self) -> Instant:
-        """Return the present instant."""

@@ -11,7 +11,7 @@ from ringfence.adapters.port_client import PortClient
 from ringfence.adapters.port_server import Limits, PortServer
 from ringfence.kernel.errors import UnreachableError
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
-from ringfence.services.wire import VERSION, Call, CallFailedError, Hello, frame
+from ringfence.planes.network.wire import VERSION, Call, CallFailedError, Hello, frame
 
 RISK = "spiffe://harbour/risk"
 LEDGER = "spiffe://harbour/ledger"

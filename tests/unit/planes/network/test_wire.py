@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.kernel.instant import Instant
-from ringfence.services.wire import (
+from ringfence.planes.network.wire import (
     FRAME_MAX,
     VERSION,
     Answer,
