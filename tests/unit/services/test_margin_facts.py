@@ -1,0 +1,301 @@
+"""Margin's word in a book: what may leave, what may be traded, what may be closed by force, to the unit."""
+
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+import pytest
+from books import START, USDC, seed
+
+from ringfence.adapters.book_memory import MemoryStore, Shelf
+from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
+from ringfence.kernel.decision import Accepted, Reason, Refused
+from ringfence.kernel.instant import DAY_NS, SECOND_NS, Instant
+from ringfence.kernel.money import PRICE_SCALE
+from ringfence.planes.ledger.operations import (
+    Closing,
+    Fill,
+    Link,
+    Move,
+    OpenMember,
+    Operation,
+    Order,
+    PriceFact,
+    Quote,
+    Receipt,
+    RegisterKey,
+    Request,
+    Signature,
+    signing_bytes,
+)
+from ringfence.policy.model import Policy
+from ringfence.policy.parse import parse
+from ringfence.services.ledger import Book
+from ringfence.services.margin_facts import MarginFacts
+from ringfence.wiring import shipped_policy
+
+TEXT = shipped_policy("two-buckets").read_text()
+CASH, HEDGE, BET = "client/alice/cash", "client/alice/hedge", "client/alice/bet"
+EVIDENCE = ("risk_key", "ledger_key")
+"""Who signs what follows from the journal."""
+BTC = 1_000
+"""Contracts of BTC-PERP: 0.001 BTC each."""
+
+
+def parsed(text: str) -> Policy:
+    policy = parse(text, "two-buckets.yaml").policy
+    assert policy is not None
+    return policy
+
+
+POLICY = parsed(TEXT)
+
+
+@dataclass
+class Desk:
+    """A book under two-buckets with alice and bob, 10,000 USDC each in cash and 2,000 in their bets."""
+
+    book: Book
+    at: int = START
+    numbers: count = field(default_factory=lambda: count(1))
+
+    def ask(self, *links: Link, by: tuple[str, ...] = ("client_key/alice",)) -> Reason | None:
+        """Ask for links in one request; return why not, None where it was accepted."""
+        asked = Request(next(self.numbers), links, self.book.rules.digest, self.at + DAY_NS)
+        (outcome,) = self.book.submit([sign_with(asked, *by)], Instant(self.at))
+        return outcome.decision.reason if isinstance(outcome.decision, Refused) else None
+
+    def price(self, price: int, seconds: int = 1) -> None:
+        """Let time pass and every source say a price."""
+        self.at += seconds * SECOND_NS
+        quotes = tuple(Quote(source, price * PRICE_SCALE, self.at) for source in ("v1", "v2", "v3"))
+        (outcome,) = self.book.submit([PriceFact("index/BTC", quotes)], Instant(self.at))
+        assert outcome.decision == Accepted()
+
+    def fill(self, contracts: int, price: int, buyer: str = BET, seller: str = "client/bob/bet") -> Fill:
+        """Let two signed orders meet."""
+        buy = self.order(buyer, "buy", contracts, price)
+        sell = self.order(seller, "sell", contracts, price)
+        return Fill("BTC-PERP", contracts, price * PRICE_SCALE, buy, sell)
+
+    def order(self, bucket: str, side: str, contracts: int, price: int) -> Order:
+        bare = Order(
+            next(self.numbers),
+            bucket,
+            "BTC-PERP",
+            side,
+            contracts,
+            price * PRICE_SCALE,
+            self.at + DAY_NS,
+            self.book.rules.digest,
+        )
+        key = f"client_key/{bucket.split('/')[1]}"
+        return msgspec.structs.replace(
+            bare, signatures=(Signature(key, sign(seed(key), signing_bytes(bare))),)
+        )
+
+
+def sign_with(record, *keys: str):
+    signatures = tuple(Signature(key, sign(seed(key), signing_bytes(record))) for key in keys)
+    return msgspec.structs.replace(record, signatures=signatures)
+
+
+def opening(digest: bytes) -> list[Operation]:
+    keys = ("officer_a", "officer_b", "risk_key", "ledger_key", "watcher_key", "wallet_key")
+    operations: list[Operation] = [RegisterKey(key, public_key(seed(key))) for key in keys]
+    for member in ("alice", "bob"):
+        cash = f"client/{member}/cash"
+        operations.append(
+            OpenMember("client", member, {"client_key": public_key(seed(f"client_key/{member}"))})
+        )
+        operations.append(sign_with(Receipt(member, "outside", cash, "USDC", 10_000 * USDC), "watcher_key"))
+        deposit = Move("deposit", "outside", cash, "USDC", 10_000 * USDC)
+        fund = Move("fund", cash, f"client/{member}/bet", "USDC", 2_000 * USDC)
+        ids = {"alice": 2**100, "bob": 2**101}
+        for step, (move, signers) in enumerate(
+            ((deposit, ("watcher_key", "ledger_key")), (fund, (f"client_key/{member}",)))
+        ):
+            asked = Request(ids[member] + step, (move,), digest, START + DAY_NS)
+            operations.append(sign_with(asked, *signers))
+    return operations
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def desk(shelf: Shelf) -> Desk:
+    return begun_desk(shelf, POLICY)
+
+
+def begun_desk(shelf: Shelf, policy: Policy) -> Desk:
+    book = Book.found(MemoryStore(shelf), policy, START, verify, margin_of=MarginFacts)
+    outcomes = book.submit(opening(book.rules.digest), START)
+    assert all(outcome.decision == Accepted() for outcome in outcomes)
+    desk = Desk(book)
+    desk.price(50_000)
+    return desk
+
+
+def release(units: int, bucket: str = BET) -> Move:
+    return Move("release", bucket, CASH, "USDC", units)
+
+
+# --- what may leave ----------------------------------------------------------------------------
+
+
+def test_what_nothing_needs_may_leave_to_the_last_unit(desk: Desk) -> None:
+    assert desk.ask(release(2_000 * USDC + 1)) is Reason.CONDITION_NOT_MET
+    assert desk.ask(release(2_000 * USDC)) is None
+    assert desk.book.state.balance(BET, "USDC") == 0
+
+
+def test_margin_holds_what_a_position_needs(desk: Desk) -> None:
+    # 0.1 BTC at 50,000 is 5,000 of notional: initial margin 1/100 = 50; the taker's fee 0.05 % = 2.5 is owed,
+    # and stays in the bucket until it is moved.
+    assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
+    assert desk.ask(release(1_950 * USDC + 1)) is Reason.CONDITION_NOT_MET
+    assert desk.ask(release(1_950 * USDC)) is None
+
+
+def test_profit_of_the_session_is_never_released(desk: Desk) -> None:
+    assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
+    desk.price(52_000)
+    # Equity 2,000 + 200, initial 52; the 200 of profit stay.
+    assert desk.ask(release(1_948 * USDC + 1)) is Reason.CONDITION_NOT_MET
+    assert desk.ask(release(1_948 * USDC)) is None
+
+
+def test_a_loss_of_the_session_is_held(desk: Desk) -> None:
+    assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
+    desk.price(48_000)
+    # Equity 2,000 - 200, initial 48.
+    assert desk.ask(release(1_752 * USDC + 1)) is Reason.CONDITION_NOT_MET
+    assert desk.ask(release(1_752 * USDC)) is None
+
+
+def test_two_releases_of_one_request_share_what_may_leave(desk: Desk) -> None:
+    assert desk.ask(release(1_500 * USDC), release(500 * USDC + 1)) is Reason.CONDITION_NOT_MET
+    assert desk.ask(release(1_500 * USDC), release(500 * USDC)) is None
+
+
+def test_nothing_leaves_at_a_price_that_is_stale_or_missing(desk: Desk) -> None:
+    assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
+    desk.at += 31 * SECOND_NS
+    assert desk.ask(release(1)) is Reason.CONDITION_NOT_MET
+    desk.price(50_000)
+    assert desk.ask(release(1)) is None
+
+
+def test_a_request_that_trades_and_releases_at_once_releases_nothing(desk: Desk) -> None:
+    by = (*EVIDENCE, "client_key/alice")
+    assert desk.ask(desk.fill(1, 50_000), release(1), by=by) is Reason.CONDITION_NOT_MET
+    assert desk.ask(desk.fill(1, 50_000), by=by) is None
+    assert desk.ask(release(1), by=by) is None
+
+
+# --- what may be traded ------------------------------------------------------------------------
+
+
+def test_equity_bounds_what_is_opened(desk: Desk) -> None:
+    # The limit of the bet is 20 x equity: 2,000 USDC less the fee of 0.05 % carry 0.79 BTC, not 0.8.
+    assert desk.ask(desk.fill(8 * BTC // 10, 50_000), by=EVIDENCE) is Reason.LEVERAGE_CAP_EXCEEDED
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+
+
+def test_a_bucket_without_money_opens_nothing(desk: Desk) -> None:
+    fill = desk.fill(1, 50_000, buyer=HEDGE)
+    assert desk.ask(fill, by=EVIDENCE) is Reason.INITIAL_MARGIN_TOO_LOW
+
+
+def test_what_makes_a_position_smaller_is_always_allowed(desk: Desk) -> None:
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_900)
+    assert desk.ask(desk.fill(1, 47_900), by=EVIDENCE) is not None
+    assert desk.ask(desk.fill(BTC // 10, 47_900, buyer="client/bob/bet", seller=BET), by=EVIDENCE) is None
+
+
+def test_the_loss_of_a_day_is_counted_fill_by_fill(desk: Desk) -> None:
+    """The bet may lose 5,000 USDC a day; each fill 4 % over the index loses 4 % of its notional at once."""
+    assert desk.ask(Move("fund", CASH, BET, "USDC", 8_000 * USDC)) is None
+    assert (
+        desk.ask(
+            Move("fund", "client/bob/cash", "client/bob/bet", "USDC", 8_000 * USDC), by=("client_key/bob",)
+        )
+        is None
+    )
+    bob = "client/bob/bet"
+    for _ in range(4):
+        # 0.6 BTC bought at 52,000 and sold at 50,000: 1,200 lost by the fill that opens.
+        assert desk.ask(desk.fill(6 * BTC // 10, 52_000), by=EVIDENCE) is None
+        assert desk.ask(desk.fill(6 * BTC // 10, 50_000, buyer=bob, seller=BET), by=EVIDENCE) is None
+    assert desk.ask(desk.fill(6 * BTC // 10, 52_000), by=EVIDENCE) is Reason.DAILY_LOSS_EXCEEDED
+    assert desk.ask(desk.fill(BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(50_000, seconds=86_400)
+    assert desk.ask(desk.fill(BTC // 10, 52_000), by=EVIDENCE) is None
+
+
+# --- what may be closed ------------------------------------------------------------------------
+
+
+def forced(desk: Desk, contracts: int, price: int) -> Reason | None:
+    taker = desk.order("client/bob/bet", "buy", contracts, price)
+    fill = Fill("BTC-PERP", contracts, price * PRICE_SCALE, taker, Closing(BET, "liquidation"))
+    return desk.ask(fill, by=EVIDENCE)
+
+
+def test_a_healthy_bucket_is_not_closed(desk: Desk) -> None:
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    assert forced(desk, 1, 50_000) is Reason.CONDITION_NOT_MET
+
+
+def test_a_failing_bucket_may_be_closed_whole_where_nothing_less_restores_it(desk: Desk) -> None:
+    """The penalty of 0.5 % takes as much as closing frees, so every part closed leaves it as short."""
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    # Equity 2,000 - 0.79 x 2,350 = 143.5; maintenance 0.5 % of 37,643.5 = 188.2.
+    desk.price(47_650)
+    assert forced(desk, 790, 47_650) is None
+    assert desk.book.state.position(BET, "BTC-PERP").contracts == 0
+
+
+def test_a_failing_bucket_is_closed_no_further_than_restores_it(shelf: Shelf) -> None:
+    desk = begun_desk(shelf, parsed(TEXT.replace('liquidation: "0.5 %"', 'liquidation: "0 %"')))
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_650)
+    # After c contracts, with a fee of 0.05 %: 143.5 - 0.023825 c >= 0.262075 (790 - c), so c is 266.7 at least.
+    assert forced(desk, 790, 47_650) is Reason.ENTITLEMENT_EXCEEDED
+    assert forced(desk, 268, 47_650) is Reason.ENTITLEMENT_EXCEEDED
+    assert forced(desk, 267, 47_650) is None
+    assert forced(desk, 1, 47_650) is Reason.CONDITION_NOT_MET
+
+
+def test_a_bankrupt_bucket_passes_to_its_pool_at_the_bankruptcy_price(desk: Desk) -> None:
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_000)
+    # 2,000 - 0.79 x 3,000 = -370: nothing is left at 50,000 - 2,000 / 0.79, rounded for the pool.
+    price_e10 = 474_683 * PRICE_SCALE // 10
+    sides = (Closing("insurance", "takeover"), Closing(BET, "takeover"))
+
+    def take_over(at_e10: int) -> Reason | None:
+        return desk.ask(Fill("BTC-PERP", 790, at_e10, *sides), by=EVIDENCE)
+
+    assert take_over(price_e10 - PRICE_SCALE // 10) is Reason.PRICE_OUTSIDE_BAND
+    assert take_over(price_e10) is None
+    assert desk.book.state.position("insurance", "BTC-PERP").contracts == 790
+
+
+# --- replay ------------------------------------------------------------------------------------
+
+
+def test_a_replay_finds_the_same_facts(desk: Desk, shelf: Shelf) -> None:
+    desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE)
+    desk.ask(release(1))
+    desk.price(47_650)
+    forced(desk, 100, 47_650)
+    desk.ask(desk.fill(1, 47_650), by=EVIDENCE)
+    digest = desk.book.state.digest()
+    desk.book.close()
+    again = Book.recover(MemoryStore(shelf), verify, margin_of=MarginFacts)
+    assert again.state.digest() == digest
