@@ -128,9 +128,11 @@ def contract_of(terms: Terms, instrument: str) -> Contract:
     try:
         return terms.contracts[instrument]
     except KeyError:
+        known = (*terms.contracts,)[:8]
+        more = len(terms.contracts) - len(known)
+        words = f"{', '.join(known) or 'none'}{f' and {more} more' if more else ''}"
         raise BadInput(
-            f"{instrument} is no perpetual or dated future of this policy; "
-            f"it has {', '.join(terms.contracts) or 'none'}"
+            f"{instrument} is no perpetual or dated future of this policy; it has {words}"
         ) from None
 
 

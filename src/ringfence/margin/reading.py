@@ -9,7 +9,6 @@ from ringfence.kernel.instant import Instant
 from ringfence.margin.bucket import Bucket, Position, RestingOrder
 from ringfence.margin.marks import Prices
 from ringfence.planes.ledger.book import BookState
-from ringfence.policy.model import BucketLimits
 
 
 def bucket_in(state: BookState, path: str, orders: tuple[RestingOrder, ...] = ()) -> Bucket:
@@ -32,13 +31,6 @@ def bucket_in(state: BookState, path: str, orders: tuple[RestingOrder, ...] = ()
         for name, held_one in sorted(state.positions_of(path).items())
     )
     return Bucket(mode, {asset: units for asset, units in held.items() if units}, tuple(positions), orders)
-
-
-def limits_of(state: BookState, path: str) -> BucketLimits:
-    """Return the limits that the policy sets for a bucket."""
-    place = state.rules.place(path)
-    stated = None if place is None else state.rules.policy.compartments[place.rule.pattern].limits
-    return stated or BucketLimits()
 
 
 def prices_in(state: BookState, at: Instant) -> Prices:

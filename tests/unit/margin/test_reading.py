@@ -7,9 +7,8 @@ from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.margin.bucket import Position
 from ringfence.margin.health import health
-from ringfence.margin.reading import bucket_in, limits_of, prices_in
+from ringfence.margin.reading import bucket_in, prices_in
 from ringfence.margin.terms import compile_terms
-from ringfence.policy.model import BucketLimits
 
 BOB, CAROL = "client/bob/directional", "client/carol/hedge"
 TERMS = compile_terms(policy_of())
@@ -51,7 +50,6 @@ def test_a_stale_price_is_no_price(venue: Harbour) -> None:
 def test_what_is_no_bucket_is_refused(venue: Harbour, path: str, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         bucket_in(venue.state, path)
-    assert limits_of(venue.state, path) == BucketLimits()
 
 
 def test_isolation_in_the_book(venue: Harbour) -> None:

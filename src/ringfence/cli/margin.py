@@ -1,0 +1,154 @@
+"""`ringfence margin`: what a bucket is worth and needs, term by term, and the prices at which it is closed.
+
+A bucket is read from a book (`--at BOOK COMPARTMENT`) or from a JSON file with its prices (`--policy POLICY
+--bucket FILE`). Prices of a book are those that are fresh at its last record; `--mark` and `--price` put
+others in their place, to ask what would be.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from ringfence.cli.output import Json, console, print_json
+from ringfence.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    from ringfence.cli.margin_words import Subject
+    from ringfence.policy.model import Policy
+
+app = typer.Typer(
+    no_args_is_help=True, help="See what a bucket is worth, what it needs, and when it is closed."
+)
+
+PolicyFile = Annotated[
+    Path, typer.Argument(help="A policy file, or the name of an example such as `venue`.", metavar="POLICY")
+]
+Where = Annotated[str, typer.Argument(help="The bucket in the book, e.g. client/alice/hedge.")]
+At = Annotated[
+    Path | None, typer.Option("--at", envvar="RINGFENCE_BOOK", help="The book that holds the bucket.")
+]
+PolicyOption = Annotated[Path | None, typer.Option("--policy", help="The policy of a bucket in a file.")]
+BucketFile = Annotated[Path | None, typer.Option("--bucket", help="A bucket written as JSON.")]
+Marks = Annotated[list[str] | None, typer.Option("--mark", help="INSTRUMENT=PRICE in place of its mark.")]
+CoinPrices = Annotated[list[str] | None, typer.Option("--price", help="COIN=PRICE in place of its index.")]
+
+
+@app.command()
+def tiers(
+    policy: PolicyFile,
+    instrument: Annotated[str, typer.Argument(help="An instrument of the policy, e.g. BTC-PERP.")],
+    as_json: Json = False,
+) -> None:
+    """Show the brackets of an instrument with the deduction that follows from them."""
+    from ringfence.cli.margin_words import plain_tiers
+
+    rows = plain_tiers(_policy(policy), instrument)
+    if as_json:
+        print_json({"instrument": instrument, "tiers": rows})
+        return
+    table = Table(
+        "from", "maintenance", "leverage", "cum", title=f"{instrument}: maintenance = notional x rate - cum"
+    )
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(row["from"], row["maintenance"], str(row["leverage"]), row["cum"])
+    console.print(table)
+
+
+@app.command()
+def explain(
+    compartment: Where = "",
+    at: At = None,
+    policy: PolicyOption = None,
+    bucket: BucketFile = None,
+    mark: Marks = None,
+    price: CoinPrices = None,
+    as_json: Json = False,
+) -> None:
+    """Show a bucket's equity and requirements with every term of the sums."""
+    from ringfence.cli.margin_words import plain_health, print_health
+
+    subject = _subject(compartment, at, policy, bucket, mark, price)
+    found = plain_health(subject)
+    if as_json:
+        print_json(found)
+    else:
+        print_health(found)
+
+
+@app.command("price")
+def show_prices(
+    compartment: Where = "",
+    at: At = None,
+    policy: PolicyOption = None,
+    bucket: BucketFile = None,
+    mark: Marks = None,
+    price: CoinPrices = None,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Move each instrument alone, not all that follows its coin.")
+    ] = False,
+    with_fee: Annotated[
+        bool, typer.Option("--with-fee", help="Leave the taker fee of closing beside the requirement.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show between which marks a bucket is not liquidated, and not bankrupt."""
+    from ringfence.cli.margin_words import plain_prices
+
+    subject = _subject(compartment, at, policy, bucket, mark, price)
+    rows = plain_prices(subject, moves="instrument" if alone else "underlying", with_fee=with_fee)
+    if as_json:
+        print_json({"bucket": subject.name, "prices": rows})
+        return
+    table = Table("instrument", "contracts", "mark", "not liquidated", "not bankrupt")
+    for row in rows:
+        table.add_row(
+            row["instrument"],
+            str(row["contracts"]),
+            row["mark"],
+            *map(_span, (row["liquidation"], row["bankruptcy"])),
+        )
+    console.print(table if rows else "the bucket has no open position, so no price closes it")
+
+
+def _span(found: dict[str, str | None] | None) -> str:
+    """Write a range of prices; a missing end has no limit."""
+    if found is None:
+        return "[red]at no price[/]"
+    below, above = found["below"], found["above"]
+    if below and above:
+        return f"{below} to {above}"
+    if below:
+        return f"from {below}"
+    return f"to {above}" if above else "at every price"
+
+
+def _policy(path: Path) -> "Policy":
+    from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+
+    if str(path) in SHIPPED_POLICIES and not path.exists():
+        return load_policy(shipped_policy(str(path)))
+    return load_policy(path)
+
+
+def _subject(
+    compartment: str,
+    at: Path | None,
+    policy: Path | None,
+    bucket: Path | None,
+    marks: list[str] | None,
+    prices: list[str] | None,
+) -> "Subject":
+    """Find the bucket that is asked about, in a book or in a file."""
+    from ringfence.cli.margin_words import from_book, from_file
+
+    if bucket is not None and policy is not None and not compartment:
+        subject = from_file(_policy(policy), bucket)
+    elif bucket is None and policy is None and at is not None and compartment:
+        subject = from_book(at, compartment)
+    else:
+        raise UsageError("name a bucket: COMPARTMENT with --at BOOK, or --policy POLICY with --bucket FILE")
+    return subject.at_other_prices(marks or [], prices or [])
