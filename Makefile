@@ -14,6 +14,7 @@ help: ## list these words
 
 setup: ## make .venv with everything the demo and the tests need
 	@$(call INSTALL,test)
+	@"$(PYTHON)" setup/system_packages.py network
 
 setup-runtime:
 	@$(call INSTALL,runtime)

@@ -16,23 +16,31 @@ from pathlib import Path
 
 FEATURES: dict[str, dict[str, str]] = {
     # feature: {program that shows the package is there: Debian's name of the package}
-    "tests": {"git": "git", "make": "make"},
+    "network": {"nft": "nftables", "ip": "iproute2", "conntrack": "conntrack", "unshare": "util-linux"},
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Install what the named features lack; 0 unless a package that could be had was not installed."""
+    """Install what the named features lack, or say what that is; 2 where a feature has no such name."""
     unknown = [name for name in arguments if name not in FEATURES]
     if unknown or not arguments:
         print(f"usage: python3 setup/system_packages.py {'|'.join(FEATURES)}", file=sys.stderr)
         return 2
     for feature in arguments:
         packages = missing_packages(feature)
-        if packages and is_root():
-            install_packages(packages, feature)
-        elif packages:
+        if packages and not (is_root() and could_install(packages, feature)):
             print(f"{feature}: missing {', '.join(packages)}; as root: apt-get install {' '.join(packages)}")
     return 0
+
+
+def could_install(packages: Sequence[str], feature: str) -> bool:
+    """Install packages; False, with a sentence, where apt refuses: the tests that need them say the rest."""
+    try:
+        install_packages(packages, feature)
+    except subprocess.CalledProcessError as error:
+        print(f"{feature}: apt-get ended with {error.returncode}")
+        return False
+    return True
 
 
 def missing_packages(feature: str) -> list[str]:

@@ -92,6 +92,19 @@ def test_without_root_a_missing_package_is_one_sentence(monkeypatch, capsys):
     assert system_packages.main(["no-such-feature"]) == 2
 
 
+def test_a_package_that_apt_refuses_is_named_and_stops_nothing(monkeypatch, capsys):
+    def refuse(packages: list[str], purpose: str) -> None:
+        raise subprocess.CalledProcessError(100, ["apt-get"])
+
+    monkeypatch.setattr(system_packages, "FEATURES", {"demo": {"no-such-program": "no-such-package"}})
+    monkeypatch.setattr(system_packages, "is_root", lambda: True)
+    monkeypatch.setattr(system_packages, "install_packages", refuse)
+    assert system_packages.main(["demo"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("demo: apt-get ended with 100\n")
+    assert "apt-get install no-such-package" in printed
+
+
 def test_without_apt_no_package_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert system_packages.download_package("python3-pip-whl", tmp_path) is None

@@ -2,8 +2,8 @@
 
 The rules of a connection are `planes.network.wire`; here are bytes, deadlines and limits. A peer is known by
 the one URI of the certificate that TLS has verified; where a connection has no TLS (a UNIX socket, or a
-benchmark), the identity is stated when the server is made. A connection that breaks a rule, stalls in the middle
-of a frame or does not say hello in time is closed, and the reason is logged once.
+benchmark), the identity is stated when the server is made. A connection that breaks a rule, stalls in the
+middle of a frame or does not say hello in time is closed, and the reason is logged once.
 """
 
 import asyncio
