@@ -264,7 +264,7 @@ def test_a_failing_bucket_is_closed_no_further_than_restores_it(shelf: Shelf) ->
     desk = begun_desk(shelf, parsed(TEXT.replace('liquidation: "0.5 %"', 'liquidation: "0 %"')))
     assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
     desk.price(47_650)
-    # After c contracts, with a fee of 0.05 %: 143.5 - 0.023825 c >= 0.262075 (790 - c), so c is 266.7 at least.
+    # After c contracts, fee 0.05 %: 143.5 - 0.023825 c >= 0.262075 (790 - c), so c is 266.7 at least.
     assert forced(desk, 790, 47_650) is Reason.ENTITLEMENT_EXCEEDED
     assert forced(desk, 268, 47_650) is Reason.ENTITLEMENT_EXCEEDED
     assert forced(desk, 267, 47_650) is None
