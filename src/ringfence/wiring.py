@@ -1,6 +1,7 @@
 """The one file where services and adapters meet: everything that is opened from outside starts here."""
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from ringfence.adapters import signatures_ed25519
@@ -17,6 +18,7 @@ from ringfence.planes.network.kubernetes.read import read_cluster
 from ringfence.policy.model import Finding, Plane, Policy
 from ringfence.policy.parse import Parsed, parse
 from ringfence.services.ledger import Book, OnRecord, no_report
+from ringfence.services.margin_facts import MarginFacts
 from ringfence.services.ports import BookStore, Clock, KeyRing
 
 SHIPPED_POLICIES = ("two-buckets", "trading-desk", "venue", "custodian")
@@ -90,7 +92,7 @@ def read_book(path: str | Path, noted: Head | None = None, on_record: OnRecord =
     store = read_file(Path(path))
     with ExitStack() as undo:
         undo.callback(store.close)
-        book = Book.recover(store, signatures_ed25519.verify, noted=noted, on_record=on_record)
+        book = _recover(store, noted=noted, on_record=on_record)
         undo.pop_all()
     return book
 
@@ -114,14 +116,18 @@ def clock() -> Clock:
     return SystemClock()
 
 
+_recover = partial(Book.recover, verify=signatures_ed25519.verify, margin_of=MarginFacts)
+
+
 def _begun_or_recovered(
     store: BookStore, policy: Policy | None, planes: tuple[Plane, ...], on_record: OnRecord
 ) -> Book:
     if store.head() is None:
         if policy is None:
             raise BadInput("the book is empty, and no policy was given to begin it with")
-        return Book.found(store, policy, clock().now(), signatures_ed25519.verify, planes=planes)
-    book = Book.recover(store, signatures_ed25519.verify, on_record=on_record)
+        at, verify = clock().now(), signatures_ed25519.verify
+        return Book.found(store, policy, at, verify, planes=planes, margin_of=MarginFacts)
+    book = _recover(store, on_record=on_record)
     differences = book.differences(policy) if policy else ()
     if differences:
         shown = "\n  ".join(differences[:DIFFERENCES_SHOWN])
