@@ -12,11 +12,16 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli import book, net, policy
+from ringfence.cli import book, margin, net, policy
 from ringfence.cli.output import report_error
 from ringfence.kernel.errors import RingfenceError
 
-GROUPS: dict[str, typer.Typer] = {"book": book.app, "net": net.app, "policy": policy.app}
+GROUPS: dict[str, typer.Typer] = {
+    "book": book.app,
+    "margin": margin.app,
+    "net": net.app,
+    "policy": policy.app,
+}
 """Each group of commands by its word."""
 
 COMMANDS: dict[str, Callable[..., None]] = {}
