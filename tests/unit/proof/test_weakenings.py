@@ -22,6 +22,9 @@ def added(name, source, target, needs, words=""):
 
 
 CASH, HEDGE, BET = (f'"client/{{client}}/{name}"' for name in ("cash", "hedge", "directional"))
+CONVERTED = (
+    "    accrual: debt_repayment\n    computed_by: [risk, ledger]\n    price: \"within 1 % of index\"\n"
+)
 EVIDENCE = "[risk_key, ledger_key]"
 OFFICERS = '["2 of [officer_a, officer_b]"]'
 
@@ -144,14 +147,8 @@ CAUGHT_BY_A_CLAIM = {
         ],
         "client_money_never_becomes_house_money",
     ),
-    "conversion names no price": (
-        [
-            (
-                '    computed_by: [risk, ledger]\n    price: "within 1 % of index"\n    on: [ledger]\n  convert_directional',
-                '    on: [ledger]\n    limit: {each: {USDC: "1 per 1 d", BTC: "1 per 1 d", ETH: "1 per 1 d"}}\n  convert_directional',
-            ),
-            ("    accrual: debt_repayment\n    on", "    on"),
-        ],
+    "conversion names no price and is not owed": (
+        [(CONVERTED, "")],
         "client_money_never_becomes_house_money",
     ),
     "money goes from hedge to directional on evidence": (
