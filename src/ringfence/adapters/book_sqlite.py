@@ -6,13 +6,12 @@ same commit, so that rows missing at the end are found. Triggers refuse a row ou
 delete one: no wall against somebody who can write to the file (the hash chain is), but one against mistakes.
 
 The file itself says what it is: `application_id` spells "ring", `user_version` is the journal's format.
-A second writer is kept out by a lock on `<file>-lock`, which ends with the process that holds it.
+A second writer is kept out, and the head noted once more, by the file beside it (`book_lock`).
 
 The SQL knows nothing of which SQLite runs it (`Driver`): the tests run it on a simulated disk that fails.
 """
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ringfence.adapters.book_lock import BookLock, read_note
 from ringfence.kernel.errors import (
     BadInput,
     JournalBroken,
@@ -29,7 +29,7 @@ from ringfence.kernel.errors import (
     UnreachableError,
 )
 from ringfence.kernel.instant import Instant
-from ringfence.planes.ledger.journal import FORMAT, Head, JournalRecord
+from ringfence.planes.ledger.journal import FORMAT, Head, JournalRecord, head_of
 
 _APPLICATION_ID = int.from_bytes(b"ring", "big")
 
@@ -105,19 +105,21 @@ def open_file(path: Path, *, may_create: bool = False) -> "SqliteStore":
     """
     if not may_create:
         _expect_file(path)
-    lock = _WriterLock(path)
-    return SqliteStore(Driver(lambda: _connect(path), _ERRORS), str(path), lock.release)
+    lock = BookLock(path)
+    return SqliteStore(Driver(lambda: _connect(path), _ERRORS), str(path), lock)
 
 
 def read_file(path: Path) -> "SqliteStore":
     """Open a book that exists for reading, beside a writer if there is one; errors as `open_file`."""
     _expect_file(path)
+    # Before the book is opened: the writer may go on, and its note must not be newer than what is read.
+    noted = read_note(path)
     address = f"{path.absolute().as_uri()}?mode=ro"
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(address, uri=True, isolation_level=None, timeout=_WAIT_SECONDS)
 
-    return SqliteStore(Driver(connect, _ERRORS), str(path), is_writer=False)
+    return SqliteStore(Driver(connect, _ERRORS), str(path), noted=noted, is_writer=False)
 
 
 class SqliteStore:
@@ -127,14 +129,19 @@ class SqliteStore:
         self,
         driver: Driver,
         name: str,
-        release: Callable[[], None] = lambda: None,
+        lock: BookLock | None = None,
+        noted: Head | None = None,
         *,
         is_writer: bool = True,
     ) -> None:
-        """Connect and check what the file is; `name` is for error messages, `release` runs on close."""
+        """Connect and check what the file is.
+
+        name: for error messages; lock: given back on close; noted: the head by a note outside the book.
+        """
         self._errors = driver.errors
         self._name = name
-        self._release = release
+        self._lock = lock
+        self._noted = lock.noted if lock else noted
         self._stopped = "" if is_writer else "it was opened for reading only"
         self._connection: Connection | None = None
         try:
@@ -157,6 +164,9 @@ class SqliteStore:
         except self._errors as error:
             self._abandon()
             raise StoreFailed(f"{self._name} could not be written ({error}); the book has stopped") from error
+        self._noted = head_of(record)
+        if self._lock:
+            self._lock.note(self._noted)
         self._stopped = ""
 
     def records(self, first: int = 0) -> Iterator[JournalRecord]:
@@ -172,17 +182,20 @@ class SqliteStore:
             raise JournalBroken(sequence, f"cannot be read ({error})") from error
 
     def head(self) -> Head | None:
-        """Return the note of where the journal ends; JournalBroken where it cannot be read."""
+        """Return where the journal ends by the later of two notes: in the file, and beside it.
+
+        Raises JournalBroken where the note in the file cannot be read, or the two differ about one record.
+        """
         try:
             rows = self._run("SELECT sequence, at, hash FROM head")
         except self._errors as error:
             raise JournalBroken(0, f"the note of where the journal ends cannot be read ({error})") from error
-        if not rows:
-            return None
-        sequence, at, seal = rows[0]
-        if not (isinstance(sequence, int) and isinstance(at, int) and isinstance(seal, bytes)):
-            raise JournalBroken(0, "the note of where the journal ends is damaged")
-        return Head(sequence, Instant(at), seal)
+        inside, beside = _head(rows[0]) if rows else None, self._noted
+        if inside is None or beside is None:
+            return inside or beside
+        if inside.sequence == beside.sequence and inside != beside:
+            raise JournalBroken(inside.sequence, "two notes of where the journal ends differ about it")
+        return max(inside, beside, key=lambda head: head.sequence)
 
     def close(self) -> None:
         """Let go of the file and of the writer's lock."""
@@ -246,7 +259,8 @@ class SqliteStore:
         if connection is not None:
             with contextlib.suppress(*self._errors):
                 connection.close()
-        self._release()
+        if self._lock:
+            self._lock.release()
 
 
 def _expect_file(path: Path) -> None:
@@ -269,6 +283,13 @@ def _record(row: Row, expected: int) -> JournalRecord:
     return JournalRecord(*row)  # type: ignore[arg-type]
 
 
+def _head(row: Row) -> Head:
+    sequence, at, seal = row
+    if not (isinstance(sequence, int) and isinstance(at, int) and isinstance(seal, bytes)):
+        raise JournalBroken(0, "the note of where the journal ends is damaged")
+    return Head(sequence, Instant(at), seal)
+
+
 def _unopened(name: str, error: Exception) -> RingfenceError:
     if "locked" in str(error):
         return StoreBusy(f"{name} is locked by another program; let go of it there first")
@@ -277,32 +298,3 @@ def _unopened(name: str, error: Exception) -> RingfenceError:
     if "malformed" in str(error) or isinstance(error, UnicodeDecodeError):
         return JournalBroken(0, f"{name} is damaged before its first record can be read")
     return UnreachableError(f"{name} cannot be opened ({error})")
-
-
-class _WriterLock:
-    """Held by the one process that writes to a book; the system lifts it when that process ends.
-
-    It is a file of its own because closing any handle of the book's file would drop SQLite's locks on it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        lock_path = path.with_name(path.name + "-lock")
-        try:
-            self._file = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise UnreachableError(f"{path} cannot be opened: {error.strerror}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(self._file, 20).decode(errors="replace").strip() or "unknown"
-            os.close(self._file)
-            raise StoreBusy(f"{path} is being written by process {holder}; one writer at a time") from None
-        self._is_held = True
-        os.truncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let the next writer in."""
-        if self._is_held:
-            self._is_held = False
-            os.close(self._file)

@@ -255,6 +255,98 @@ def test_flips_where_the_records_lie_are_all_found(written: Path) -> None:
             image[:] = image[:place] + record.payload[place - start : place - start + 1] + image[place + 1 :]
 
 
+# --- a lost write-ahead log --------------------------------------------------------------------
+
+CRASHING_WRITER = """
+import os, sys
+from pathlib import Path
+from journals import journal
+from ringfence.adapters.book_sqlite import open_file
+
+store = open_file(Path(sys.argv[1]))
+for record in journal(12)[6:]:
+    store.append(record)
+os._exit(9)
+"""
+
+
+@pytest.fixture
+def crashed(path: Path) -> Path:
+    """A book of twelve records whose writer died: the last six are in the write-ahead log alone."""
+    with closing(open_file(path, may_create=True)) as store:
+        for record in RECORDS[:6]:
+            store.append(record)
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    assert subprocess.run([sys.executable, "-c", CRASHING_WRITER, str(path)], env=environment).returncode == 9
+    assert path.with_name("harbour.book-wal").stat().st_size > 0
+    return path
+
+
+def opened_and_checked(path: Path) -> list[JournalRecord]:
+    with closing(open_file(path)) as store:
+        return list(verify_chain(store.records(), store.head()))
+
+
+@pytest.mark.parametrize("check", [checked, opened_and_checked])
+def test_what_a_crashed_writer_acknowledged_is_there(crashed: Path, check) -> None:
+    assert check(crashed) == RECORDS
+
+
+@pytest.mark.parametrize("check", [checked, opened_and_checked])
+@pytest.mark.parametrize("left", [0, 100, 70_000, 300_000])
+def test_a_shortened_write_ahead_log_is_found(crashed: Path, left: int, check) -> None:
+    log = crashed.with_name("harbour.book-wal")
+    os.truncate(log, left)
+    crashed.with_name("harbour.book-shm").unlink()
+    with pytest.raises(JournalBroken, match="is missing; the journal went on to record 11"):
+        check(crashed)
+
+
+def test_a_lost_write_ahead_log_is_found(crashed: Path) -> None:
+    crashed.with_name("harbour.book-wal").unlink()
+    crashed.with_name("harbour.book-shm").unlink()
+    with pytest.raises(JournalBroken, match="journal record 6: is missing; the journal went on to record 11"):
+        checked(crashed)
+
+
+def test_flipped_bits_in_the_write_ahead_log_are_found_or_change_nothing(crashed: Path) -> None:
+    draw = random.Random(3)
+    log = crashed.with_name("harbour.book-wal")
+    image = bytearray(log.read_bytes())
+    found = 0
+    for _ in range(100):
+        place, bit = draw.randrange(len(image)), draw.randrange(8)
+        image[place] ^= 1 << bit
+        log.write_bytes(image)
+        crashed.with_name("harbour.book-shm").unlink(missing_ok=True)
+        try:
+            assert checked(crashed) == RECORDS, f"byte {place}, bit {bit}"
+        except JournalBroken:
+            found += 1
+        image[place] ^= 1 << bit
+    assert found > 90
+
+
+def test_an_older_copy_is_taken_for_one_only_without_the_note(crashed: Path) -> None:
+    """Who puts an older copy back on purpose takes the note away, and knows what is missing."""
+    older = crashed.read_bytes()
+    opened_and_checked(crashed)
+    crashed.write_bytes(older)
+    for name in ("-wal", "-shm"):
+        crashed.with_name(f"harbour.book{name}").unlink(missing_ok=True)
+    with pytest.raises(JournalBroken, match="journal record 6: is missing"):
+        checked(crashed)
+    crashed.with_name("harbour.book-lock").unlink()
+    assert checked(crashed) == RECORDS[:6]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 160, b"12\n", b"12\nx y z\n", b"12\n5 5 abcd\n"])
+def test_a_note_that_cannot_be_read_says_nothing(written: Path, content: bytes) -> None:
+    written.with_name("harbour.book-lock").write_bytes(content)
+    assert checked(written) == RECORDS
+    assert opened_and_checked(written) == RECORDS
+
+
 # --- a full disk -------------------------------------------------------------------------------
 
 
