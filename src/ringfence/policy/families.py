@@ -7,7 +7,7 @@ docs/why/policy.md), so nothing here ever lists the members.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 
 Binding = Mapping[str, str]
 """The member each variable stands for, by the variable's name without braces."""
@@ -60,21 +60,22 @@ def overlap(selector: str, pattern: str) -> dict[str, str] | None:
     to a member or to a variable of the claim (`{a}`); a variable it does not bind may be any member. A
     variable of the claim that met a plain part of the pattern is bound under its own braces.
     """
-    return _overlap(parts_of(selector), parts_of(pattern))
+    wanted, found = parts_of(selector), parts_of(pattern)
 
+    @cache  # without it, a selector of many `**` would be tried in exponentially many ways
+    def rest(at: int, depth: int) -> dict[str, str] | None:
+        if at == len(wanted) or depth == len(found):
+            return {} if at == len(wanted) and depth == len(found) else None
+        if wanted[at] == "**":
+            tails = (rest(at + 1, deeper) for deeper in range(depth + 1, len(found) + 1))
+            return next((tail for tail in tails if tail is not None), None)
+        tail, first = rest(at + 1, depth + 1), _overlap_part(wanted[at], found[depth])
+        if tail is None or first is None:
+            return None
+        agree = all(tail.get(name, part) == part for name, part in first.items())
+        return {**tail, **first} if agree else None
 
-def _overlap(wanted: tuple[str, ...], found: tuple[str, ...]) -> dict[str, str] | None:
-    if not wanted or not found:
-        return {} if wanted == found else None
-    if wanted[0] == "**":
-        rest = [_overlap(wanted[1:], found[depth:]) for depth in range(1, len(found) + 1)]
-        return next((binding for binding in rest if binding is not None), None)
-    binding = _overlap(wanted[1:], found[1:])
-    first = _overlap_part(wanted[0], found[0])
-    if binding is None or first is None:
-        return None
-    agree = all(binding.get(name, part) == part for name, part in first.items())
-    return {**binding, **first} if agree else None
+    return rest(0, 0)
 
 
 def _overlap_part(wanted: str, found: str) -> dict[str, str] | None:

@@ -25,7 +25,7 @@ Path = tuple[str, ...]
 Decimals = Mapping[str, int]
 """Digits after the point, by asset; contracts have none."""
 
-_WORDS_MAX = 240
+_NAME_MAX = 60
 
 
 class Reader:
@@ -42,10 +42,8 @@ class Reader:
         self.broken: set[Path] = set()
 
     def fail(self, rule: str, where: Line, found: str, right: str) -> None:
-        """Leave a finding; long quotations are cut, since a finding is one sentence."""
-        self.findings.append(
-            Finding(level="error", rule=rule, where=str(where), found=_cut(found), right=_cut(right))
-        )
+        """Leave a finding."""
+        self.findings.append(Finding(level="error", rule=rule, where=str(where), found=found, right=right))
 
     def text(self, node: Node, what: str) -> str | None:
         """Read a scalar that is text; numbers and truth values need quotes to be text."""
@@ -229,16 +227,12 @@ def nearest(name: str, known: Collection[str], what: str) -> str:
     """Say what would be right in place of an unknown name: the nearest known ones, or the list of them."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, sorted(known), n=2, cutoff=0.6)
+    candidates = sorted(one for one in known if len(one) <= _NAME_MAX)
+    close = get_close_matches(name, candidates, n=2, cutoff=0.6) if len(name) <= _NAME_MAX else []
     if close:
         return f"did you mean {' or '.join(f'`{one}`' for one in close)}?"
     listed = ", ".join(list(known)[:12])
     return f"the {what} are {listed}" if listed else f"there are no {what} yet"
-
-
-def _cut(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= _WORDS_MAX else f"{flat[:_WORDS_MAX]}…"
 
 
 def _and_list(names: list[str]) -> str:

@@ -22,6 +22,10 @@ _Judges = tuple[
 ]
 
 
+WORDS_MAX = 240
+"""Characters of each half of a finding."""
+
+
 class Parsed(NamedTuple):
     """What was read: the policy, None where there is an error, and all findings in the order of the text."""
 
@@ -50,7 +54,7 @@ def read(text: str, file: str, include: Include | None = None) -> Parsed:
 def _parsed(text: str, file: str, include: Include | None, judges: _Judges | None) -> Parsed:
     source = read_source(text, file)
     if source.root is None:
-        return Parsed(None, source.findings)
+        return Parsed(None, tuple(map(_brief, source.findings)))
     reader = Reader()
     reader.findings.extend(source.findings)
     root = expand(reader, source.root, file, include)
@@ -63,7 +67,8 @@ def _parsed(text: str, file: str, include: Include | None, judges: _Judges | Non
         POLICY.refuse_missing(reader, root, ())
         _fill_in(reader, root, fields)
         _judge(reader, fields, judges)
-    findings = tuple(sorted(dict.fromkeys(reader.findings), key=lambda finding: _place(finding, file)))
+    distinct = dict.fromkeys(map(_brief, reader.findings))
+    findings = tuple(sorted(distinct, key=lambda finding: _place(finding, file)))
     if any(finding.level == "error" for finding in findings):
         return Parsed(None, findings)
     return Parsed(Policy(**fields).located(reader.lines), findings)
@@ -85,6 +90,15 @@ def _judge(reader: Reader, fields: dict[str, Any], judges: _Judges | None) -> No
     }
     partial = Policy(**{**blanks, **fields}).located(reader.lines)
     reader.findings.extend(judge_parts(partial, frozenset(reader.broken)))
+
+
+def _brief(finding: Finding) -> Finding:
+    """Cut what is quoted at length: a finding is one sentence, whatever stood in the text."""
+    found, right = (
+        words if len(words) <= WORDS_MAX else f"{words[:WORDS_MAX]}…"
+        for words in (" ".join(finding.found.split()), " ".join(finding.right.split()))
+    )
+    return finding.model_copy(update={"found": found, "right": right})
 
 
 def _place(finding: Finding, file: str) -> tuple[bool, str, int]:

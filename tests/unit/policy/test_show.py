@@ -1,9 +1,9 @@
 """What is shown reads back the same, and means the same to the digest."""
 
 import pytest
+from drawn_policies import policies
 from hypothesis import given
 
-from drawn_policies import policies
 from ringfence.policy.digest import digest
 from ringfence.policy.parse import parse, read
 from ringfence.policy.show import show

@@ -37,8 +37,8 @@ SECTIONS = {
 ASSET = "decimals: 6"
 PRICE = 'sources: [v1, v2, v3], agree: "2 of 3 within 1 %", stale: 30 s'
 INSTRUMENT = (
-    'kind: perpetual, underlying: BTC, quote: USDC, contract: 0.001 BTC, tick: "0.1", settlement: 8 h at mark, '
-    'price_band: "5 %", tiers: [{from: 0 USDC, maintenance: "1 %", leverage: 50}]'
+    'kind: perpetual, underlying: BTC, quote: USDC, contract: 0.001 BTC, tick: "0.1", '
+    'settlement: 8 h at mark, price_band: "5 %", tiers: [{from: 0 USDC, maintenance: "1 %", leverage: 50}]'
 )
 TIER = 'tiers: [{from: 0 USDC, maintenance: "1 %", leverage: 50}]'
 THRESHOLDS = (
@@ -106,10 +106,7 @@ ROWS = [
     ("keys", "signs: by_hand, held_by: risk", "held_by", "risk"),
     ("keys", "signs: by_hand, person: alice", "person", "alice"),
     ("keys", "signs: by_hand, host: laptop", "host", "laptop"),
-    *(
-        ("keys", f"signs: by_hand, form: {form}", "form", form)
-        for form in ("signature", "bearer", "session")
-    ),
+    *(("keys", f"signs: by_hand, form: {form}", "form", form) for form in ("signature", "bearer", "session")),
     ("prices", PRICE, "sources", ("v1", "v2", "v3")),
     ("prices", PRICE, "agree_count", 2),
     ("prices", PRICE, "agree_ppm", 10_000),
@@ -286,9 +283,7 @@ ROWS = [
         "gates",
         f"{GATE}, limit: {{all: {{USDC: 0.5 rolling 30 d}}}}",
         "limit",
-        model.Limits(
-            all={"USDC": Cap(units=500_000, window=Window(kind="rolling", length_ns=30 * DAY_NS))}
-        ),
+        model.Limits(all={"USDC": Cap(units=500_000, window=Window(kind="rolling", length_ns=30 * DAY_NS))}),
     ),
     ("gates", f"{GATE}, limit: {{valued_in: USDC}}", "limit", model.Limits(valued_in="USDC")),
     *(
@@ -392,9 +387,7 @@ ROWS = [
         "claims",
         'never: "owner:client -> role:house_money"',
         "journey",
-        Journey(
-            source=Selector(by="owner", text="client"), target=Selector(by="role", text="house_money")
-        ),
+        Journey(source=Selector(by="owner", text="client"), target=Selector(by="role", text="house_money")),
     ),
     ("claims", 'never: "a -> b", except: [fee, deleverage]', "exceptions", ("fee", "deleverage")),
     ("claims", 'never: "a -> b", without: [client_key]', "without", ("client_key",)),

@@ -6,7 +6,7 @@ from ringfence.policy.families import overlap, parts_of, variables_of
 from ringfence.policy.grammar import Path
 from ringfence.policy.model import Exchange, Finding, Gate
 from ringfence.policy.rules.view import Rule, View, listed
-from ringfence.policy.selectors import definition, leg_ways, pairs, ways
+from ringfence.policy.selectors import accepts, definition, leg_ways, pairs
 
 RESERVED = {
     "gates": frozenset({"debt", "trade", "own", "deleverage"}),
@@ -55,18 +55,25 @@ def gates_move_something(view: View) -> Iterator[Finding]:
     for name, gate in view.policy.gates.items():
         if _has_unknown_ends(view, gate):
             continue
-        open_ways = ways(view.policy, gate)
-        if not open_ways:
+        used = _taking_part(view, gate)
+        idle = [one for one in (*gate.assets, *gate.sources, *gate.targets) if one not in used]
+        if not used:
             found = f"no pair of ends of `{name}` accepts any of {listed(gate.assets)}"
             yield view.error("gate-moves-nothing", ("gates", name), found, "let both ends accept what passes")
-            continue
-        moved = {way.asset for way in open_ways}
-        used = {end for way in open_ways for end in (way.source, way.target)}
-        idle = [asset for asset in gate.assets if asset not in moved]
-        idle += [end for end in (*gate.sources, *gate.targets) if end not in used]
-        if idle:
+        elif idle:
             found = f"{listed(idle)} takes part in no pair of `{name}` that both ends accept"
             yield view.error("gate-moves-nothing", ("gates", name), found, "leave it out, or accept it")
+
+
+def _taking_part(view: View, gate: Gate) -> set[str]:
+    """Return the assets that pass and the ends they pass between, without listing the pairs."""
+    used: set[str] = set()
+    for asset in gate.assets:
+        sources = {end for end in gate.sources if accepts(view.policy, end, asset)}
+        targets = {end for end in gate.targets if accepts(view.policy, end, asset)}
+        if sources and targets and len(sources | targets) > 1:
+            used |= {asset} | sources | targets
+    return used
 
 
 def gates_move_coins(view: View) -> Iterator[Finding]:

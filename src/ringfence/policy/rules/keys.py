@@ -64,27 +64,21 @@ def needs_can_be_met(view: View) -> Iterator[Finding]:
 def distinct_keys_have_distinct_holders(view: View) -> Iterator[Finding]:
     """Two keys of one person, host or holder are one theft, however many the quorum counts."""
     for path, needs in _needs(view):
-        names = list(dict.fromkeys(need.key for need in keys_of(needs)))
-        keys = [(name, view.policy.keys[name]) for name in names if name in view.policy.keys]
-        for index, (name, key) in enumerate(keys):
-            for other_name, other in keys[index + 1 :]:
-                shared = _shared(key, other)
-                if shared:
-                    found = f"`{name}` and `{other_name}` share {shared}"
-                    yield view.error("shared-holder", path, found, "name keys that must be stolen one by one")
+        shared: dict[tuple[str, str], list[str]] = {}
+        for name in dict.fromkeys(need.key for need in keys_of(needs)):
+            for mark in _marks(view.policy.keys.get(name)):
+                shared.setdefault(mark, []).append(name)
+        for (what, whose), names in shared.items():
+            if len(names) > 1:
+                found = f"{listed(names)} share the {what} `{whose}`"
+                yield view.error("shared-holder", path, found, "name keys that must be stolen one by one")
 
 
-def _shared(key: Key, other: Key) -> str:
-    same = [
-        f"the {what} `{mine}`"
-        for what, mine, theirs in (
-            ("person", key.person, other.person),
-            ("host", key.host, other.host),
-            ("holder", key.held_by, other.held_by),
-        )
-        if mine is not None and mine == theirs
-    ]
-    return " and ".join(same)
+def _marks(key: Key | None) -> tuple[tuple[str, str], ...]:
+    if key is None:
+        return ()
+    marks = (("person", key.person), ("host", key.host), ("holder", key.held_by))
+    return tuple((what, mark) for what, mark in marks if mark is not None)
 
 
 # --- members -----------------------------------------------------------------------------------
@@ -113,7 +107,8 @@ def _words_with_keys(way: Gate | Exchange) -> tuple[tuple[str, tuple[Need, ...]]
 
 
 def _gate_keys(view: View, path: Path, gate: Gate, needs: Iterable[Need]) -> Iterator[Finding]:
-    bound = {_variable_families(view, source, target) for source, target in pairs(gate)}
+    known = [pair for pair in pairs(gate) if all(view.compartment(end) is not None for end in pair)]
+    bound = {_variable_families(view, source, target) for source, target in known}
     for need in keys_of(needs):
         family = _family_of(view, need)
         if family is None:

@@ -212,12 +212,19 @@ def _keys(view: View, path: Path, needs: Iterable[Need]) -> Iterator[Finding]:
 
 def _all_needs(view: View) -> Iterator[tuple[Path, tuple[Need, ...]]]:
     for name, gate in view.policy.gates.items():
-        yield ("gates", name), (*gate.needs, *gate.cancel, *((gate.standing,) if gate.standing else ()))
+        yield from _needs_of(("gates", name), gate)
     for name, exchange in view.policy.exchanges.items():
-        yield ("exchanges", name), (*exchange.needs, *exchange.cancel)
+        yield from _needs_of(("exchanges", name), exchange)
     for name, one in view.policy.compartments.items():
         if one.trade is not None:
-            yield ("compartments", name), one.trade.needs
+            yield ("compartments", name, "trade"), one.trade.needs
+
+
+def _needs_of(path: Path, way: Gate | Exchange) -> Iterator[tuple[Path, tuple[Need, ...]]]:
+    yield (*path, "needs"), way.needs
+    yield (*path, "cancel"), way.cancel
+    if way.standing is not None:
+        yield (*path, "standing"), (way.standing,)
 
 
 RULES: tuple[Rule, ...] = (

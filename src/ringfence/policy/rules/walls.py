@@ -1,7 +1,7 @@
 """Compartments are what their role says, and margin has what it needs."""
 
 from collections.abc import Iterator
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 from ringfence.kernel.money import PPM
 from ringfence.policy.families import is_variable, parts_of, variables_of
@@ -51,16 +51,37 @@ def _owned_by_its_member(view: View, path: Path, name: str, one: Compartment) ->
 
 def names_mean_one_compartment(view: View) -> Iterator[Finding]:
     """No member's name makes two declared names one."""
-    names = [name for name in view.policy.compartments if variables_of(name)]
-    for name, other in combinations(names, 2):
-        mine, theirs = parts_of(name), parts_of(other)
-        if len(mine) == len(theirs) and all(map(_could_be_one, mine, theirs)):
+    shapes: dict[tuple[int, frozenset[int]], list[str]] = {}
+    for name in view.policy.compartments:
+        if variables_of(name):
+            shapes.setdefault(_shape(name), []).append(name)
+    for (length, places), names in shapes.items():
+        for (other_length, other_places), others in shapes.items():
+            if length == other_length:
+                yield from _meeting(view, names, others, places | other_places)
+
+
+def _shape(name: str) -> tuple[int, frozenset[int]]:
+    """Return how many parts a name has and which of them are variables."""
+    parts = parts_of(name)
+    return len(parts), frozenset(place for place, part in enumerate(parts) if is_variable(part))
+
+
+def _meeting(view: View, names: list[str], others: list[str], free: frozenset[int]) -> Iterator[Finding]:
+    """Find names that agree wherever neither has a variable; the later declared one is at fault."""
+    order = {name: index for index, name in enumerate(view.policy.compartments)}
+    first: dict[tuple[str, ...], str] = {}
+    for name in names:
+        first.setdefault(_fixed_parts(name, free), name)
+    for other in others:
+        name = first.get(_fixed_parts(other, free), other)
+        if order[name] < order[other]:
             found = f"`{name}` and `{other}` could be the same compartment"
             yield view.error("compartment", ("compartments", other), found, "begin one with another word")
 
 
-def _could_be_one(part: str, other: str) -> bool:
-    return part == other or is_variable(part) or is_variable(other)
+def _fixed_parts(name: str, free: frozenset[int]) -> tuple[str, ...]:
+    return tuple(part for place, part in enumerate(parts_of(name)) if place not in free)
 
 
 def roles_keep_their_words(view: View) -> Iterator[Finding]:
