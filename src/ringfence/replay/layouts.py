@@ -48,8 +48,13 @@ def lay_out(policy: Policy, layout: Layout) -> Policy:
     if layout == "segregated":
         return policy
     if layout == "cross":
-        return _merged(policy, party, f"{party}/{{{party}}}/account")
+        return _merged(policy, party, account_pattern(party))
     return _without_client_keys(_merged(policy, party, POOL), party)
+
+
+def account_pattern(party: str) -> str:
+    """Name the one account of each client in the cross layout."""
+    return f"{party}/{{{party}}}/account"
 
 
 def _merged(policy: Policy, party: str, home: str) -> Policy:

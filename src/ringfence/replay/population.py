@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ringfence.kernel.errors import UsageError
+from ringfence.kernel.money import PRICE_SCALE
 from ringfence.policy.model import Policy
 from ringfence.replay.market import Market
 from ringfence.replay.placement import Placement, place_sleeves
-from ringfence.replay.terms import Terms, compile_terms
+from ringfence.replay.terms import QUANTUM_DIGITS, coin_prices, compile_terms, contract_values
 
 Ints = npt.NDArray[np.int64]
 
@@ -32,8 +33,8 @@ _ALL_IN_SHARE, _LONG_SHARE = 0.3, 0.8
 _OPENING_SHARE = 0.9
 """Bets use at most this share of what the brackets or the limits allow, as a careful venue would."""
 
-_MAKER_CAPITAL = 900_000.0
-_MAKER_LEVERAGE = 2.0
+_MAKER_NOTIONAL = 400_000.0
+"""A maker takes about this much before the next one begins, so that its bracket asks for little margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +117,14 @@ class _Draw:
 
     def __init__(self, policy: Policy, market: Market, clients: int, seed: int) -> None:
         self.policy, self.clients, self.seed = policy, clients, seed
-        self.terms: Terms = compile_terms(policy, market)
+        self.terms, self.names = compile_terms(policy, market)
         self.placement = place_sleeves(policy)
         self.random = np.random.default_rng(seed)
-        self.unit_value = self.terms.contract_values(market.start_e10)
-        self.coin_price = self.terms.coin_prices(market.start_e10)
-        whole = 10.0**self.terms.quote_decimals
+        self.unit_value = contract_values(self.terms, market.start_e10)
+        self.coin_price = coin_prices(self.terms, market.start_e10) / PRICE_SCALE / 10.0**QUANTUM_DIGITS
+        self.coin_price[0] = 1.0
+        self.worst = market.prices_e10.max(axis=(0, 2)) / market.start_e10 - 1.0, -market.deepest_fall()
+        whole = 10.0**self.names.quote_decimals
         wealth = self.random.lognormal(np.log(_WEALTH_MEDIAN), _WEALTH_SPREAD, clients)
         self.wealth = np.clip(wealth, *_WEALTH_RANGE) * whole
         self.all_in = self.random.random(clients) < _ALL_IN_SHARE
@@ -137,7 +140,7 @@ class _Draw:
         """
         sleeve = self.placement.with_style("hedge")[0]
         pairs = self._hedge_pairs(sleeve)
-        held = np.zeros((self.clients, len(self.terms.coins)), dtype=np.int64)
+        held = np.zeros((self.clients, len(self.names.coins)), dtype=np.int64)
         if not pairs:
             return _no_fills(), held
         pick = self.random.integers(0, len(pairs), self.clients)
@@ -145,7 +148,7 @@ class _Draw:
         coin = np.array([pair[1] for pair in pairs])[pick]
         contracts = (0.75 * self.hedge_share * self.wealth / self.unit_value[instrument]).astype(np.int64)
         rows = np.flatnonzero(contracts > 0)
-        quanta = self.terms.contract_quanta[instrument[rows]]
+        quanta = self.terms.instruments["contract_quanta"][instrument[rows]]
         held[rows, coin[rows]] = contracts[rows] * quanta
         return (rows, np.full_like(rows, sleeve), instrument[rows], -contracts[rows]), held
 
@@ -173,9 +176,9 @@ class _Draw:
         names += [f"maker-{number:04d}" for number in range(1, len(capital) + 1)]
         bets = self.placement.with_style("bets")
         home = max(bets, key=lambda number: self._tradable(number).sum())
-        deposits = np.zeros((len(names), len(self.placement.sleeves), len(self.terms.coins)), dtype=np.int64)
+        deposits = np.zeros((len(names), len(self.placement.sleeves), len(self.names.coins)), dtype=np.int64)
         self._deposit(deposits, hedge_coins, fills)
-        deposits[self.clients :, home, self.terms.quote] = capital
+        deposits[self.clients :, home, 0] = capital
         notional = float((np.abs(contracts) * self.unit_value[instrument]).sum())
         return Population(
             seed=self.seed,
@@ -185,61 +188,70 @@ class _Draw:
             maker_sleeve=home,
             deposits=deposits,
             opening=Opening(client, sleeve, self.clients + maker, instrument, contracts),
-            words=self._words(len(capital), notional / 10.0**self.terms.quote_decimals),
+            words=self._words(len(capital), notional / 10.0**self.names.quote_decimals),
         )
 
     def _makers(self, instrument: Ints, contracts: Ints) -> tuple[Ints, Ints]:
-        """Give every fill a maker, and every maker its capital; a maker makes one instrument only.
+        """Give every fill a maker, and every maker its capital.
 
-        So it fits an isolated bucket, and a loss on one coin is never paid with the profit on another.
+        A maker makes one side of one instrument, so it fits an isolated bucket, a loss on one coin is never
+        paid with the profit on another, and whatever is closed by force can be bought back from those who
+        sold it. Its capital outlasts the worst move of the window: makers never fail in a replay.
         """
         size = np.abs(contracts) * self.unit_value[instrument]
-        traded = np.bincount(instrument, weights=size, minlength=len(self.terms.instruments))
-        most = _MAKER_LEVERAGE * _MAKER_CAPITAL * 10.0**self.terms.quote_decimals
-        count = np.ceil(traded / most).astype(np.int64)
+        side = 2 * instrument + (contracts < 0)
+        traded = np.bincount(side, weights=size, minlength=2 * len(self.names.instruments))
+        count = np.ceil(traded / (_MAKER_NOTIONAL * 10.0**self.names.quote_decimals)).astype(np.int64)
         first = np.cumsum(count) - count
-        order = np.argsort(instrument, kind="stable")
+        order = np.argsort(side, kind="stable")
         rank = np.empty_like(order)
-        starts = np.searchsorted(instrument[order], instrument[order])
-        rank[order] = np.arange(len(order)) - starts
-        maker = first[instrument] + rank % count[instrument]
+        rank[order] = np.arange(len(order)) - np.searchsorted(side[order], side[order])
+        maker = first[side] + rank % count[side]
         carried = np.bincount(maker, weights=size, minlength=int(count.sum()))
-        return maker, (carried / _MAKER_LEVERAGE).astype(np.int64) + 1_000 * 10**self.terms.quote_decimals
+        needed = carried * np.repeat(self._maker_margins(), count)
+        return maker, needed.astype(np.int64) + 1_000 * 10**self.names.quote_decimals
+
+    def _maker_margins(self) -> npt.NDArray[np.float64]:
+        """Return capital per notional for makers that are short and long of each instrument, in turn."""
+        rises, falls = self.worst
+        # A maker's notional grows with a price that rises against it, and with it the margin it needs.
+        margins = np.stack([1.25 * rises + 0.25 * (1.0 + rises), 1.25 * falls + 0.25], axis=1)
+        return margins.ravel()
 
     def _deposit(self, deposits: Ints, hedge_coins: Ints, fills: _Fills) -> None:
-        quote = self.terms.quote
         bets = (self.bet_share * self.wealth).astype(np.int64)
         hedge = (self.hedge_share * self.wealth).astype(np.int64)
         sleeves = np.full(self.clients, self.placement.with_style("bets")[0])
         betting = fills[1] != self.placement.with_style("hedge")[0]
         sleeves[fills[0][betting]] = fills[1][betting]
         everyone = np.arange(self.clients)
-        deposits[everyone, sleeves, quote] = bets
+        deposits[everyone, sleeves, 0] = bets
         hedge_sleeve = self.placement.with_style("hedge")[0]
         deposits[: self.clients, hedge_sleeve] = hedge_coins
         in_coins = (hedge_coins * self.coin_price[None, :]).sum(axis=1).astype(np.int64)
         has_hedge = hedge_coins.any(axis=1)
-        deposits[: self.clients, hedge_sleeve, quote] = np.where(
-            has_hedge, np.maximum(0, hedge - in_coins), 0
-        )
+        deposits[: self.clients, hedge_sleeve, 0] = np.where(has_hedge, np.maximum(0, hedge - in_coins), 0)
         spent = bets + np.where(has_hedge, hedge, 0)
         holding = self.placement.with_style("holding")[0]
-        deposits[: self.clients, holding, quote] += np.maximum(0, self.wealth.astype(np.int64) - spent)
+        deposits[: self.clients, holding, 0] += np.maximum(0, self.wealth.astype(np.int64) - spent)
 
     def _hedge_pairs(self, sleeve: int) -> list[tuple[int, int]]:
         """List (instrument, coin) that a hedge can pair: the coin is held, its perpetual traded there."""
         home = self.policy.compartments[self.placement.sleeves[sleeve].pattern]
         tradable = self._tradable(sleeve)
         return [
-            (number, self.terms.coins.index(coin))
-            for number, coin in enumerate(self.terms.underlyings)
-            if coin in home.accepts and coin in self.terms.coins and tradable[number]
+            (number, int(coin))
+            for number, coin in enumerate(self.terms.instruments["coin"])
+            if coin > 0
+            and self.terms.instruments["contract_quanta"][number]
+            and self.names.coins[coin] in home.accepts
+            and tradable[number]
         ]
 
     def _tradable(self, sleeve: int) -> npt.NDArray[np.bool_]:
         trade = self.policy.compartments[self.placement.sleeves[sleeve].pattern].trade
         allowed = None if trade is None else trade.instruments
-        return np.array([allowed is None or name in allowed for name in self.terms.instruments])
+        return np.array([allowed is None or name in allowed for name in self.names.instruments])
 
     def _isolated(self) -> npt.NDArray[np.bool_]:
         homes = [self.policy.compartments[sleeve.pattern] for sleeve in self.placement.sleeves]
@@ -252,7 +264,7 @@ class _Draw:
 
     def _coins_and_weights(self, sleeve: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
         """Choose up to a dozen different coins per client, and how its bets are spread over them."""
-        count = len(self.terms.instruments)
+        count = len(self.names.instruments)
         most = min(count, _COINS_PER_CLIENT_MAX)
         wanted = np.clip(1 + self.random.poisson(3.5, self.clients), 1, most)
         wanted[self._isolated()[sleeve]] = 1
@@ -268,8 +280,8 @@ class _Draw:
 
     def _bracket_caps(self, chosen: Ints, leverage: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the notional up to which each chosen bracket still allows the client's leverage."""
-        allows = _OPENING_SHARE * self.terms.tier_leverage[chosen] >= leverage[:, None, None]
-        floors = self.terms.tier_floors[chosen].astype(np.float64)
+        allows = _OPENING_SHARE * self.terms.tiers["leverage"][chosen] >= leverage[:, None, None]
+        floors = self.terms.tiers["floor"][chosen].astype(np.float64)
         barred = np.where(allows, np.inf, floors)
         caps: npt.NDArray[np.float64] = _OPENING_SHARE * barred.min(axis=2)
         return caps
