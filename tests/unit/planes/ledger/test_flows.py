@@ -212,6 +212,18 @@ def test_funding_goes_from_longs_to_shorts_once_an_interval(harbour):
     assert usdc(harbour, ALICE, BOB) == [100 * USDC, 100 * USDC]
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_funding_is_capped_either_way_and_only_where_there_is_any(harbour, sign):
+    traders(harbour)
+    most = 5_000 * 10**4 * sign  # 0.5 %
+    assert harbour.reason(Fund("BTC-PERP", most + sign, e10(100_000)), *EVIDENCE) == Reason.FUNDING_OVER_CAP
+    assert harbour.reason(Fund("BTC-PERP", most, e10(100_000))) == Reason.NEEDS_NOT_MET
+    harbour.move(Fund("BTC-PERP", most, e10(100_000)), *EVIDENCE)
+    harbour.price("ETH", 4_000)
+    assert harbour.reason(Fund("ETH-PERP", 1, e10(4_000)), *EVIDENCE) == Reason.FUNDING_NOT_DUE
+    assert harbour.reason(Fund("DOGE-PERP", 1, e10(1)), *EVIDENCE) == Reason.INSTRUMENT_UNKNOWN
+
+
 def test_what_funding_cannot_divide_goes_to_rounding(harbour):
     traders(harbour)
     harbour.trade(ALICE, BOB, 1, 100_000)
