@@ -196,6 +196,15 @@ def test_a_request_that_trades_and_releases_at_once_releases_nothing(desk: Desk)
     assert desk.ask(release(1), by=by) is None
 
 
+def test_a_request_that_pays_and_releases_at_once_releases_nothing(desk: Desk) -> None:
+    by = (*EVIDENCE, "client_key/alice")
+    assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
+    fee = Move("fee", BET, "treasury", "USDC", 5 * USDC // 2)
+    assert desk.ask(release(1), fee, by=by) is Reason.CONDITION_NOT_MET
+    assert desk.ask(fee, by=by) is None
+    assert desk.ask(release(1), by=by) is None
+
+
 # --- what may be traded ------------------------------------------------------------------------
 
 
@@ -237,6 +246,43 @@ def test_the_loss_of_a_day_is_counted_fill_by_fill(desk: Desk) -> None:
     assert desk.ask(desk.fill(BTC // 10, 52_000), by=EVIDENCE) is None
 
 
+@pytest.fixture
+def strict(shelf: Shelf) -> Desk:
+    """A desk where a bet may lose 100 USDC a day, with 0.1 BTC bought at the index."""
+    desk = begun_desk(shelf, parsed(TEXT.replace("daily_loss: 5000 USDC", "daily_loss: 100 USDC")))
+    assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
+    return desk
+
+
+def test_what_a_fill_lost_against_the_index_is_repaid_by_no_gain(strict: Desk) -> None:
+    bob = "client/bob/hedge"  # which has no such limit
+    money = Move("fund", "client/bob/cash", bob, "USDC", 5_000 * USDC)
+    assert strict.ask(money, by=("client_key/bob",)) is None
+    assert strict.ask(strict.fill(4 * BTC // 100, 52_000, seller=bob), by=EVIDENCE) is None  # 80 lost
+    strict.price(52_000)
+    over = strict.fill(BTC // 100, 54_001, seller=bob)
+    assert strict.ask(over, by=EVIDENCE) is Reason.DAILY_LOSS_EXCEEDED
+    assert strict.ask(strict.fill(BTC // 100, 54_000, seller=bob), by=EVIDENCE) is None
+
+
+def test_a_fee_is_a_loss_of_the_day(strict: Desk) -> None:
+    strict.price(49_020)  # 98 lost
+    assert strict.ask(Move("fee", BET, "treasury", "USDC", 5 * USDC // 2), by=EVIDENCE) is None
+    assert strict.ask(strict.fill(1, 49_020), by=EVIDENCE) is Reason.DAILY_LOSS_EXCEEDED
+
+
+def test_what_is_moved_out_is_no_loss(strict: Desk) -> None:
+    strict.price(49_020)
+    assert strict.ask(release(1_000 * USDC)) is None
+    assert strict.ask(strict.fill(1, 49_020), by=EVIDENCE) is None
+
+
+def test_what_is_moved_in_makes_up_for_no_loss(strict: Desk) -> None:
+    strict.price(48_999)  # 100.1 lost
+    assert strict.ask(Move("fund", CASH, BET, "USDC", 1_000 * USDC)) is None
+    assert strict.ask(strict.fill(1, 48_999), by=EVIDENCE) is Reason.DAILY_LOSS_EXCEEDED
+
+
 # --- what may be closed ------------------------------------------------------------------------
 
 
@@ -249,6 +295,13 @@ def forced(desk: Desk, contracts: int, price: int) -> Reason | None:
 def test_a_healthy_bucket_is_not_closed(desk: Desk) -> None:
     assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
     assert forced(desk, 1, 50_000) is Reason.CONDITION_NOT_MET
+
+
+def test_a_bucket_is_not_closed_before_it_is_below_its_requirement(desk: Desk) -> None:
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    # Equity 2,000 - 0.79 x 2,290 = 190.9 is over the maintenance of 188.5, and under `stop_at` of it.
+    desk.price(47_710)
+    assert forced(desk, 1, 47_710) is Reason.CONDITION_NOT_MET
 
 
 def test_a_failing_bucket_may_be_closed_whole_where_nothing_less_restores_it(desk: Desk) -> None:
