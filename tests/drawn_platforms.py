@@ -10,11 +10,14 @@ from random import Random
 from ringfence.kernel.instant import HOUR_NS
 from ringfence.policy.model import (
     Asset,
+    AtMost,
     Cap,
+    Claim,
     Compartment,
     Exchange,
     Flow,
     Gate,
+    Journey,
     Key,
     KeyNeed,
     LegPattern,
@@ -22,6 +25,7 @@ from ringfence.policy.model import (
     Party,
     Policy,
     Quorum,
+    Selector,
     Service,
     Window,
 )
@@ -161,3 +165,36 @@ def _exchange(random: Random) -> Exchange:
     needs = tuple(KeyNeed(key=name.partition("/")[0], member=name.partition("/")[2] or None) for name in keys)
     legs = (LegPattern(source=first, target=second), LegPattern(source=second, target=first))
     return Exchange(legs=legs, needs=needs, on=("ledger", "vault"))
+
+
+def drawn_with_claims(seed: int, sizes: Sizes = Sizes()) -> Policy:
+    """Draw a policy that claims something of every kind."""
+    return drawn(seed, sizes).model_copy(update={"claims": _claims()})
+
+
+def _claims() -> dict[str, Claim]:
+    zero = AtMost(zero_window=Window(kind="rolling", length_ns=HOUR_NS))
+    attack = {"mode": "pivot", "planes": ("ledger", "vault"), "compromised": ("one", "laptop_a")}
+    return {
+        "apart": Claim(
+            kind="never",
+            members={"a": "client", "b": "client"},
+            journey=_journey("client/{a}/*", "client/{b}/*"),
+            without=("client_key",),
+        ),
+        "away": Claim(kind="never", journey=_journey("client/**", "house"), without=("laptop_a", "robot")),
+        "out": Claim(kind="moves", journey=_journey("**", "outside"), at_most=zero, **attack),
+        "any": Claim(kind="moves", journey=_journey("**", ""), at_most=zero, **attack),
+        "least": Claim(
+            kind="fewest",
+            journey=_journey("**", "outside"),
+            planes=("vault",),
+            count="keys_and_services",
+            at_least=2,
+        ),
+    }
+
+
+def _journey(source: str, target: str) -> Journey:
+    end = Selector(by="name", text=target) if target else Selector(by="anywhere", text="")
+    return Journey(source=Selector(by="name", text=source), target=end)

@@ -181,7 +181,9 @@ def _named_cut(world: World, can_use: Usable, question: Moves, asset: str, bound
     items = {item for item, _ in bound.items}
     ways = [way for way in can_use.ways if world.ways[way].asset == number]
     left = [way for way in ways if way in can_use.voided or not _is_cut(world, way, items)]
-    sources = [place for place in places(world, question.sources) if ("supply", place, NOBODY) not in items]
+    sources = [
+        place for place in places(world, question.sources) if ThroughItem("supply", "", place) not in items
+    ]
     reached: Iterable[int] = (world.node(place, number) for place in sorted(sources))
     if question.sinks is not None:
         reached = reach(world, left, reached).by
@@ -191,15 +193,14 @@ def _named_cut(world: World, can_use: Usable, question: Moves, asset: str, bound
 
 def _is_cut(world: World, way: int, items: set[ThroughItem]) -> bool:
     row = world.ways[way]
-    return ("each", row.rule, row.member) in items or ("all", row.rule, NOBODY) in items
+    name = world.rules[row.rule].name
+    return ThroughItem("each", name, row.member) in items or ThroughItem("all", name, NOBODY) in items
 
 
 def _named_item(world: World, item: ThroughItem, units: int) -> Item:
-    kind, number, member = item
-    if kind == "supply":
-        return Item(kind, "", 0, world.places[number].name, units)
-    rule = world.rules[number]
-    return Item(kind, rule.name, rule.lane, "" if member == NOBODY else world.members[member].name, units)
+    if item.kind == "supply":
+        return Item(item.kind, "", world.places[item.who].name, units)
+    return Item(item.kind, item.rule, "" if item.who == NOBODY else world.members[item.who].name, units)
 
 
 # --- trading -----------------------------------------------------------------------------------
@@ -231,15 +232,15 @@ def _fewest(asked: Asked, question: Fewest) -> Answer:
         range(len(items)), lambda picked: _suffices(asked.index, question, items, picked), TESTS_MAX
     )
     bound: dict[str, int | None] = {"thefts": found.at_least}
-    if found.thefts is None:
+    if found.outcome == "stopped":
         words = f"no answer after {TESTS_MAX} attacks; it takes at least {found.at_least}"
         return Answer(asked, "unknown", words, bound, NoEvidence())
     evidence = Covers(tuple(_named_cover(asked.index, question, items, cover) for cover in found.covers))
-    if not found.thefts:
+    if found.outcome == "impossible":
         words = "all keys and services together do not suffice"
         return Answer(asked, "holds", words, {"thefts": None}, evidence)
     services, keys = _named_thefts(world, items, found.thefts)
-    words = f"{found.at_least} suffice: {', '.join((*services, *keys))}"
+    words = f"{found.at_least} suffice: {', '.join((*services, *keys))}" if found.thefts else "none is needed"
     if found.at_least >= question.at_least:
         return Answer(asked, "holds", words, bound, evidence)
     hops = _fewest_route(asked.index, question, items, found.thefts)

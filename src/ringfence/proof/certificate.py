@@ -4,14 +4,18 @@ The seal is a digest of everything in the file, so that no byte of it can change
 checked on its own merits by `checker`, which shares no code with the engines.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.errors import BadInput
+from ringfence.policy.model import Policy
 from ringfence.proof.claims import Decided, Verdict
 from ringfence.proof.evidence import Evidence, NoEvidence
-from ringfence.proof.questions import Question
-from ringfence.proof.world import Row, World, write
+from ringfence.proof.questions import Fault as MeaningFault
+from ringfence.proof.questions import Grounds, Never, Question, ask
+from ringfence.proof.world import Fact, Row, World, write
 
 FORMAT = "ringfence certificate 1"
 
@@ -98,3 +102,27 @@ def read_certificate(text: bytes) -> Certificate:
     if write_certificate(certificate) != text.strip():
         raise BadInput("the certificate was changed: it is not written as certificates are")
     return certificate
+
+
+def differences(certificate: Certificate, policy: Policy, facts: Iterable[Fact] = ()) -> tuple[str, ...]:
+    """Say where a certificate speaks of something else than a policy; () where every claim of it was asked
+    as the policy means it, in the world that the policy makes."""
+    grounds = Grounds(policy, facts)
+    shown = {(entry.claim, entry.plane): entry for entry in certificate.entries}
+    found = []
+    for name in policy.claims:
+        try:
+            asked = ask(grounds, name)
+        except MeaningFault as fault:
+            if all(one.claim != name for one in certificate.faults):
+                found.append(f"{name}: {fault}, and the certificate says nothing of it")
+            continue
+        for one in asked:
+            plane = "" if isinstance(one.question, Never) else one.question.plane
+            entry = shown.pop((name, plane), None)
+            on = f" on {plane}" if plane else ""
+            if entry is None:
+                found.append(f"{name}{on}: the certificate says nothing of it")
+            elif entry.question != one.question or certificate.worlds[entry.world] != one.index.world:
+                found.append(f"{name}{on}: the certificate answers another question than the policy asks")
+    return (*found, *(f"{claim}: the policy does not claim that" for claim, _ in shown))

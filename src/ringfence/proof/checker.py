@@ -199,6 +199,8 @@ def _check_moves(world: World, question: Moves, cuts: Cuts, bound: dict[str, int
     shown = {cut.asset: cut for cut in cuts.cuts}
     for asset, (most_units, horizon_ns) in question.caps.items():
         cut = shown[asset]
+        if len({(item.kind, item.rule, item.who) for item in cut.items}) < len(cut.items):
+            raise Unproved(f"the cut of {asset} names an item twice")
         units = sum(_charged(world, item, asset, horizon_ns) for item in cut.items)
         if units != bound.get(asset):
             raise Unproved(
@@ -217,7 +219,7 @@ def _charged(world: World, item: Item, asset: str, horizon_ns: int) -> int:
         if place.supply is None or _is_many(world, place.member):
             raise Unproved(f"{item.who} holds without end")
         return place.supply.get(number, 0)
-    rule = next(rule for rule in world.rules if (rule.name, rule.lane) == (item.rule, item.lane))
+    rule = next(rule for rule in world.rules if rule.name == item.rule)
     caps = rule.each if item.kind == "each" else rule.all
     cap = caps[number]
     others = item.who in {member.name for member in world.members if member.others}
@@ -245,7 +247,7 @@ def _place(world: World, name: str) -> Place:
 
 def _check_cut(world: World, question: Moves, cut: Cut, ways: list[tuple[Way, bool]]) -> None:
     """Look for a way round: none may leave the places reached, or any source where it leads anywhere."""
-    items = {(item.kind, item.rule, item.lane, item.who) for item in cut.items}
+    items = {(item.kind, item.rule, item.who) for item in cut.items}
     inside = set(cut.places)
     empty = {item.who for item in cut.items if item.kind == "supply"}
     for name in set(question.sources) - empty:
@@ -268,10 +270,10 @@ def _assets_of(world: World, place: Place) -> set[str]:
     return {world.assets[asset] for asset in place.accepts}
 
 
-def _is_stopped(world: World, way: Way, items: set[tuple[str, str, int, str]]) -> bool:
+def _is_stopped(world: World, way: Way, items: set[tuple[str, str, str]]) -> bool:
     rule = world.rules[way.rule]
     who = "" if way.member == NOBODY else world.members[way.member].name
-    return ("each", rule.name, rule.lane, who) in items or ("all", rule.name, rule.lane, "") in items
+    return ("each", rule.name, who) in items or ("all", rule.name, "") in items
 
 
 # --- trading -----------------------------------------------------------------------------------

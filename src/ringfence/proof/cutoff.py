@@ -61,8 +61,12 @@ def cast_for_reach(policy: Policy, variables: Mapping[str, str], named: Iterable
 
     variables: the family of each variable of the question; named: names in it such as `client_key/acme`.
     """
-    extra = {party: _others_needed(policy, party) for party in _families(policy)}
-    return _cast(policy, variables, named, extra, merged=False)
+    return _cast(policy, variables, named, most_variables(policy), merged=False)
+
+
+def most_variables(policy: Policy) -> dict[str, int]:
+    """Count, for each family, the members that one rule can tell apart; 1 where no rule compares members."""
+    return {party: _others_needed(policy, party) for party in _families(policy)}
 
 
 def cast_for_amounts(policy: Policy, variables: Mapping[str, str], named: Iterable[str] = ()) -> Cast:
@@ -143,7 +147,6 @@ def _members_in_path(policy: Policy, party: str, path: str) -> list[str]:
 
 
 def _others_needed(policy: Policy, party: str) -> int:
-    """Count the unnamed members that one rule can tell apart; 1 where no rule compares members."""
     most = 1
     for patterns in _rules_with_members(policy):
         variables = {variable for pattern in patterns for variable in variables_of(pattern)}
@@ -185,7 +188,11 @@ def _variables_of_family(policy: Policy, party: str, patterns: Iterable[str]) ->
 
 def refused_features(policy: Policy) -> tuple[str, ...]:
     """Name each feature that few members would not decide, with its line; () where there is none."""
-    found = []
+    found = [
+        f"{policy.line('exchanges', name)}: {name} is a gate and an exchange: whose limits are whose?"
+        for name in policy.exchanges
+        if name in policy.gates
+    ]
     for section, name, rule in _moving_rules(policy):
         where = policy.line(section, name)
         free = _unbound_members(rule)

@@ -35,12 +35,11 @@ class Fallen(Row, frozen=True):
 
 
 class Item(Row, frozen=True):
-    """A cap or supply that limits a flow, with the units it counts; `who` is a member, or the place of a
-    supply."""
+    """A cap or supply that limits a flow, with the units it counts, over all directions of a rule together;
+    `who` is a member, or the place of a supply."""
 
     kind: str
     rule: str
-    lane: int
     who: str
     units: int
 

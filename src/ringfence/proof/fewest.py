@@ -8,16 +8,18 @@ left out is a new cover. The covers are the certificate: each of them is one, an
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 Suffices = Callable[[frozenset[int]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Fewest:
-    """The answer: `thefts` is a smallest attack, () where all together do not suffice, None where the search
-    was stopped; it takes at least `at_least`; `covers` prove that."""
+    """The answer: `thefts` is a smallest attack, where one was `found`; `impossible`: not even everything
+    suffices; `stopped`: the search was. It takes at least `at_least`; `covers` prove that."""
 
-    thefts: tuple[int, ...] | None
+    outcome: Literal["found", "impossible", "stopped"]
+    thefts: tuple[int, ...]
     at_least: int
     covers: tuple[frozenset[int], ...]
 
@@ -26,16 +28,16 @@ def fewest(items: Sequence[int], suffices: Suffices, tests_max: int = 20_000) ->
     """Search among `items` for a smallest set that suffices, asking at most `tests_max` times."""
     everything = frozenset(items)
     if not suffices(everything):
-        return Fewest((), len(everything) + 1, (frozenset(),))
+        return Fewest("impossible", (), len(everything) + 1, (frozenset(),))
     covers: list[frozenset[int]] = []
     tests = 1
     while True:
         guess = smallest_meeting(covers)
         tests += 1
         if suffices(guess):
-            return Fewest(tuple(sorted(guess)), len(guess), tuple(covers))
+            return Fewest("found", tuple(sorted(guess)), len(guess), tuple(covers))
         if tests + len(everything) > tests_max:
-            return Fewest(None, len(guess), tuple(covers))
+            return Fewest("stopped", (), len(guess), tuple(covers))
         grown, asked = _grown(guess, items, suffices)
         tests += asked
         covers.append(everything - grown)

@@ -148,7 +148,8 @@ class _Grounding:
             rule = self.add_rule("gates", name, "gate", lane, gate)
             for ends in product(sources, targets):
                 for (source, target), binding in self.sites.named_by(ends):
-                    self.add_leg(rule, gate, source, target, binding, gate.assets)
+                    if source != target or self.may_be_two(source, *ends):
+                        self.add_leg(rule, gate, source, target, binding, gate.assets)
 
     def add_exchange(self, name: str, exchange: Exchange) -> None:
         rules = [
@@ -159,7 +160,8 @@ class _Grounding:
         for places, binding in self.sites.named_by(ends):
             for lane, rule in enumerate(rules):
                 source, target = places[2 * lane : 2 * lane + 2]
-                self.add_leg(rule, exchange, source, target, binding, assets)
+                if source != target or self.may_be_two(source, *ends[2 * lane : 2 * lane + 2]):
+                    self.add_leg(rule, exchange, source, target, binding, assets)
 
     def add_deleveraging(self, name: str, classes: Sequence[str], covers: Sequence[str]) -> None:
         """A winner of the class gives up profit for a loser: an arc between any two distinct buckets."""
@@ -170,6 +172,8 @@ class _Grounding:
         for winner, loser in product(classes, covers):
             for (source,), _ in self.sites.named_by([winner]):
                 for (target,), _ in self.sites.named_by([loser]):
+                    if source == target and not self.may_be_two(source, winner, f"loser {loser}"):
+                        continue
                     self.add_assets(rule, source, target, self.assets, needs, NOBODY)
 
     def add_rule(self, section: str, name: str, kind: RuleKind, lane: int, words: Gate | Exchange) -> int:
@@ -223,11 +227,15 @@ class _Grounding:
             mandate = self.signing.all_of((words.standing,), site, binding)
         self.add_assets(rule, source, target, assets, needs, mandate)
 
+    def may_be_two(self, place: int, source: str, target: str) -> bool:
+        """Say whether one place, named twice, may be that of two members: one stands for all others, and the
+        two ends are named by different variables."""
+        member = self.places[place].member
+        return self.cast.merged and source != target and member != NOBODY and self.cast.members[member].others
+
     def add_assets(
         self, rule: int, source: int, target: int, assets: Iterable[str], needs: int, mandate: int
     ) -> None:
-        if source == target:
-            return
         start, end = self.places[source], self.places[target]
         member = start.member if start.member != NOBODY else end.member
         for asset in assets:

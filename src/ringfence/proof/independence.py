@@ -1,6 +1,6 @@
-"""Are the keys of a quorum really apart? Whoever meets a need for several keys alone makes it a need for one."""
+"""Are the keys of a quorum really apart? Whoever alone meets a need for several makes it a need for one."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ringfence.policy.model import Policy
@@ -65,7 +65,7 @@ def _places(policy: Policy, world: World) -> Iterator[tuple[str, str, Start]]:
             yield "zone", zone, Start(frozenset(at[name] for name in services))
 
 
-def _zones(policy: Policy) -> Mapping[str, Iterable[str]]:
+def _zones(policy: Policy) -> Mapping[str, tuple[str, ...]]:
     zones: dict[str, list[str]] = {}
     for name, service in policy.services.items():
         zones.setdefault(service.zone, []).append(name)

@@ -46,6 +46,7 @@ class Sites:
             first = len(self.rows)
             self._by_pattern[pattern] = list(range(first, first + len(kept)))
             self.rows += [Site(path, compartment, members) for path, members in kept]
+        self._at = {site.path: number for number, site in enumerate(self.rows)}
 
     def named_by(self, patterns: Sequence[str]) -> Iterator[tuple[tuple[int, ...], Binding]]:
         """Go through every choice of places for these ends that one binding of their variables fits."""
@@ -59,6 +60,11 @@ class Sites:
         return iter(found)
 
     def _ends(self, pattern: str, binding: Binding) -> Iterator[tuple[int, Binding]]:
+        if all(variable in binding for variable in variables_of(pattern)):
+            place = self._at.get(fill(pattern, binding))
+            if place is not None:
+                yield place, binding
+            return
         for known, places in self._by_pattern.items():
             terms = _terms(pattern, known)
             if terms is None:

@@ -12,7 +12,7 @@ from ringfence.proof.reach import Usable, reach
 from ringfence.proof.scratch import FILLED_UNITS, START, Scratch
 from ringfence.proof.world import Rule, World
 
-REQUESTS_MAX = 400
+REQUESTS_MAX = 200
 """Requests a replay makes before it gives up."""
 
 
@@ -180,10 +180,11 @@ def _open_route(
 ) -> tuple[int, ...]:
     """Find a shortest route whose limits leave something now; () where there is none."""
     asset = world.assets[haul.asset]
-    left = [way for way in ways if way in means.voided or scratch.room(hop_of(world, way)) > 0]
     full = [place for place in sorted(haul.sources) if scratch.held(world.places[place].name, asset) > 0]
+    left = (way for way in ways if way in means.voided or scratch.room(hop_of(world, way)) > 0)
     if haul.sinks is None:
-        return next(((way,) for way in left if world.ways[way].source in full), ())
+        ready = set(full)
+        return next(((way,) for way in left if world.ways[way].source in ready), ())
     reached = reach(world, left, [world.node(place, haul.asset) for place in full])
     hit = next((node for node in reached.by if node // len(world.assets) in haul.sinks), None)
     return () if hit is None else reached.path(world, hit)

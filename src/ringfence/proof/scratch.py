@@ -30,7 +30,7 @@ from ringfence.planes.ledger.operations import (
     Signature,
     signing_bytes,
 )
-from ringfence.policy.families import fill, match
+from ringfence.policy.families import Binding, fill, match
 from ringfence.policy.model import Exchange, Gate, Policy
 from ringfence.proof.evidence import Hop
 from ringfence.proof.world import World
@@ -137,12 +137,22 @@ class Scratch:
         exchange = self.policy.exchanges.get(hop.rule)
         if exchange is None:
             return [Move(hop.rule, hop.source, hop.target, hop.asset, units)]
-        leg = exchange.legs[hop.lane]
-        bound = match(leg.target, hop.target, match(leg.source, hop.source)) or {}
+        bound = self._members_of(exchange, hop)
         return [
             Move(hop.rule, fill(leg.source, bound), fill(leg.target, bound), hop.asset, units)
             for leg in exchange.legs
         ]
+
+    def _members_of(self, exchange: Exchange, hop: Hop) -> Binding:
+        """Bind an exchange's variables: those of the hop, and for the other legs whoever fits."""
+        leg = exchange.legs[hop.lane]
+        bound = match(leg.target, hop.target, match(leg.source, hop.source)) or {}
+        for end in (end for one in exchange.legs for end in (one.source, one.target)):
+            wider = (match(end, place.name, bound) for place in self.world.places)
+            bound = next(
+                (one for one in wider if one is not None and len(set(one.values())) == len(one)), bound
+            )
+        return bound
 
     def _say_prices(self, at: Instant) -> None:
         for name, authority in self.policy.prices.items():

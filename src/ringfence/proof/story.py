@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ringfence.kernel.money import show_decimal
 from ringfence.policy.model import Policy
 from ringfence.proof.answers import Answer
-from ringfence.proof.cutoff import cast_of_size
+from ringfence.proof.cutoff import cast_of_size, most_variables
 from ringfence.proof.evidence import Hop, Route
 from ringfence.proof.names import hop_of, places, taken
 from ringfence.proof.questions import Asked, Fewest, Grounds, Moves, Never, ask_among
@@ -24,6 +24,10 @@ _CAUSES = ("taken", "held", "derived", "given")
 
 MEMBERS_TRIED = (3, 12, 48)
 """How many other members an amount is tried with: it may only add up over many."""
+
+
+BINDINGS_MAX = 5_000
+"""Ways to bind one rule's members beyond which no more members are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +89,18 @@ def _moves_story(grounds: Grounds, answer: Answer) -> Story:
     """Amounts are replayed with real members in place of the one that stands for all, and with more of them
     where something moved but not enough."""
     story = Story((), (), False, "nothing was tried")
+    variables = max(most_variables(grounds.policy).values(), default=1)
     for others in MEMBERS_TRIED:
-        story = _moves_among(grounds, answer, others)
+        if others**variables > BINDINGS_MAX:
+            break
+        asked = _same_question(grounds, answer, others)
+        story = _moves_among(grounds.policy, asked, answer.over)
         if story.holds or not story.steps:
             break
     return story
 
 
-def _moves_among(grounds: Grounds, answer: Answer, others: int) -> Story:
-    policy = grounds.policy
-    asked = _same_question(grounds, answer, others)
+def _moves_among(policy: Policy, asked: Asked, over: str) -> Story:
     question = asked.question
     if not isinstance(question, Moves):
         return Story((), (), False, "nothing moves")
@@ -102,9 +108,9 @@ def _moves_among(grounds: Grounds, answer: Answer, others: int) -> Story:
     world = index.world
     grip = spread(index, taken(world, question.services, question.keys), question.mode)
     can_use = usable(index, grip, question.plane)
-    most_units, horizon_ns = question.caps[answer.over]
+    most_units, horizon_ns = question.caps[over]
     sinks = None if question.sinks is None else places(world, question.sinks)
-    asset = world.assets.index(answer.over)
+    asset = world.assets.index(over)
     haul = Haul(places(world, question.sources), sinks, asset, most_units, horizon_ns)
     scratch, means = Scratch(policy, world, question.plane), _means(grip, can_use.voided)
     return _story(policy, scratch, replay_amount(scratch, world, can_use, means, haul), means, grip)

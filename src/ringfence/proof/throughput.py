@@ -15,16 +15,26 @@ and without that cap, and the smaller one is the answer. Both are upper bounds.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ringfence.kernel.money import divide_up
 from ringfence.proof.flow import UNLIMITED, Network
 from ringfence.proof.reach import Usable
-from ringfence.proof.world import NOBODY, Cap, Way, World
+from ringfence.proof.world import NOBODY, Cap, Rule, Way, World
 
 ItemKind = Literal["each", "all", "supply"]
-Item = tuple[ItemKind, int, int]
-"""What limits a flow: ("each", rule, member), ("all", rule, NOBODY) or ("supply", place, NOBODY)."""
+
+
+class Item(NamedTuple):
+    """What limits a flow: a rule's cap for `each` member or for `all`, or the `supply` of a place.
+
+    A cap counts what a rule moves in all directions and legs together, so it is known by the rule's name.
+    who: the member, or the place of a supply; NOBODY for a whole family.
+    """
+
+    kind: ItemKind
+    rule: str
+    who: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +113,30 @@ class _Plan:
             else:
                 by_rule.setdefault(way.rule, []).append(way)
         for rule, group in by_rule.items():
-            self.add_rule(rule, group)
+            self.add_rule(self.world.rules[rule], group)
         for place in sorted(self.span.sources & self.points.keys()):
             supply = self.supply(place)
-            self.limit(self.source, self.points[place], supply, ("supply", place, NOBODY))
-        units = self.network.push(self.source, self.sink)
-        return Bound(None) if units >= UNLIMITED else Bound(units, self.cut())
+            self.limit(self.source, self.points[place], supply, Item("supply", "", place))
+        if self.network.push(self.source, self.sink) >= UNLIMITED:
+            return Bound(None)
+        items = self.cut()
+        return Bound(sum(items.values()), tuple(items.items()))
 
-    def add_rule(self, rule: int, ways: list[Way]) -> None:
+    def add_rule(self, row: Rule, ways: list[Way]) -> None:
         """Lead the ways of one rule through its caps: a box for each member, and one for the whole family."""
-        row, horizon_ns = self.world.rules[rule], self.span.horizon_ns
+        horizon_ns = self.span.horizon_ns
         each = row.each.get(self.asset)
         whole = row.all.get(self.asset) if self.keeps_all_caps else None
         has_one_end = len({self.end(way.target) for way in ways}) == 1
         family = None
         if whole is not None:
-            family = self.box(charge(whole, horizon_ns), ("all", rule, NOBODY))
+            family = self.box(charge(whole, horizon_ns), Item("all", row.name, NOBODY))
             self.is_mixing |= not has_one_end and len({way.source for way in ways}) > 1
         members: dict[int, Box] = {}
         for way in ways:
             if way.member not in members:
                 units = UNLIMITED if each is None else self.times(charge(each, horizon_ns), way.member)
-                members[way.member] = self.box(units, ("each", rule, way.member))
+                members[way.member] = self.box(units, Item("each", row.name, way.member))
             self.lead(way, members[way.member], family, family_last=has_one_end)
 
     def lead(self, way: Way, member: Box, family: Box | None, *, family_last: bool) -> None:
@@ -177,11 +189,12 @@ class _Plan:
             return UNLIMITED if units else 0
         return units * self.span.others
 
-    def cut(self) -> tuple[tuple[Item, int], ...]:
-        """List the limits that the smallest cut goes through."""
+    def cut(self) -> dict[Item, int]:
+        """List the limits that the smallest cut goes through, each once: what it counts, it counts for all
+        directions of its rule together."""
         side = self.network.source_side(self.source)
-        return tuple(
-            (item, units)
+        return {
+            item: units
             for source, target, units, item in self.limits
             if source in side and target not in side
-        )
+        }

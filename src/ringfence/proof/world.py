@@ -376,6 +376,8 @@ def _with_supply(world: World, fact: AddSupply) -> World:
 
 
 def _with_way(world: World, fact: AddWay) -> World:
+    if any(rule.name == fact.rule for rule in world.rules):
+        raise BadInput(f"there is a rule called `{fact.rule}` already; give the new one a name of its own")
     asset = _asset(world, fact.asset)
     caps: Mapping[int, Cap] = {asset: fact.cap} if fact.cap else {}
     rule = Rule(fact.rule, "gate", fact.planes, all=dict(caps))

@@ -22,9 +22,7 @@ def added(name, source, target, needs, words=""):
 
 
 CASH, HEDGE, BET = (f'"client/{{client}}/{name}"' for name in ("cash", "hedge", "directional"))
-CONVERTED = (
-    "    accrual: debt_repayment\n    computed_by: [risk, ledger]\n    price: \"within 1 % of index\"\n"
-)
+CONVERTED = '    accrual: debt_repayment\n    computed_by: [risk, ledger]\n    price: "within 1 % of index"\n'
 EVIDENCE = "[risk_key, ledger_key]"
 OFFICERS = '["2 of [officer_a, officer_b]"]'
 

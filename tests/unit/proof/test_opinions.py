@@ -1,0 +1,142 @@
+"""Three engines, one answer: our fixpoint, Z3 and clingo agree wherever they can be asked the same."""
+
+import pytest
+from drawn_platforms import Sizes, drawn_with_claims
+from platforms import SUPPLIES, harbour, platform
+
+from ringfence.proof.answers import answer
+from ringfence.proof.claims import prove
+from ringfence.proof.encode import Solved, invariant_obligations
+from ringfence.proof.exemption import exempt, paying_places
+from ringfence.proof.names import places
+from ringfence.proof.opinions import on_fewest, on_invariants, on_moves, on_never, second_opinion
+from ringfence.proof.questions import Fewest, Grounds, Moves, Never, ask
+
+
+@pytest.fixture(scope="module")
+def z3():
+    return pytest.importorskip("ringfence.adapters.solver_z3").z3_solver(20)
+
+
+@pytest.fixture(scope="module")
+def clingo():
+    return pytest.importorskip("ringfence.adapters.solver_clingo").clingo_solver(20)
+
+
+def objections(policy, z3, clingo, facts=()):
+    """Ask everything twice."""
+    grounds = Grounds(policy, facts)
+    for name in policy.claims:
+        for asked in ask(grounds, name):
+            found, world = answer(asked), asked.index.world
+            match asked.question:
+                case Never() as question:
+                    yield on_never(world, question, found, z3) or on_invariants(world, question, z3)
+                case Moves() as question:
+                    yield on_moves(world, question, found, z3)
+                case Fewest() as question:
+                    yield on_fewest(world, question, found, clingo)
+
+
+def test_they_agree_on_harbour(z3, clingo):
+    assert set(objections(harbour(), z3, clingo)) == {""}
+
+
+def test_they_agree_on_the_platform(z3, clingo):
+    assert set(objections(platform(), z3, clingo, SUPPLIES)) == {""}
+
+
+def test_they_agree_on_drawn_policies(z3, clingo):
+    for seed in range(40):
+        policy = drawn_with_claims(seed, Sizes())
+        assert set(objections(policy, z3, clingo)) == {""}, seed
+
+
+@pytest.mark.nightly
+def test_they_agree_on_drawn_policies_at_length(z3, clingo):
+    for seed in range(40, 1_000):
+        policy = drawn_with_claims(seed, Sizes())
+        assert set(objections(policy, z3, clingo)) == {""}, seed
+
+
+LEAKS = {
+    "cash to clearing": ('"client/{client}/cash"', "clearing", "[client_key]"),
+    "clearing to the treasury": ("clearing", "house/treasury", '["2 of [officer_a, officer_b]"]'),
+    "clearing to cash": ("clearing", '"client/{client}/cash"', "[ledger_key]"),
+    "the treasury to clearing": ("house/treasury", "clearing", '["2 of [officer_a, officer_b]"]'),
+    "a bucket to the insurance": ('"client/{client}/hedge"', "insurance/hedge", "[risk_key]"),
+}
+
+
+def leaking(name):
+    source, target, needs = LEAKS[name]
+    words = f"from: {source}, to: {target}, assets: [USDC], needs: {needs}, on: [ledger]"
+    gate = f'  leak: {{{words}, limit: {{all: {{USDC: "1 per 1 d"}}}}}}\n  withdraw:\n'
+    return harbour(("  withdraw:\n", gate))
+
+
+def settle_obligations(policy):
+    grounds = Grounds(policy)
+    asked = ask(grounds, "one_client_never_pays_for_another")[0]
+    world, question = asked.index.world, asked.question
+    ends = places(world, question.sources) | places(world, question.targets)
+    found = exempt(
+        world, question.exceptions, places(world, question.sources), places(world, question.targets)
+    )
+    settle = next(one for one in found if one.name == "settle")
+    return settle, invariant_obligations(world, settle, paying_places(world, question.exceptions, ends))
+
+
+def test_the_invariant_of_settlement_is_inductive_over_every_gate_that_touches_it(z3):
+    settle, obligations = settle_obligations(harbour())
+    steps = {step for part in obligations for step in part.steps}
+    gates = {step.split()[0] for step in steps}
+    assert {"settle", "cover", "last_resort", "residue", "fund", "release", "fee", "fill_pool"} <= gates
+    assert all(z3(part.text).outcome == "unsatisfiable" for part in obligations)
+    assert settle.refused == ""
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_beside_settlement_breaks_its_invariant(z3, name):
+    settle, obligations = settle_obligations(leaking(name))
+    broken = [step for part in obligations if z3(part.text).outcome != "unsatisfiable" for step in part.steps]
+    assert broken
+    assert all(step.startswith("leak") for step in broken)
+    assert "leak" in settle.refused
+
+
+def test_an_engine_that_disagrees_makes_the_claim_unknown():
+    def contrary(_text):
+        return Solved("unsatisfiable")
+
+    verdicts = prove(harbour(), (), second_opinion(contrary, None))
+    never = next(one for one in verdicts if one.claim == "one_client_never_pays_for_another")
+    assert never.status == "unknown"
+    assert "two engines disagree" in never.words
+    assert not never.holds
+
+
+def test_an_engine_that_runs_out_of_time_is_never_fine():
+    def slow(_text):
+        return Solved("unknown")
+
+    verdicts = prove(harbour(), (), second_opinion(slow, slow))
+    asked = {one.claim for one in verdicts if one.status == "unknown"}
+    assert "no_single_break_in_withdraws" in asked
+    assert "one_client_never_pays_for_another" in asked
+    assert "a_broken_gateway_moves_nothing" in asked
+
+
+def test_a_time_limit_is_kept():
+    z3 = pytest.importorskip("ringfence.adapters.solver_z3").z3_solver(0.001)
+    clingo = pytest.importorskip("ringfence.adapters.solver_clingo").clingo_solver(0.0)
+    # Eight pigeons, seven holes, for each engine in its own words.
+    holes = range(9)
+    text = "".join(f"(declare-const p{p}_{h} Bool)\n" for p in range(10) for h in holes)
+    text += "".join(f"(assert (or {' '.join(f'p{p}_{h}' for h in holes)}))\n" for p in range(10))
+    text += "".join(
+        f"(assert (not (and p{p}_{h} p{q}_{h})))\n" for h in holes for p in range(10) for q in range(p)
+    )
+    assert z3(text).outcome == "unknown"
+    program = "1 { in(P, H) : H = 1..10 } 1 :- P = 1..11. :- in(P, H), in(Q, H), P < Q."
+    assert clingo(program).outcome == "unknown"
