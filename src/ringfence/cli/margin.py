@@ -1,4 +1,4 @@
-"""`ringfence margin`: what a bucket is worth and needs, term by term, and the prices at which it is closed.
+"""`ringfence margin`: what a bucket is worth and needs, term by term, when it is closed and who bears a loss.
 
 A bucket is read from a book (`--at BOOK COMPARTMENT`) or from a JSON file with its prices (`--policy POLICY
 --bucket FILE`). Prices of a book are those that are fresh at its last record; `--mark` and `--price` put
@@ -6,7 +6,7 @@ others in their place, to ask what would be.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -15,6 +15,8 @@ from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from ringfence.cli.margin_words import Subject
     from ringfence.policy.model import Policy
 
@@ -112,6 +114,97 @@ def show_prices(
             *map(_span, (row["liquidation"], row["bankruptcy"])),
         )
     console.print(table if rows else "the bucket has no open position, so no price closes it")
+
+
+@app.command()
+def close(
+    compartment: Where = "",
+    at: At = None,
+    policy: PolicyOption = None,
+    bucket: BucketFile = None,
+    mark: Marks = None,
+    price: CoinPrices = None,
+    slippage: Annotated[
+        str, typer.Option("--slippage", help="How much worse than the mark closing would get.")
+    ] = "0 %",
+    as_json: Json = False,
+) -> None:
+    """Plan the closing of a bucket: what is closed or taken over, and who would bear a loss.
+
+    Nothing is closed: this is the plan for the prices given. Pools and winners are those of the book.
+    """
+    from ringfence.cli.margin_closing import plain_plan, print_plan
+
+    subject = _subject(compartment, at, policy, bucket, mark, price)
+    found = plain_plan(subject, _share_ppm(slippage))
+    if as_json:
+        print_json(found)
+    else:
+        print_plan(found)
+
+
+@app.command()
+def buckets(
+    at: Annotated[Path, typer.Option("--at", envvar="RINGFENCE_BOOK", help="The file of the book.")],
+    mark: Marks = None,
+    price: CoinPrices = None,
+    as_json: Json = False,
+) -> None:
+    """List every bucket of a book with its state, the riskiest first."""
+    from ringfence.cli.margin_closing import plain_buckets
+
+    rows = plain_buckets(at, mark or [], price or [])
+    if as_json:
+        print_json({"buckets": rows})
+        return
+    table = Table("bucket", "state", "equity", "maintenance", "short of initial")
+    for row in rows:
+        short = "yes" if row["is_short_of_initial"] else ""
+        table.add_row(row["bucket"], row["state"], row["equity"], row["maintenance"], short)
+    console.print(table if rows else "the book has no bucket with margin that ever held anything")
+
+
+@app.command()
+def venues(
+    side: Annotated[Literal["long", "short"], typer.Option("--side", help="Which way the position goes.")],
+    entry: Annotated[str, typer.Option("--entry", help="The price it was opened at.")],
+    leverage: Annotated[int, typer.Option("--leverage", min=1, help="Entry value over margin.")],
+    mark: Annotated[str, typer.Option("--mark", help="The price now.")],
+    size: Annotated[str, typer.Option("--size", help="Its size in coin.")] = "1",
+    maintenance: Annotated[str, typer.Option("--maintenance", help="The maintenance rate.")] = "0.5 %",
+    fee: Annotated[str, typer.Option("--fee", help="The closing fee.")] = "0.05 %",
+    as_json: Json = False,
+) -> None:
+    """Compare one isolated position under the rules of several venues."""
+    from ringfence.cli.margin_closing import plain_venues
+
+    shares = _share_ppm(maintenance), _share_ppm(fee)
+    rows = plain_venues(side, _figure(size), _figure(entry), _figure(mark), leverage, *shares)
+    if as_json:
+        print_json({"venues": rows})
+        return
+    table = Table("venue", "liquidated at", f"at {mark}")
+    for row in rows:
+        table.add_row(row["venue"], row["liquidation_price"], row["at_mark"])
+    console.print(table)
+
+
+def _share_ppm(text: str) -> int:
+    from ringfence.policy.phrases import parse_share
+
+    try:
+        return parse_share(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _figure(text: str) -> "Fraction":
+    from ringfence.kernel.money import parse_ratio
+
+    try:
+        return parse_ratio(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _span(found: dict[str, str | None] | None) -> str:

@@ -20,6 +20,7 @@ from ringfence.margin.price_range import Moves, PriceRange, bankruptcy_range, li
 from ringfence.margin.releasable import releasable
 from ringfence.margin.terms import Terms, compile_terms
 from ringfence.margin.written import parse_bucket
+from ringfence.planes.ledger.book import BookState
 from ringfence.policy.model import Policy
 
 Plain = dict[str, Any]
@@ -30,16 +31,17 @@ _STATES_BELOW = ("held", "warned", "called", "reduce_only", "liquidate")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The bucket that is asked about, with its prices and the terms of its policy."""
+    """The bucket that is asked about, its prices, the terms of its policy, and the book if it is in one."""
 
     name: str
     bucket: Bucket
     prices: Prices
     terms: Terms
+    state: BookState | None = None
 
     def at_other_prices(self, marks: list[str], coins: list[str]) -> "Subject":
         """Return the same bucket with some prices put in place of its own."""
-        changed = self.prices.replaced(map(_parse_price, marks), map(_parse_price, coins))
+        changed = self.prices.replaced(map(parse_price, marks), map(parse_price, coins))
         return replace(self, prices=changed)
 
     def show(self, units: int) -> str:
@@ -47,7 +49,8 @@ class Subject:
         return show_decimal(units, self.terms.decimals)
 
 
-def _parse_price(text: str) -> tuple[str, int]:
+def parse_price(text: str) -> tuple[str, int]:
+    """Read `NAME=PRICE`; UsageError where it is none."""
     name, is_given, price = text.partition("=")
     try:
         price_e10 = parse_decimal(price, PRICE_DIGITS)
@@ -78,7 +81,7 @@ def from_book(path: Path, compartment: str) -> Subject:
     with opened(path, read_book) as book:
         terms = compile_terms(book.rules.policy)
         bucket = bucket_in(book.state, compartment)
-        return Subject(compartment, bucket, prices_in(book.state, book.head.at), terms)
+        return Subject(compartment, bucket, prices_in(book.state, book.head.at), terms, book.state)
 
 
 # --- brackets ----------------------------------------------------------------------------------

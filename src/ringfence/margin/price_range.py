@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal
 
 from ringfence.kernel.money import PPM, PRICE_SCALE, share_up
 from ringfence.margin.bucket import Bucket, Position
@@ -33,7 +33,11 @@ from ringfence.margin.terms import Terms
 
 Moves = Literal["underlying", "instrument"]
 
-_TICKS_MAX = 2**200
+TICKS_MAX: Final = 2**200
+"""A search for a price ends here."""
+
+NO_TICK: Final = 0
+"""No price: the first is one tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +347,7 @@ def _on_ticks(question: _Question) -> PriceRange | None:
     below, above = found
     lower = None if below is None else _edge(is_healthy, int(below * mark_e10 / tick), 1)
     upper = None if above is None else _edge(is_healthy, int(above * mark_e10 / tick), -1)
-    if lower is not None and upper is not None and lower > upper:
+    if NO_TICK in (lower, upper) or (lower is not None and upper is not None and lower > upper):
         return None
     return PriceRange(
         below=None if lower is None else lower * tick,
@@ -383,7 +387,8 @@ def prices_at(
 def _edge(is_healthy: Callable[[int], bool], guess: int, inward: int) -> int | None:
     """Find the tick at which health begins, looking outward and inward (+1 or -1) from a close guess.
 
-    The answer is healthy and the tick outside it is not. None where health has no such edge.
+    The answer is healthy and the tick outside it is not. None where health goes on without end, NO_TICK
+    where no tick on the way inward is healthy: a range that lies between two ticks.
     """
     step = 1
     if is_healthy(guess):
@@ -391,15 +396,15 @@ def _edge(is_healthy: Callable[[int], bool], guess: int, inward: int) -> int | N
         while is_healthy(outside):
             step *= 2
             inside, outside = outside, outside - inward * step
-            if step > _TICKS_MAX:
+            if step > TICKS_MAX:
                 return None
     else:
         outside, inside = guess, guess + inward
         while not is_healthy(inside):
             step *= 2
             outside, inside = inside, inside + inward * step
-            if inside <= 0 or step > _TICKS_MAX:
-                return None
+            if inside <= 0 or step > TICKS_MAX:
+                return NO_TICK
     while abs(inside - outside) > 1:
         middle = (inside + outside) // 2
         if is_healthy(middle):

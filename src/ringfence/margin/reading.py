@@ -33,6 +33,22 @@ def bucket_in(state: BookState, path: str, orders: tuple[RestingOrder, ...] = ()
     return Bucket(mode, {asset: units for asset, units in held.items() if units}, tuple(positions), orders)
 
 
+def buckets_in(state: BookState) -> tuple[str, ...]:
+    """List every bucket margined by brackets that ever held anything, in name order."""
+    modes = {
+        rule.pattern: state.rules.policy.compartments[rule.pattern].margin
+        for rule in state.rules.compartments
+    }
+    places = {path: state.rules.place(path) for path, _, _ in state.balances()}
+    return tuple(
+        sorted(
+            path
+            for path, place in places.items()
+            if place is not None and modes[place.rule.pattern] in ("isolated", "cross")
+        )
+    )
+
+
 def prices_in(state: BookState, at: Instant) -> Prices:
     """Return the agreed prices that are fresh at an instant: of coins, and marks of instruments."""
     policy = state.rules.policy

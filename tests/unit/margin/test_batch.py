@@ -84,6 +84,29 @@ def test_the_jump_of_initial_margin_at_a_floor_is_decided_exactly(over_floor: in
     assert found.asked_again == 1
 
 
+def test_a_notional_that_rounding_lifts_to_a_floor_is_decided_exactly() -> None:
+    # 99,999,999,999.8 units round up to the floor of 100,000 dollars, where initial margin doubles.
+    contract = linear("TINY-PERP", "TINY", size="0.000001", tick="0.0000000001")
+    book, prices = terms(contract), Prices({}, {"TINY-PERP": e10("0.6666666667")})
+    held = Position("TINY-PERP", 149_999_999_992, 99_999_999_999)
+    one = bucket(held, USDC=3_000 * USDC)
+    assert health(one, prices, book).initial == 4_000 * USDC
+    batch = compile_batch(book)
+    found = remargin(pack([one], batch), prices, batch, lambda _: one)
+    assert found.is_short_of_initial[0]
+
+
+def test_every_bracket_and_both_signs_by_table() -> None:
+    contracts = [sign * n for n in (1, 1_666, 1_667, 16_666, 16_667, 50_000, 90_000) for sign in (1, -1)]
+    buckets = [bucket(opened(BTC_PERP, n, 60_000), USDC=10**15) for n in contracts]
+    found, exact = both(buckets, PRICES)
+    assert [round(units) for units in found.maintenance] == pytest.approx(
+        [one.maintenance for one in exact], abs=1
+    )
+    assert [round(units) for units in found.initial] == pytest.approx([one.initial for one in exact], abs=1)
+    assert found.asked_again == 0
+
+
 def test_buckets_far_from_every_edge_are_not_asked_again() -> None:
     buckets = [
         bucket(opened(BTC_PERP, 1_000, 60_000), USDC=usdc * USDC, BTC=coins * BTC)

@@ -53,6 +53,7 @@ def test_an_inverse_position_by_hand() -> None:
     one = bucket(opened(BTC_INVERSE, 60_000, 50_000), BTC=BTC // 10)
     figures = health(one, PRICES, ALL)
     profit = 120_000_000 - 99_999_167
+    assert figures.positions[0].notional_quote == 99_999_167
     assert figures.positions[0].session_profit == profit
     assert figures.equity == (BTC // 10 + profit) * 60_000 * 95 * USDC // (100 * BTC)
     # 0.5 % of 0.99999167 coin is 499,996 units up, worth 299.9976 dollars.
@@ -206,6 +207,14 @@ def test_an_order_needs_its_fee() -> None:
     )
 
 
+def test_free_is_what_neither_positions_nor_orders_need() -> None:
+    one = with_orders((1_000, "60000.1"), held=500)
+    figures = health(one, PRICES, ALL)
+    assert figures.initial == 600_001_000
+    assert figures.order_margin == 1_800_003_000 - 600_001_000
+    assert figures.free == 10**12 - 1_800_003_000
+
+
 # --- releasable --------------------------------------------------------------------------------
 
 
@@ -241,6 +250,11 @@ def test_what_counts_for_nothing_may_always_leave() -> None:
 def test_releasable_edges(usdc: int, entry: str, expected: int) -> None:
     one = bucket(opened(BTC_PERP, 1_000, entry), USDC=usdc)
     assert releasable(one, "USDC", PRICES, ALL) == expected
+
+
+def test_what_resting_orders_need_may_not_leave() -> None:
+    one = with_orders((500, "60000.1"), held=500)
+    assert releasable(one, "USDC", PRICES, ALL) == 10**12 - 1_200_002_000
 
 
 def test_free_must_still_hold_after_a_release() -> None:

@@ -76,6 +76,13 @@ def test_the_fewest_contracts_by_hand() -> None:
     assert plan.bucket.position("BTC-PERP").contracts == 909
 
 
+def test_one_contract_is_enough_where_one_is() -> None:
+    # 659.9 of equity hold 999.8 contracts at 0.66 each.
+    one = bucket(opened(BTC_PERP, 1_000, 60_000), USDC=659_900_000)
+    plan = plan_liquidation(one, at("60000"), ALL, market(at("60000")))
+    assert [c.contracts for c in plan.closures] == [-1]
+
+
 def test_fee_and_penalty_are_part_of_what_must_be_restored() -> None:
     one = bucket(opened(BTC_PERP, 1_000, 60_000), USDC=600 * USDC)
     plan = plan_liquidation(one, at("60000"), FEES, market(at("60000")))
@@ -133,14 +140,13 @@ def test_a_short_is_taken_over_above_the_mark() -> None:
 
 
 def test_bankruptcy_prices_share_equity_by_requirement() -> None:
-    # As dYdX: 110 dollars of net collateral over requirements of 2 : 3.
-    one = bucket(
-        opened(BTC_PERP, 4, "60000.1"), opened(ETH_PERP, -12, "3000.01"), USDC=110 * USDC, mode="cross"
-    )
-    rows = takeovers(health(one, PRICES, ALL), PRICES, ALL)
-    assert sum(row.share for row in rows) == 110 * USDC
-    weights = [row.maintenance for row in health(one, PRICES, ALL).positions]
-    assert abs(rows[0].share * sum(weights) - 110 * USDC * weights[0]) < sum(weights)
+    # 20 BTC are in the third bracket: 5 % of 1,200,002 less 31,000. The ether is in the first.
+    one = bucket(opened(BTC_PERP, 20_000, "60000.1"), opened(ETH_PERP, -1_000, "3000.01"), USDC=110 * USDC)
+    figures = health(one, PRICES, ALL)
+    assert [row.maintenance for row in figures.positions] == [29_000_100_000, 300_001_000]
+    rows = takeovers(figures, PRICES, ALL)
+    # 110 dollars in the proportion 29,000.1 : 300.001, to the last unit.
+    assert [row.share for row in rows] == [108_873_720, 1_126_280]
 
 
 def test_a_loss_past_the_whole_price_stays_with_the_bucket() -> None:

@@ -32,6 +32,8 @@ def series(*rows: tuple[int, int]) -> list[Valuation]:
         ([(1_000, 0), (1_100, 9_900), (12_100, 0)], Performance(1_200, 210_000, 0, 1_000)),
         # Up a half, down a third of that, money out at the bottom, up a quarter.
         ([(100, 0), (150, 0), (100, -50), (62, 0)], Performance(12, 240_000, 333_333, 62)),
+        # What flows after the last valuation is no part of the period.
+        ([(1_000, 0), (1_100, 500)], Performance(100, 100_000, 0, 1_000)),
         # The bucket starts with the flow it is given.
         ([(0, 500), (400, 0)], Performance(-100, -200_000, 200_000, 0)),
         ([(100, 0), (-20, 1_000), (2_000, 0)], Performance(900, -1_000_000, 1_200_000, -20)),

@@ -108,6 +108,12 @@ def test_no_price_is_healthy_where_the_debt_is_too_large() -> None:
     assert liquidation_range(one, "BTC-PERP", PRICES, ALL) is None
 
 
+def test_a_range_that_holds_no_tick_is_none() -> None:
+    # One wei beside a debt of a coin: solvent only while a coin costs less than any price there is.
+    one = bucket(opened(BTC_PERP, 0, 60_000), ETH=1, BTC_debt=12_345_678)
+    assert liquidation_range(one, "BTC-PERP", PRICES, ALL) is None
+
+
 def test_a_position_without_contracts_has_no_price() -> None:
     one = bucket(opened(ETH_PERP, 100, 3_000), USDC=10_000 * USDC)
     assert liquidation_range(one, "BTC-PERP", PRICES, ALL) == PriceRange(None, None)

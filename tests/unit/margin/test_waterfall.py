@@ -204,6 +204,20 @@ def test_pro_rata_does_not_depend_on_the_order_of_winners(
     assert plan_waterfall(fall(), deficit, {}, winners) == plan_waterfall(fall(), deficit, {}, shuffled)
 
 
+@pytest.mark.parametrize(
+    ("total", "weights", "caps", "parts"),
+    [
+        (10, [1, 1], [4, 100], [4, 6]),
+        (10, [1, 1], [5, 100], [5, 5]),
+        (10, [1, 1], [4, 5], [4, 5]),
+        (10, [9, 1], [100, 0], [10, 0]),
+        (7, [], [], []),
+    ],
+)
+def test_apportion_capped_by_hand(total: int, weights: list[int], caps: list[int], parts: list[int]) -> None:
+    assert apportion_capped(total, weights, caps) == parts
+
+
 @given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 10**6)), max_size=8))
 def test_apportion_capped_gives_all_it_can_and_fairly(total: int, rows: list[tuple[int, int]]) -> None:
     weights, caps = [weight for weight, _ in rows], [cap for _, cap in rows]
