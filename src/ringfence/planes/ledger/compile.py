@@ -93,7 +93,6 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
         prices=policy.prices,
         keys={name: KeyRule(name, key.per) for name, key in policy.keys.items()},
         families=frozenset(name for name, party in policy.parties.items() if party.family),
-        named_members={name: frozenset(party.members) for name, party in policy.parties.items()},
         holders={name: tuple(sorted(service.holds)) for name, service in policy.services.items()},
         compartments=compartments,
         gates=gates,

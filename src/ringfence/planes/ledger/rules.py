@@ -207,11 +207,10 @@ class KeyRule:
 class Rules:
     """Everything the ledger enforces of one policy; `notes` says what it does not.
 
-    families: parties with members, and `named_members` those that the policy itself names; holders: the keys
-    each service holds; ways: by gate or exchange and the indices of the rules at its ends; pays and is_paid:
-    by accrual, index of the rule that pays (or is paid) and asset, the way such a payment goes; reversible:
-    the rules between which a move may be reversed; freeze_needs and resume_needs: None where the policy does
-    not say who may.
+    families: parties with members; holders: the keys each service holds; ways: by gate or exchange and the
+    indices of the rules at its ends; pays and is_paid: by accrual, index of the rule that pays (or is paid)
+    and asset, the way such a payment goes; reversible: the rules between which a move may be reversed;
+    freeze_needs and resume_needs: None where the policy does not say who may.
     """
 
     name: str
@@ -223,7 +222,6 @@ class Rules:
     prices: Mapping[str, PriceAuthority]
     keys: Mapping[str, KeyRule]
     families: frozenset[str]
-    named_members: Mapping[str, frozenset[str]]
     holders: Mapping[str, tuple[str, ...]]
     compartments: tuple[CompartmentRule, ...]
     gates: Mapping[str, GateRule]

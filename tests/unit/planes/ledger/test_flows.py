@@ -372,6 +372,9 @@ def test_a_pool_with_a_loss_of_its_own_is_backed_by_the_last_owner(harbour):
         "BTC-PERP", 10, e10(110_000), Closing(BOB, "takeover"), Closing("insurance/directional", "takeover")
     )
     harbour.move(takeover, *EVIDENCE, conditions=facts)
+    settle, bob, *_, paid = settlement_links(harbour.state, [harbour.settle(114_000)], harbour.at)
+    early = [settle, bob, Move("last_resort", "house/treasury", "clearing", "USDC", 40 * USDC), paid]
+    assert harbour.reason(early, *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
     links = settlement_links(harbour.state, [harbour.settle(114_000)], harbour.at)
     harbour.move(links, *EVIDENCE)
     assert usdc(harbour, BOB, ALICE, "insurance/directional", "house/treasury") == [
