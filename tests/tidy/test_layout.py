@@ -46,13 +46,14 @@ def imported_by(module: Path) -> set[str]:
     return names
 
 
-def test_every_module_is_imported_by_the_product():
-    used = set().union(*(imported_by(module) - {dotted(module)} for module in MODULES))
-    # The command line's own file is started by name (pyproject.toml, project.scripts).
-    unused = (
-        {dotted(module) for module in MODULES if module.name != "__init__.py"} - used - {"ringfence.cli.main"}
-    )
-    assert not unused, f"delete it, or let something of src/ use it: {sorted(unused)}"
+def test_every_module_is_imported_somewhere():
+    programs = [file for folder in ("tests", "bench", "docs") for file in (ROOT / folder).rglob("*.py")]
+    used = set().union(*(imported_by(program) for program in programs))
+    used.update(*(imported_by(module) - {dotted(module)} for module in MODULES))
+    # These are started by name: `ringfence` (pyproject.toml, project.scripts) and `python -m ringfence`.
+    started = {"ringfence.cli.main", "ringfence.__main__"}
+    unused = {dotted(module) for module in MODULES if module.name != "__init__.py"} - used - started
+    assert not unused, f"delete it, or use and test it: {sorted(unused)}"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=dotted)
