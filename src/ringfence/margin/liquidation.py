@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ringfence.kernel.money import PRICE_SCALE, divide_up, share_up
+from ringfence.kernel.money import PPM, PRICE_SCALE, divide_up, share_up
 from ringfence.margin.bucket import Bucket
 from ringfence.margin.calls import restored_ppm
 from ringfence.margin.health import Health, PositionTerm, contract_of, health, price_of
@@ -118,15 +118,16 @@ def fewest_contracts(
     """
     held = abs(bucket.position(contract.name).contracts)
 
-    def restores(contracts: int) -> bool:
+    def surplus(contracts: int) -> int:
         closure = closing(bucket, contract, contracts, price_e10)
-        return _is_restored(health(after_closure(bucket, contract, closure), prices, terms), terms)
+        return _surplus_ppm(health(after_closure(bucket, contract, closure), prices, terms), terms)
 
     for first, last in _stretches(contract, held, prices.mark(contract.name)):
-        if restores(first):
+        low, high = surplus(first), surplus(last)
+        if low >= 0:
             return first
-        if restores(last):
-            return _first_true(restores, first, last)
+        if high >= 0:
+            return _first_restored(surplus, (first, low), (last, high))
     return None
 
 
@@ -145,15 +146,25 @@ def _stretches(contract: Contract, held: int, mark_e10: int) -> list[tuple[int, 
     return stretches
 
 
-def _first_true(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the first number for which a condition holds that is false at `low` and true at `high`."""
-    while high - low > 1:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
+def _first_restored(surplus: Callable[[int], int], low: tuple[int, int], high: tuple[int, int]) -> int:
+    """Return the first number whose surplus is not negative, between one below zero and one that is not.
+
+    The line between the two points is nearly always the answer, or one off; every third guess halves, so that
+    a kink on the way costs little.
+    """
+    turn = 0
+    while high[0] - low[0] > 1:
+        turn += 1
+        guess = (low[0] + high[0]) // 2
+        if turn % 3:
+            guess = low[0] + divide_up(-low[1] * (high[0] - low[0]), high[1] - low[1])
+        guess = min(max(guess, low[0] + 1), high[0] - 1)
+        found = guess, surplus(guess)
+        if found[1] >= 0:
+            high = found
         else:
-            low = middle
-    return high
+            low = found
+    return high[0]
 
 
 def closing(bucket: Bucket, contract: Contract, contracts: int, price_e10: int) -> Closure:
@@ -176,9 +187,13 @@ def after_closure(bucket: Bucket, contract: Contract, closure: Closure) -> Bucke
 
 
 def _is_restored(figures: Health, terms: Terms) -> bool:
-    if terms.thresholds is None:
-        return figures.equity >= figures.maintenance
-    return figures.is_at_least(restored_ppm(terms.thresholds))
+    return _surplus_ppm(figures, terms) >= 0
+
+
+def _surplus_ppm(figures: Health, terms: Terms) -> int:
+    """Return equity less the level that a liquidation restores, in numeraire units x PPM."""
+    level_ppm = PPM if terms.thresholds is None else restored_ppm(terms.thresholds)
+    return figures.equity * PPM - figures.maintenance * level_ppm
 
 
 # --- penalties that would cost too much --------------------------------------------------------
