@@ -353,6 +353,7 @@ def test_balances_are_two_running_totals(harbour):
     assert ("client/alice/cash", "USDC", 97 * USDC) in set(harbour.state.balances())
     assert harbour.state.room("fund", "client/alice/cash", "client/alice/hedge", "USDC") == 999_997 * USDC
     assert harbour.state.room("block", "client/alice/cash", "client/bob/cash", "USDC") == 5_000_000 * USDC
+    assert harbour.state.room("adjust", "client/alice/cash", "house/treasury", "USDC") == 1_000 * USDC
     assert harbour.state.room("deposit", "outside", "client/alice/cash", "USDC") is None
 
 

@@ -120,6 +120,15 @@ def test_only_what_a_reversing_gate_joins_is_kept_for_reversal():
     assert RULES.reversible == {(cash, treasury), (treasury, cash)}
 
 
+def test_no_plain_gate_moves_a_debt():
+    policy = policy_of()
+    lend = policy.gates["fill_pool"].model_copy(
+        update={"targets": ("client/{client}/hedge",), "assets": ("USDC", "USDC-debt")}
+    )
+    rules = compile_policy(policy.model_copy(update={"gates": {"lend": lend}}))
+    assert way("lend", "house/treasury", "client/alice/hedge", rules).assets == {"USDC"}
+
+
 NAMED = """
   "client/acme/vault": {owner: client, member: acme, role: custody, accepts: [BTC], vault: own}
 """
