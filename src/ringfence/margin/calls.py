@@ -98,6 +98,12 @@ def advance(
     return after, Transition(at, before.state, state, cause, equity, maintenance)
 
 
-def restored_ppm(thresholds: Thresholds) -> int:
-    """Return the level at which a liquidation stops: `stop_at`, and never short of curing the call."""
-    return max(thresholds.stop_at_ppm, thresholds.call.at_ppm, thresholds.liquidate_ppm)
+def restored_ppm(equity: int, maintenance: int, thresholds: Thresholds) -> int:
+    """Return the level at which closing a bucket with these figures stops.
+
+    Below `liquidate` that is `stop_at`. A bucket that is at `liquidate` or above is closed because a call was
+    not cured; it stops where the call is cured, or at `stop_at` where that is higher.
+    """
+    if is_at_least(equity, maintenance, thresholds.liquidate_ppm):
+        return max(thresholds.stop_at_ppm, thresholds.call.at_ppm)
+    return thresholds.stop_at_ppm

@@ -12,7 +12,7 @@ The penalty goes to the bucket's own pool and is cut where it would cost more th
 that a penalty never makes a bucket bankrupt. The plan is data: which fills to make and what to charge.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -63,13 +63,15 @@ def plan_liquidation(
     """Plan the closing of a bucket.
 
     execution_e10: the price, on the tick, that closing each instrument would get now (mark and slippage).
-    A bucket that is at `stop_at` without its orders is left alone.
+    A bucket that is healthy again without its orders is left alone.
     """
     bucket = replace(bucket, orders=())
     before = health(bucket, prices, terms)
-    if _is_restored(before, terms):
+    target_ppm = _target_ppm(before, terms)
+    if before.is_at_least(target_ppm):
         return Liquidation("healthy", (), (), before, bucket, before)
-    closures, left, is_restored = _close_riskiest_first(bucket, before, prices, terms, execution_e10)
+    order = riskiest_first(before)
+    closures, left, is_restored = _close_in_order(bucket, order, prices, terms, execution_e10, target_ppm)
     if not is_restored:
         closures, left = _spare_penalties(closures, left, prices, terms)
     after = health(left, prices, terms)
@@ -77,6 +79,13 @@ def plan_liquidation(
         return _take_over(bucket, before, prices, terms)
     outcome: Outcome = "bankrupt" if after.is_bankrupt else "restored" if _is_open(after) else "closed"
     return Liquidation(outcome, closures, (), before, left, after)
+
+
+def _target_ppm(before: Health, terms: Terms) -> int:
+    """Return the level of maintenance at which the closing stops; without thresholds, maintenance itself."""
+    if terms.thresholds is None:
+        return PPM
+    return restored_ppm(before.equity, before.maintenance, terms.thresholds)
 
 
 def _is_open(figures: Health) -> bool:
@@ -92,14 +101,19 @@ def riskiest_first(figures: Health) -> tuple[PositionTerm, ...]:
 # --- closing in the market ---------------------------------------------------------------------
 
 
-def _close_riskiest_first(
-    bucket: Bucket, before: Health, prices: Prices, terms: Terms, execution_e10: Mapping[str, int]
+def _close_in_order(
+    bucket: Bucket,
+    order: Sequence[PositionTerm],
+    prices: Prices,
+    terms: Terms,
+    execution_e10: Mapping[str, int],
+    target_ppm: int,
 ) -> tuple[tuple[Closure, ...], Bucket, bool]:
     closures: list[Closure] = []
-    for row in riskiest_first(before):
+    for row in order:
         contract = contract_of(terms, row.instrument)
         price_e10 = execution_e10[row.instrument]
-        contracts = fewest_contracts(bucket, contract, price_e10, prices, terms)
+        contracts = fewest_contracts(bucket, contract, price_e10, prices, terms, target_ppm)
         closure = closing(bucket, contract, contracts or abs(row.contracts), price_e10)
         closures.append(closure)
         bucket = after_closure(bucket, contract, closure)
@@ -109,10 +123,11 @@ def _close_riskiest_first(
 
 
 def fewest_contracts(
-    bucket: Bucket, contract: Contract, price_e10: int, prices: Prices, terms: Terms
+    bucket: Bucket, contract: Contract, price_e10: int, prices: Prices, terms: Terms, target_ppm: int
 ) -> int | None:
     """Return the smallest number of contracts whose closing restores the bucket; None where none does.
 
+    target_ppm: the level of maintenance that equity must reach.
     Within a bracket of the position that remains, equity less the requirement is a straight line in the
     number closed; so each bracket is searched by itself, from the top down.
     """
@@ -120,7 +135,8 @@ def fewest_contracts(
 
     def surplus(contracts: int) -> int:
         closure = closing(bucket, contract, contracts, price_e10)
-        return _surplus_ppm(health(after_closure(bucket, contract, closure), prices, terms), terms)
+        figures = health(after_closure(bucket, contract, closure), prices, terms)
+        return figures.equity * PPM - figures.maintenance * target_ppm
 
     for first, last in _stretches(contract, held, prices.mark(contract.name)):
         low, high = surplus(first), surplus(last)
@@ -184,16 +200,6 @@ def after_closure(bucket: Bucket, contract: Contract, closure: Closure) -> Bucke
     """Return the bucket after a forced fill, its fee and its penalty."""
     filled = bucket.filled(contract, closure.contracts, closure.price_e10)
     return filled.with_balance(contract.quote, -closure.fee - closure.penalty)
-
-
-def _is_restored(figures: Health, terms: Terms) -> bool:
-    return _surplus_ppm(figures, terms) >= 0
-
-
-def _surplus_ppm(figures: Health, terms: Terms) -> int:
-    """Return equity less the level that a liquidation restores, in numeraire units x PPM."""
-    level_ppm = PPM if terms.thresholds is None else restored_ppm(terms.thresholds)
-    return figures.equity * PPM - figures.maintenance * level_ppm
 
 
 # --- penalties that would cost too much --------------------------------------------------------

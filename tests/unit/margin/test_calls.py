@@ -76,10 +76,19 @@ def test_a_liquidation_lasts_until_stop_at() -> None:
     assert walk((0, 999), (1, 1_060), (2, 1_100)) == [(State.LIQUIDATE, "level"), (State.WARNED, "level")]
 
 
-def test_a_liquidation_never_stops_short_of_curing_the_call() -> None:
-    low = THRESHOLDS.model_copy(update={"stop_at_ppm": 1_020_000})
-    assert restored_ppm(low) == 1_100_000
-    assert restored_ppm(THRESHOLDS.model_copy(update={"stop_at_ppm": 1_300_000})) == 1_300_000
+@pytest.mark.parametrize(
+    ("equity", "stop_at_ppm", "level"),
+    [
+        (999, 1_020_000, 1_020_000),
+        (999, 1_300_000, 1_300_000),
+        # Closed for a call that was not cured: it goes on until the call is cured.
+        (1_000, 1_020_000, 1_100_000),
+        (1_060, 1_300_000, 1_300_000),
+    ],
+)
+def test_where_a_liquidation_stops(equity: int, stop_at_ppm: int, level: int) -> None:
+    levels = THRESHOLDS.model_copy(update={"stop_at_ppm": stop_at_ppm})
+    assert restored_ppm(equity, 1_000, levels) == level
 
 
 @given(st.integers(-(10**20), 10**20), st.integers(0, 10**20), st.integers(0, 10**20))

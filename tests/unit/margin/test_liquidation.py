@@ -10,6 +10,7 @@ from margins import (
     CONTRACTS,
     ETH_PERP,
     PRICES,
+    THRESHOLDS,
     TIERS,
     USDC,
     any_bucket,
@@ -22,7 +23,6 @@ from margins import (
 )
 
 from ringfence.margin.bucket import Bucket, Position, RestingOrder
-from ringfence.margin.calls import restored_ppm
 from ringfence.margin.health import health
 from ringfence.margin.liquidation import (
     after_closure,
@@ -74,6 +74,15 @@ def test_the_fewest_contracts_by_hand() -> None:
     assert [(c.instrument, c.contracts) for c in plan.closures] == [("BTC-PERP", -91)]
     assert plan.after.equity == 600 * USDC
     assert plan.bucket.position("BTC-PERP").contracts == 909
+
+
+def test_it_stops_at_stop_at_and_an_uncured_call_where_it_is_cured() -> None:
+    low = terms(thresholds=THRESHOLDS.model_copy(update={"stop_at_ppm": 1_020_000}))
+    below = bucket(opened(BTC_PERP, 1_000, 60_000), USDC=599 * USDC)
+    # 102 % of 0.6 a contract is 0.612: 978 may stay. At 610 the level is 110 %: 924 may.
+    assert plan_liquidation(below, at("60000"), low, market(at("60000"))).closures[0].contracts == -22
+    called = bucket(opened(BTC_PERP, 1_000, 60_000), USDC=610 * USDC)
+    assert plan_liquidation(called, at("60000"), low, market(at("60000"))).closures[0].contracts == -76
 
 
 def test_one_contract_is_enough_where_one_is() -> None:
@@ -195,8 +204,7 @@ def test_a_plan_restores_closes_or_passes_everything_on(
 ) -> None:
     one, prices = drawn
     plan = plan_liquidation(one, prices, FEES, market(prices, slippage_ppm))
-    assert FEES.thresholds is not None
-    target = restored_ppm(FEES.thresholds)
+    target = 1_100_000
     contracts = {p.instrument: p.contracts for p in one.positions}
     for closure in plan.closures:
         held = contracts[closure.instrument]
@@ -224,7 +232,6 @@ def test_one_contract_fewer_does_not_restore(drawn: tuple[Bucket, Prices], slipp
     plan = plan_liquidation(one, prices, FEES, execution)
     if plan.outcome != "restored":
         return
-    assert FEES.thresholds is not None
     last = plan.closures[-1]
     before_last = one
     for closure in plan.closures[:-1]:
@@ -236,7 +243,7 @@ def test_one_contract_fewer_does_not_restore(drawn: tuple[Bucket, Prices], slipp
         figures = health(after_closure(before_last, contract, smaller), prices, FEES)
     else:
         figures = health(before_last, prices, FEES)
-    assert not figures.is_at_least(restored_ppm(FEES.thresholds))
+    assert not figures.is_at_least(1_100_000)
 
 
 @given(st.integers(1, 3_000), st.integers(0, 3_000), st.integers(0, 20_000), st.booleans())
@@ -258,7 +265,7 @@ def test_the_fewest_contracts_of_all(held: int, equity_permille: int, slip_ppm: 
         return health(left, prices, book).is_at_least(1_100_000)
 
     expected = next((number for number in range(1, held + 1) if restores(number)), None)
-    assert fewest_contracts(one, contract, execution, prices, book) == expected
+    assert fewest_contracts(one, contract, execution, prices, book, 1_100_000) == expected
 
 
 @given(any_bucket(), any_prices())
