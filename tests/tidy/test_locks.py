@@ -1,7 +1,10 @@
 """What is installed is locked by version and hash, and each dependency has its sentence."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,26 @@ def test_every_dependency_has_its_sentence():
     names = [re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in (*RUNTIME, *EXTRAS, *TEST)]
     missing = [name for name in names if f"**{name}**" not in text]
     assert not missing, f"say in ARCHITECTURE.md, in bold, why each earns its place: {missing}"
+
+
+def test_the_product_imports_only_what_it_asks_for():
+    # A package that is there only because another one needs it may be gone with that one's next version.
+    wanted = {bare(requirement) for requirement in (*RUNTIME, *EXTRAS)}
+    homes = packages_distributions()
+    found: dict[str, str] = {}
+    for module in (ROOT / "src").rglob("*.py"):
+        for name in imported(ast.parse(module.read_text())) - set(sys.stdlib_module_names) - {"ringfence"}:
+            if wanted.isdisjoint(bare(home) for home in homes.get(name, [])):
+                found[name] = str(module.relative_to(ROOT))
+    assert not found, f"add it to the dependencies or an extra of pyproject.toml: {found}"
+
+
+def imported(module: ast.Module) -> set[str]:
+    """List the top-level packages that a module imports, at its top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names.add(node.module.split(".")[0])
+    return names
