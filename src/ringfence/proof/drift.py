@@ -1,0 +1,122 @@
+"""Is what runs what was declared? Two worlds compared row by row, and the ledger's own rules against ours.
+
+The ledger compiles its ways from the policy by code of its own. `ledger_drift` asks it about every pair of
+places, member by member, and compares with the ways that the proof reasons about: a proof about rules that do
+not run would be worth nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from ringfence.planes.ledger.compile import compile_policy
+from ringfence.planes.ledger.rules import DEBT_GATE, Rules
+from ringfence.planes.ledger.rules import Place as LedgerPlace
+from ringfence.policy.model import Policy
+from ringfence.proof.cutoff import cast_of_size
+from ringfence.proof.grounding import ground
+from ringfence.proof.world import Cap, World
+
+MEMBERS = 2
+"""Enough to tell a member's own way from another's."""
+
+Arc = tuple[str, str, str, str]
+
+
+def ledger_drift(policy: Policy) -> tuple[str, ...]:
+    """Say where the ledger's compiled ways differ from those the proof knows; () where they are the same."""
+    world = ground(policy, cast_of_size(policy, {}, MEMBERS))
+    rules = compile_policy(policy)
+    ours, theirs = set(_ways_on_ledger(world)), set(_compiled_ways(rules, world))
+    extra = (
+        f"the ledger opens {_show(arc)}, and the proof does not know it" for arc in sorted(theirs - ours)
+    )
+    missing = (f"the proof opens {_show(arc)}, and the ledger does not" for arc in sorted(ours - theirs))
+    return (*extra, *missing)
+
+
+def _ways_on_ledger(world: World) -> Iterator[Arc]:
+    for way in world.ways:
+        rule = world.rules[way.rule]
+        if "ledger" in rule.planes and rule.kind != "deleverage":
+            ends = world.places[way.source].name, world.places[way.target].name
+            yield (rule.name, *ends, world.assets[way.asset])
+
+
+def _compiled_ways(rules: Rules, world: World) -> Iterator[Arc]:
+    found = [rules.place(place.name) for place in world.places]
+    places = [place for place in found if place is not None]
+    names = [*rules.gates, *rules.exchanges]
+    for source in places:
+        for target in places:
+            if source.path != target.path:
+                yield from _between(rules, world, names, source, target)
+
+
+def _between(
+    rules: Rules, world: World, names: list[str], source: LedgerPlace, target: LedgerPlace
+) -> Iterator[Arc]:
+    for name in names:
+        way = rules.way(name, source, target) if name != DEBT_GATE else None
+        if way is not None:
+            yield from (
+                (name, source.path, target.path, asset) for asset in world.assets if way.accepts(asset)
+            )
+
+
+def drift(declared: World, observed: World) -> tuple[str, ...]:
+    """Say where an observed world differs from the declared one; () where it is the same."""
+    found: list[str] = []
+    for what, table in (("flow", _flows), ("holding", _holdings), ("way", _ways)):
+        before, after = table(declared), table(observed)
+        found += [f"{what} {name} is declared and was not observed" for name in before if name not in after]
+        found += [f"{what} {name} was observed and is not declared" for name in after if name not in before]
+        found += [
+            f"{what} {name}: {after[name]} was observed, and {words} is declared"
+            for name, words in before.items()
+            if name in after and after[name] != words
+        ]
+    return tuple(found)
+
+
+def _flows(world: World) -> Mapping[str, str]:
+    names = [service.name for service in world.services]
+    return {f"{names[source]} -> {names[target]}": "" for source, target in world.flows}
+
+
+def _holdings(world: World) -> Mapping[str, str]:
+    return {
+        f"{service.name} has {world.keys[key].name}": ""
+        for service in world.services
+        for key in service.holds
+    }
+
+
+def _ways(world: World) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for way in world.ways:
+        rule = world.rules[way.rule]
+        arc = (
+            rule.name,
+            world.places[way.source].name,
+            world.places[way.target].name,
+            world.assets[way.asset],
+        )
+        caps = f"each {_show_cap(rule.each.get(way.asset))}, all {_show_cap(rule.all.get(way.asset))}"
+        found[_show(arc)] = f"{_show_need(world, way.needs)} on {'+'.join(rule.planes)}, {caps}"
+    return found
+
+
+def _show(arc: Arc) -> str:
+    rule, source, target, asset = arc
+    return f"{rule}: {asset} from {source} to {target}"
+
+
+def _show_cap(cap: Cap | None) -> str:
+    return "unbounded" if cap is None else f"{cap.units} {cap.kind} {cap.length_ns} ns"
+
+
+def _show_need(world: World, number: int) -> str:
+    need = world.needs[number]
+    parts = sorted(world.keys[key].name for key in need.keys) + [
+        _show_need(world, part) for part in need.parts
+    ]
+    return f"{need.count} of [{', '.join(parts)}]"
