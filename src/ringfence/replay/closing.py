@@ -15,6 +15,7 @@ from ringfence.kernel.money import PPM
 from ringfence.replay.bundle import bundle
 from ringfence.replay.exact import apportion, apportion_capped, compiled, order_down, share_down, share_up
 from ringfence.replay.log import (
+    CLOSE,
     DELEVERAGING,
     FILL,
     FORCED_FILLS,
@@ -28,13 +29,13 @@ from ringfence.replay.log import (
 )
 from ringfence.replay.risk import (
     LIQUIDATE,
-    RESTORED,
     coin_value,
     equity,
     maintenance,
     other_coins,
     quote_net,
     requirement,
+    target_of,
     value_of,
 )
 from ringfence.replay.terms import Ints
@@ -70,7 +71,7 @@ def close_all(
 
 @compiled
 def _ratio(worth: int, needed: int) -> int:
-    """Return equity over requirement in parts per billion; bankrupt and needing nothing comes first of all."""
+    """Return equity over requirement in parts per billion; needing nothing comes first of all."""
     return int(worth / needed * 1e9) if needed else -(2**62)
 
 
@@ -91,6 +92,7 @@ def close_unit(
     if outcome == HEALTHY:
         return
     world.units[unit].was_forced = True
+    note(world, CLOSE, point, unit, 0, 0, 0, 0, 0)
     if outcome == BANKRUPT:
         world.units[unit].is_bankrupt = True
         _fail(world, point, at, unit, ticks, prices_e10, slippage_ppm)
@@ -128,7 +130,8 @@ def plan(
     other = other_coins(world, unit, prices_e10)
     needed = requirement(world, unit, ticks)
     worth = coin_value(world, 0, net, 0) + other
-    if worth >= share_up(needed, world.levels[RESTORED]):
+    target = target_of(world, worth, needed)
+    if worth >= share_up(needed, target):
         return HEALTHY
     penalties, was_open = 0, False
     visited = np.zeros(last - first, dtype=np.bool_)
@@ -138,7 +141,7 @@ def plan(
             break
         visited[slot - first] = was_open = True
         held = abs(world.slots[slot].contracts)
-        contracts = _fewest(world, slot, net, other, needed, ticks, slippage_ppm)
+        contracts = _fewest(world, slot, net, other, needed, target, ticks, slippage_ppm)
         closed = contracts if contracts > 0 else held
         planned[slot - first] = closed
         cost, penalty = _cost_of(world, slot, closed, ticks, slippage_ppm)
@@ -206,17 +209,18 @@ def _restores(
     net: int,
     other: int,
     needed: int,
+    target: int,
     ticks: Ints,
     slippage_ppm: int,
 ) -> bool:
-    """Say whether closing that many contracts brings the unit back to `stop_at`; needed: without the slot."""
+    """Say whether closing that many contracts brings the unit to the target; needed: without the slot."""
     instrument = world.slots[slot].instrument
     value = value_of(world, instrument, ticks)
     cost, penalty = _cost_of(world, slot, contracts, ticks, slippage_ppm)
     worth = coin_value(world, 0, net - cost - penalty, 0) + other
     left = (abs(world.slots[slot].contracts) - contracts) * value
     margin = maintenance(world, instrument, left) if left else 0
-    return worth >= share_up(needed + margin, world.levels[RESTORED])
+    return worth >= share_up(needed + margin, target)
 
 
 @compiled
@@ -226,6 +230,7 @@ def _fewest(
     net: int,
     other: int,
     needed: int,
+    target: int,
     ticks: Ints,
     slippage_ppm: int,
 ) -> int:
@@ -242,12 +247,12 @@ def _fewest(
         high = held - -(-world.tiers[instrument, tier].floor // value)
         if high < low:
             continue
-        if _restores(world, slot, low, net, other, without, ticks, slippage_ppm):
+        if _restores(world, slot, low, net, other, without, target, ticks, slippage_ppm):
             return low
-        if _restores(world, slot, high, net, other, without, ticks, slippage_ppm):
+        if _restores(world, slot, high, net, other, without, target, ticks, slippage_ppm):
             while high - low > 1:
                 middle = (low + high) // 2
-                if _restores(world, slot, middle, net, other, without, ticks, slippage_ppm):
+                if _restores(world, slot, middle, net, other, without, target, ticks, slippage_ppm):
                     high = middle
                 else:
                     low = middle
@@ -263,6 +268,7 @@ def _fewest(
 def reduce(world: World, slot: int, contracts: int, price: int) -> None:
     """Make a slot's position smaller at a price in ticks; its sleeves give in turn, bets before hedges."""
     sign = 1 if world.slots[slot].contracts > 0 else -1
+    world.touched[world.slots[slot].instrument] = 1
     value = world.instruments[world.slots[slot].instrument].value_per_tick * price
     world.slots[slot].contracts -= sign * contracts
     world.slots[slot].session -= sign * contracts * value
@@ -316,11 +322,19 @@ def _charge(
     notional = contracts * price * lot
     sleeve = world.positions[world.slots[slot].first_position].sleeve
     world.sleeves[sleeve].owed_penalty += share_up(notional, world.instruments[instrument].penalty_ppm)
-    if world.instruments[instrument].maker_ppm > 0:
-        other = world.positions[world.slots[maker].first_position].sleeve
-        world.sleeves[other].owed_fee += share_up(notional, world.instruments[instrument].maker_ppm)
+    _owe_maker_fee(world, maker, contracts, price)
     world.tally[SLIPPAGE] += contracts * abs(mark - price) * lot
     world.tally[FORCED_FILLS] += 1
+
+
+@compiled
+def _owe_maker_fee(world: World, maker: int, contracts: int, price: int) -> None:
+    """Let a maker owe its fee; a rebate stays with the house, which the replay counts as unpaid."""
+    terms = world.instruments[world.slots[maker].instrument]
+    sleeve = world.positions[world.slots[maker].first_position].sleeve
+    world.sleeves[sleeve].owed_fee += share_up(
+        contracts * price * terms.value_per_tick, max(0, terms.maker_ppm)
+    )
 
 
 @compiled
@@ -485,7 +499,6 @@ def _pass_to_pools(
         reduce(world, slot, part, stated)
         world.comps[pool].pool_session -= part * lot
         world.tally[POOL_PAID] += part * lot
-        spend(world, pool, part * lot)
         _pool_sells(world, point, pool, instrument, is_long, part, price)
 
 
@@ -508,6 +521,7 @@ def _pool_sells(
         part = min(left, abs(world.slots[maker].contracts))
         other = world.slots[maker].unit
         _note_fill(world, point, LIQUIDATION, -1 - pool, other, is_long, instrument, part, price)
+        _owe_maker_fee(world, maker, part, price)
         reduce(world, maker, part, price)
         left -= part
 

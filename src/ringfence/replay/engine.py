@@ -5,6 +5,7 @@ a cycle ends, feed what the policy lets the platform feed, close, settle, go on.
 whole numbers, so a run is the same on every machine.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,12 @@ import numpy as np
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.money import PPM, PRICE_SCALE
 from ringfence.replay.closing import close_all
+from ringfence.replay.feeding import Feeding
 from ringfence.replay.log import Tally
 from ringfence.replay.paths import PricePath
 from ringfence.replay.population import Population
 from ringfence.replay.risk import scan
-from ringfence.replay.settling import settle_all
+from ringfence.replay.settling import settle
 from ringfence.replay.terms import Ints, coin_prices, contract_values
 from ringfence.replay.world import Ground, World, fresh
 
@@ -29,7 +31,10 @@ SALE_COST_PPM_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is left after a replay, and the prices it ended at."""
+    """What is left after a replay, and the prices it ended at.
+
+    fed_to_pools: by conduit, client money that the platform put into pools or the house (see `feeding`).
+    """
 
     ground: Ground
     path: PricePath
@@ -37,6 +42,7 @@ class Run:
     world: World
     ticks: Ints
     prices_e10: Ints
+    fed_to_pools: Mapping[int, int]
 
 
 def replay(
@@ -58,7 +64,7 @@ def replay(
     world = fresh(ground.world, len(path.at), log_rows, followed)
     open_world(ground, population, world, path)
     due = cycles(ground, path)
-    none = np.zeros(len(ground.names.instruments), dtype=np.int64)
+    joint, feeding = has_joint_units(world), Feeding(ground)
     sale_cost = min(slippage_ppm, SALE_COST_PPM_MAX)
     point, end = 1, len(path.at)
     while point < end:
@@ -67,11 +73,15 @@ def replay(
         at = min(found, stop)
         here = (at, int(path.at[at]), ticks[at], prices[at])
         if found <= stop:
+            feeding.feed(world, *here[1:])
             close_all(world, *here, slippage_ppm)
         if found <= stop or at in due:
-            settle_all(world, *here, sale_cost, due.get(at, none), FUNDING_RATE_E10)
+            settles, funds = due.get(at, (world.touched, np.zeros_like(world.touched)))
+            settles = np.ones_like(settles) if joint else settles | world.touched
+            settle(world, *here, sale_cost, settles, funds, FUNDING_RATE_E10)
+            world.touched[:] = 0
         point = at + 1
-    run = Run(ground, path, slippage_ppm, world, ticks[-1], prices[-1])
+    run = Run(ground, path, slippage_ppm, world, ticks[-1], prices[-1], feeding.into_pools)
     check_books(run)
     return run
 
@@ -110,20 +120,27 @@ def _share_up(units: Ints, ppm: Ints) -> Ints:
     return share
 
 
-def cycles(ground: Ground, path: PricePath) -> dict[int, Ints]:
-    """Map each point at which a settlement or funding falls due to a flag per instrument: does it fund?
+def has_joint_units(world: World) -> bool:
+    """Say whether a unit holds several instruments.
 
-    A cycle falls due at the first point of each of its windows but the window of the first point.
+    Then all instruments settle together, so that a loss on one is paid with the profit on another. Where
+    every unit holds one, each instrument settles by itself, and nobody else's bucket is touched.
     """
-    due: dict[int, Ints] = {}
+    return bool((world.units["end_slot"] - world.units["first_slot"] > 1).any())
+
+
+def cycles(ground: Ground, path: PricePath) -> dict[int, tuple[Ints, Ints]]:
+    """Map each point at which a cycle ends to the instruments that settle and that fund there, a flag each.
+
+    A cycle ends at the first point of each of its windows but the window of the first point.
+    """
     terms = ground.terms.instruments
+    due: dict[int, tuple[Ints, Ints]] = {}
     for number in range(len(terms)):
-        for length_ns, funds in ((terms["settlement_ns"][number], 0), (terms["funding_ns"][number], 1)):
-            if length_ns <= 0:
-                continue
-            for point in np.flatnonzero(np.diff(path.at // length_ns)) + 1:
-                flags = due.setdefault(int(point), np.zeros(len(terms), dtype=np.int64))
-                flags[number] |= funds
+        for column, length_ns in enumerate((terms["settlement_ns"][number], terms["funding_ns"][number])):
+            for point in np.flatnonzero(np.diff(path.at // max(1, length_ns))) + 1 if length_ns else ():
+                blank = (np.zeros(len(terms), dtype=np.int64), np.zeros(len(terms), dtype=np.int64))
+                due.setdefault(int(point), blank)[column][number] = 1
     return dict(sorted(due.items()))
 
 

@@ -2,8 +2,9 @@
 
 A row is (kind, price point, a, b, c, d, e, f). Holders of contracts are units, or pools as -1 - compartment.
 
+    CLOSE      the forced closing of unit a begins
     FILL       a cause, b seller, c buyer, d instrument, e contracts, f ticks
-    SETTLE     a settlement of all instruments begins
+    SETTLE     a settlement begins; a how many instruments
     FUND       a instrument: funding of one interval comes with the settlement that begins next
     PAY        a compartment pays d into clearing
     RECEIVE    a compartment is paid d out of clearing
@@ -39,6 +40,7 @@ class Row(IntEnum):
     FEE = 10
     PENALTY = 11
     FEED = 12
+    CLOSE = 13
 
 
 class Cause(IntEnum):
@@ -72,7 +74,7 @@ FILL, SETTLE, FUND, PAY, RECEIVE = (
     int(Row.RECEIVE),
 )
 SELL, COVER, LEND, BACK = int(Row.SELL), int(Row.COVER), int(Row.LEND), int(Row.BACK)
-RESIDUE, FEE, PENALTY, FEED = int(Row.RESIDUE), int(Row.FEE), int(Row.PENALTY), int(Row.FEED)
+RESIDUE, FEE, PENALTY, CLOSE = int(Row.RESIDUE), int(Row.FEE), int(Row.PENALTY), int(Row.CLOSE)
 LIQUIDATION, TAKEOVER, DELEVERAGING = int(Cause.LIQUIDATION), int(Cause.TAKEOVER), int(Cause.DELEVERAGING)
 POOL_PAID, PROFIT_FORGONE, LAST_PAID = int(Tally.POOL_PAID), int(Tally.PROFIT_FORGONE), int(Tally.LAST_PAID)
 SLIPPAGE, PENALTIES, FEES = int(Tally.SLIPPAGE), int(Tally.PENALTIES), int(Tally.FEES)

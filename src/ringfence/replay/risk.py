@@ -5,6 +5,8 @@ instruments, its purse what its sleeves hold. Equity is after haircuts and round
 are rounded up per position; a test holds every figure equal to `margin.health`, unit for unit.
 """
 
+import numpy as np
+
 from ringfence.kernel.money import PPM
 from ringfence.replay.bundle import bundle
 from ringfence.replay.exact import compiled, mul_div, share_up
@@ -14,8 +16,8 @@ from ringfence.replay.world import World
 CALLED, LIQUIDATE = 3, 5
 """Two of the states of `margin.calls.State`."""
 
-RESTORED = 5
-"""The row of `World.levels` at which a liquidation stops."""
+AT_LIQUIDATE, AT_STOP, AT_CURE = 4, 5, 6
+"""Rows of `World.levels`: where liquidation begins, where it stops, where an uncured call is cured."""
 
 _QUANTUM_SCALE = 10**12
 """One quantum at a price of this many (PRICE_SCALE) is worth one unit of the quote."""
@@ -138,6 +140,13 @@ def level_of(world: World, worth: int, needed: int) -> int:
 
 
 @compiled
+def target_of(world: World, worth: int, needed: int) -> int:
+    """Return the level at which closing a unit with these figures stops (`margin.calls.restored_ppm`)."""
+    is_above = worth >= share_up(needed, world.levels[AT_LIQUIDATE])
+    return int(world.levels[AT_CURE] if is_above else world.levels[AT_STOP])
+
+
+@compiled
 def advance(world: World, unit: int, worth: int, needed: int, at: int) -> None:
     """Move a unit's call state on (twin of `margin.calls.advance`)."""
     row = world.units[unit]
@@ -147,7 +156,7 @@ def advance(world: World, unit: int, worth: int, needed: int, at: int) -> None:
     elif row.cure_by == 0:
         row.cure_by = at + world.cure_ns
     is_uncured = row.cure_by != 0 and at > row.cure_by
-    goes_on = row.level == LIQUIDATE and worth < share_up(needed, world.levels[RESTORED])
+    goes_on = row.level == LIQUIDATE and worth < share_up(needed, world.levels[AT_STOP])
     row.level = LIQUIDATE if is_uncured or goes_on else level
     row.worst = max(row.worst, row.level)
 
@@ -176,3 +185,23 @@ def scan(tables: World, at: Ints, ticks: Ints, prices_e10: Ints, first: int, sto
         if found:
             return point
     return stop
+
+
+@compiled
+def unit_figures(tables: World, unit: int, ticks: Ints, prices_e10: Ints) -> tuple[int, int]:
+    """Return equity and maintenance requirement of one unit."""
+    world = bundle(tables)
+    return equity(world, unit, ticks, prices_e10), requirement(world, unit, ticks)
+
+
+@compiled
+def initial_by_unit(tables: World, ticks: Ints) -> Ints:
+    """Return the initial margin of every unit's positions: [units]."""
+    world = bundle(tables)
+    margins = np.zeros(len(world.units), dtype=np.int64)
+    for number in range(len(world.slots)):
+        slot = world.slots[number]
+        if slot.contracts:
+            notional = abs(slot.contracts) * value_of(world, slot.instrument, ticks)
+            margins[slot.unit] += initial(world, slot.instrument, notional)
+    return margins

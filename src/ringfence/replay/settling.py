@@ -1,9 +1,10 @@
-"""Settlement of all instruments at one price point, compiled: losers first, then waterfalls, then winners.
+"""Settlement at one price point, compiled: losers first, then waterfalls, then winners.
 
-Every position is re-based to the mark, so session profit becomes money. A compartment pays with its own coins
-of the quote, then by selling other coins to the last owner, then come the pools of its waterfall within their
-caps, then the last owner, who holds the unit's debt for it. Winners are paid when all of that is in clearing,
-so that clearing nets to zero. Fees and penalties follow, as far as there is money for them.
+Every position of the instruments that settle is re-based to the mark, so session profit becomes money. A
+compartment pays with its own coins of the quote, then by selling other coins to the last owner, then come
+the pools of its waterfall within their caps, then the last owner, who holds the unit's debt for it. Winners
+are paid when all of that is in clearing, so that clearing nets to zero. Fees and penalties follow, as far as
+there is money for them.
 """
 
 import numpy as np
@@ -38,34 +39,37 @@ from ringfence.replay.world import World
 
 
 @compiled
-def settle_all(
+def settle(
     tables: World,
     point: int,
     at: int,
     ticks: Ints,
     prices_e10: Ints,
     sale_cost_ppm: int,
+    settles: Ints,
     funds: Ints,
     rate_e10: int,
 ) -> None:
-    """Settle every instrument to the mark; those in `funds` (a flag each) pay funding at the rate as well."""
+    """Settle the instruments flagged in `settles` to the mark; those in `funds` pay funding as well."""
     world = bundle(tables)
     net = np.zeros(len(world.balance), dtype=np.int64)
     for instrument in range(len(funds)):
         if funds[instrument]:
             note(world, FUND, point, instrument, 0, 0, 0, 0, 0)
             _fund(world, point, instrument, ticks[instrument], rate_e10, net)
-    note(world, SETTLE, point, 0, 0, 0, 0, 0, 0)
-    _rebase(world, ticks, net)
+    note(world, SETTLE, point, settles.sum(), 0, 0, 0, 0, 0)
+    _rebase(world, ticks, settles, net)
     lacking = _pay_own(world, point, net)
     for unit in range(len(world.units)):
         comp = world.units[unit].comp
         if lacking[comp]:
             lacking[comp] = _sell_coins(world, point, unit, lacking[comp], prices_e10, sale_cost_ppm)
+    for step in range(world.unit_pools.shape[1]):
+        _cover(world, point, at, step, lacking)
     for unit in range(len(world.units)):
         comp = world.units[unit].comp
         if lacking[comp]:
-            _bear(world, point, at, unit, lacking[comp])
+            _lend(world, point, unit, lacking[comp])
             lacking[comp] = 0
     _back_pools(world, point, lacking)
     for comp in range(len(net)):
@@ -76,10 +80,12 @@ def settle_all(
 
 
 @compiled
-def _rebase(world: World, ticks: Ints, net: Ints) -> None:
+def _rebase(world: World, ticks: Ints, settles: Ints, net: Ints) -> None:
     """Turn session profit into what each compartment owes (below zero) or is owed, and into purses."""
     for position in range(len(world.positions)):
         instrument = world.slots[world.positions[position].slot].instrument
+        if not settles[instrument]:
+            continue
         value = world.positions[position].contracts * value_of(world, instrument, ticks)
         profit = value - world.positions[position].session
         sleeve = world.positions[position].sleeve
@@ -88,7 +94,8 @@ def _rebase(world: World, ticks: Ints, net: Ints) -> None:
         net[world.sleeves[sleeve].comp] += profit
     for slot in range(len(world.slots)):
         instrument = world.slots[slot].instrument
-        world.slots[slot].session = world.slots[slot].contracts * value_of(world, instrument, ticks)
+        if settles[instrument]:
+            world.slots[slot].session = world.slots[slot].contracts * value_of(world, instrument, ticks)
     for comp in range(len(net)):
         net[comp] += world.comps[comp].pool_session
         world.comps[comp].pool_session = 0
@@ -154,33 +161,56 @@ def _book_sale(
 
 
 @compiled
-def _bear(world: World, point: int, at: int, unit: int, lacking: int) -> None:
-    """Let the pools of a unit's waterfall pay what it lacks, in order, and the last owner the rest."""
-    for step in range(world.unit_pools.shape[1]):
-        payer = world.unit_pools[unit, step]
-        if payer < 0 or not lacking:
+def _cover(world: World, point: int, at: int, step: int, lacking: Ints) -> None:
+    """Let the pools of one step pay, each in proportion to what the units it stands for lack."""
+    members, weights = np.empty(len(world.units), dtype=np.int64), np.empty(len(world.units), dtype=np.int64)
+    is_done = np.zeros(len(world.comps), dtype=np.int64)
+    for first in range(len(world.units)):
+        payer = world.unit_pools[first, step]
+        if payer < 0 or is_done[payer] or not lacking[world.units[first].comp]:
             continue
-        part = min(lacking, max(0, world.balance[payer, 0]), max(0, room_of(world, payer, at)))
-        if not part:
-            continue
-        world.balance[payer, 0] -= part
-        spend(world, payer, part)
-        lacking -= part
-        note(world, COVER, point, unit, payer, step, part, 0, 0)
-        if world.comps[payer].first_sleeve < world.comps[payer].end_sleeve:
-            _take_from_client(world, payer, step, part)
-            _help(world, unit, part, step)
-        else:
-            world.tally[POOL_PAID] += part
-            _help(world, unit, part, -1)
-    if lacking:
-        last = world.units[unit].last
-        if last >= 0:
-            world.balance[last, 0] -= lacking
-        world.units[unit].debt += lacking
-        world.tally[LAST_PAID] += lacking
-        note(world, LEND, point, unit, last, 0, lacking, 0, 0)
-        _help(world, unit, lacking, -2)
+        is_done[payer] = 1
+        is_client = world.comps[payer].first_sleeve < world.comps[payer].end_sleeve
+        count, wanted = 0, 0
+        for unit in range(first, first + 1 if is_client else len(world.units)):
+            lacks = lacking[world.units[unit].comp]
+            if world.unit_pools[unit, step] == payer and lacks:
+                members[count], weights[count] = unit, lacks
+                count, wanted = count + 1, wanted + lacks
+        paid = min(wanted, max(0, world.balance[payer, 0]), max(0, room_of(world, payer, at)))
+        spend(world, payer, paid)
+        shares = apportion(paid, weights[:count])
+        for number in range(count):
+            _pay_for(world, point, members[number], payer, step, shares[number])
+            lacking[world.units[members[number]].comp] -= shares[number]
+
+
+@compiled
+def _pay_for(world: World, point: int, unit: int, payer: int, step: int, units: int) -> None:
+    """Book what one pool (or, where the policy says so, another compartment of a client) pays for a unit."""
+    if not units:
+        return
+    world.balance[payer, 0] -= units
+    note(world, COVER, point, unit, payer, step, units, 0, 0)
+    if world.comps[payer].first_sleeve < world.comps[payer].end_sleeve:
+        conduit = world.units[unit].kind * world.unit_pools.shape[1] + step
+        _take_from_client(world, payer, conduit, units)
+        _help(world, unit, units, conduit)
+    else:
+        world.tally[POOL_PAID] += units
+        _help(world, unit, units, -1)
+
+
+@compiled
+def _lend(world: World, point: int, unit: int, units: int) -> None:
+    """Let the last owner pay what is left, against a debt of the unit."""
+    last = world.units[unit].last
+    if last >= 0:
+        world.balance[last, 0] -= units
+    world.units[unit].debt += units
+    world.tally[LAST_PAID] += units
+    note(world, LEND, point, unit, last, 0, units, 0, 0)
+    _help(world, unit, units, -2)
 
 
 @compiled

@@ -60,8 +60,8 @@ class Terms(NamedTuple):
     """What a replay needs of a policy, by number of instrument and of coin; coin 0 is the quote.
 
     instruments: [instruments]; tiers: [instruments, tiers]; haircuts: [coins, tiers]; price_of: [coins] an
-    instrument whose mark stands for the coin's price, -1 for the quote; levels: [6] the thresholds in ppm as
-    `margin.calls.levels_ppm` lists them, then the level at which a liquidation stops.
+    instrument whose mark stands for the coin's price, -1 for the quote; levels: [7] the thresholds in ppm as
+    `margin.calls.levels_ppm` lists them, then where a liquidation stops and where an uncured call is cured.
     """
 
     instruments: Table
@@ -204,8 +204,8 @@ def _contract_quanta(instrument: Instrument, names: Names) -> int:
 def _levels(policy: Policy) -> Ints:
     levels = policy.thresholds
     if levels is None:
-        return np.full(6, PPM, dtype=np.int64)
-    restored = max(levels.stop_at_ppm, levels.call.at_ppm, levels.liquidate_ppm)
+        return np.full(7, PPM, dtype=np.int64)
+    stops = (levels.stop_at_ppm, max(levels.stop_at_ppm, levels.call.at_ppm))
     steps = (
         levels.free_ppm,
         levels.warn_ppm,
@@ -213,7 +213,7 @@ def _levels(policy: Policy) -> Ints:
         levels.reduce_only_ppm,
         levels.liquidate_ppm,
     )
-    return np.array([*steps, restored], dtype=np.int64)
+    return np.array([*steps, *stops], dtype=np.int64)
 
 
 def _index(names: Sequence[str], name: str) -> int:

@@ -23,6 +23,7 @@ from ringfence.planes.ledger.rules import GateRule, Rules
 from ringfence.policy.families import fill, variables_of
 from ringfence.policy.model import Cap, CoverStep, DeleverageStep, Policy, Waterfall
 from ringfence.replay.exact import stamp
+from ringfence.replay.feeds import Feed, feeds_of
 from ringfence.replay.layouts import POOL, Layout, account_pattern, lay_out
 from ringfence.replay.population import Population
 from ringfence.replay.terms import Ints, Names, Table, Terms
@@ -63,8 +64,9 @@ class World(NamedTuple):
     what other compartments of clients put in, less what it put into others; unit_sleeves, comp_sleeves:
     sleeves by unit and compartment; instrument_slots: slots by instrument, from instrument_first[i] on;
     unit_pools: [units, steps] who covers a shortfall, in order; classes: [kinds, kinds] who may be
-    deleveraged for whom; takes: [compartments, instruments] may receive contracts of a failed unit; rounding: the compartment that
-    takes residues; tally: see `log.Tally`; trace: [points, 3] equity, requirement and level of the unit
+    deleveraged for whom; takes: [compartments, instruments] may receive contracts of a failed unit;
+    rounding: the compartment that takes residues; touched: [instruments] closed since the last
+    settlement; tally: see `log.Tally`; trace: [points, 3] equity, requirement and level of the unit
     `followed`; log: see `log`, with the number of rows in logged[0]; stamp: see `exact.stamp`.
     """
 
@@ -92,6 +94,7 @@ class World(NamedTuple):
     limits: Table
     rounding: int
     followed: int
+    touched: Ints
     tally: Ints
     trace: Ints
     log: Ints
@@ -112,8 +115,6 @@ def fresh(world: World, points: int = 0, log_rows: int = 0, followed: int = -1) 
 
 LOG_COLUMNS = 8
 TALLIES = 16
-CONDUITS_MAX = 16
-"""The most gates and waterfall steps through which another compartment may pay, told apart one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,8 @@ class Ground:
     """A world with the names behind its numbers.
 
     patterns: of the compartments, with the number of the first one of each and whether it is a family;
-    kinds: patterns of the units, sorted; clients: names; house: what the house put where at the start.
+    kinds: patterns of the units, sorted; clients: names; house: what the house put where at the start;
+    feeds: see `feeds`; covers: by kind, the patterns that cover its shortfall, in order.
     """
 
     layout: Layout
@@ -140,11 +142,21 @@ class Ground:
     styles: tuple[str, ...]
     makers_from: int
     house: Mapping[str, int]
+    feeds: tuple[Feed, ...]
+    covers: tuple[tuple[str, ...], ...]
 
     def comp(self, pattern: str, client: int = 0) -> int:
         """Number the compartment of a pattern and, where it is a family, of a client."""
         at = self.patterns.index(pattern)
-        return self.first[at] + (client if self.is_family[at] else 0)
+        return int(self.first[at] + (client if self.is_family[at] else 0))
+
+    def is_family_pattern(self, pattern: str) -> bool:
+        """Say whether each client has a compartment of that pattern."""
+        return self.is_family[self.patterns.index(pattern)]
+
+    def feed_conduit(self, feed: int) -> int:
+        """Number the conduit of a feed; the steps of the waterfalls come before."""
+        return len(self.kinds) * self.world.unit_pools.shape[1] + feed
 
     def pattern_of(self, comp: int) -> str:
         """Return the pattern of a compartment."""
@@ -214,6 +226,15 @@ class _Builder:
         self._number_compartments()
         margined = {home for home in self.homes if self.policy.compartments[home].margin is not None}
         self.kinds = tuple(sorted(margined))
+        payers = [
+            pattern
+            for kind in self.kinds
+            for row in [self._unit_row(kind)]
+            for pattern in (*row.pools, row.last)
+            if pattern
+        ]
+        fed = (one for one in feeds_of(self.policy, (*self.kinds, *payers)) if one.source in self.patterns)
+        self.feeds = tuple(one for one in fed if one.target in self.patterns)
 
     def build(self) -> Ground:
         """Put all tables together."""
@@ -222,15 +243,18 @@ class _Builder:
         comps, comp_sleeves = self._comps(sleeves)
         slots, positions = self._slots(sleeves, units)
         limits, takes = self._pools(comps)
+        pools = self._unit_pools()
         by_instrument_first, by_instrument = _grouped(slots["instrument"], len(self.names.instruments))
         world = World(
             **self.terms._asdict(),
             sleeves=sleeves,
             purse=self.population.deposits.reshape(len(sleeves), -1).copy(),
-            lent=np.zeros((len(sleeves), CONDUITS_MAX), dtype=np.int64),
+            lent=np.zeros(
+                (len(sleeves), pools.size // len(units) * len(self.kinds) + len(self.feeds)), dtype=np.int64
+            ),
             units=units,
             unit_sleeves=unit_sleeves,
-            unit_pools=self._unit_pools(),
+            unit_pools=pools,
             classes=self._classes(),
             slots=slots,
             instrument_slots=by_instrument,
@@ -243,6 +267,7 @@ class _Builder:
             limits=limits,
             rounding=self._comp_of(self.rules.rounding),
             followed=-1,
+            touched=np.zeros(len(self.names.instruments), dtype=np.int64),
             tally=np.zeros(TALLIES, dtype=np.int64),
             trace=np.zeros((0, 3), dtype=np.int64),
             log=np.zeros((0, LOG_COLUMNS), dtype=np.int64),
@@ -269,6 +294,8 @@ class _Builder:
             styles=tuple(sleeve.style for sleeve in self.sleeves),
             makers_from=self.population.makers_from,
             house=house_capital(self.given, self.population),
+            feeds=self.feeds,
+            covers=tuple(self._unit_row(kind).pools for kind in self.kinds),
         )
 
     # --- numbering
