@@ -28,6 +28,8 @@ def check(policy: PolicyFile, json: Json = False) -> None:
 
     Exit code 1 where there is an error.
     """
+    from ringfence.policy.findings import LAWS
+
     parsed = _read(policy)
     if json:
         print_json(
@@ -36,7 +38,9 @@ def check(policy: PolicyFile, json: Json = False) -> None:
                 "ok": parsed.policy is not None,
                 "errors": len(parsed.errors),
                 "notes": len(parsed.findings) - len(parsed.errors),
-                "findings": [finding.model_dump() for finding in parsed.findings],
+                "findings": [
+                    {**finding.model_dump(), "law": LAWS[finding.rule]} for finding in parsed.findings
+                ],
             }
         )
     else:

@@ -192,7 +192,7 @@ def _entries(pair: _Pair, section: str) -> Iterator[Change]:
             words = f"{title} {name} added: {write_flow(content if content is not None else {})}"
             yield Change(added, words, pair.where(path))
         elif name not in new:
-            yield Change(opposite(added), f"{title} {name} removed", pair.where(path))
+            yield Change(opposite(added), f"{title} {name} removed", pair.old.line(*path))
         elif canonical_value(old[name].model_dump()) != canonical_value(new[name].model_dump()):
             yield from _words(pair, f"{title} {name}", path, block, old[name], new[name])
 

@@ -9,7 +9,7 @@ Reading never raises on any input: a form that cannot read its node leaves a fin
 returns None.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ Decimals = Mapping[str, int]
 """Digits after the point, by asset; contracts have none."""
 
 _NAME_MAX = 60
+_NAMES_MAX = 12
 
 
 class Reader:
@@ -59,7 +60,7 @@ class Reader:
         if node.kind == "text":
             return node.text
         rule = "float" if node.kind == "float" else "wrong-type"
-        right = f"write {what}, in quotes where it looks like a number"
+        right = f"write {what}" if "in quotes" in what else f"write {what}, in quotes"
         self.fail(rule, node.where, f"`{node.text}` is a bare {_bare_words(node)}", right)
         return None
 
@@ -231,7 +232,8 @@ def nearest(name: str, known: Collection[str], what: str) -> str:
     close = get_close_matches(name, candidates, n=2, cutoff=0.6) if len(name) <= _NAME_MAX else []
     if close:
         return f"did you mean {' or '.join(f'`{one}`' for one in close)}?"
-    listed = ", ".join(list(known)[:12])
+    in_order = sorted(known) if isinstance(known, Set) else list(known)
+    listed = ", ".join(in_order[:_NAMES_MAX])
     return f"the {what} are {listed}" if listed else f"there are no {what} yet"
 
 

@@ -137,9 +137,11 @@ def _tier_at(tiers: tuple[Tier, ...], size: int) -> Tier:
 
 
 def _direction_of_levels(pairs: list[tuple[int, int]]) -> Direction:
-    if all(after <= before for before, after in pairs):
-        return "widens"
-    return "narrows" if all(after >= before for before, after in pairs) else "changes"
+    has_less = any(after < before for before, after in pairs)
+    has_more = any(after > before for before, after in pairs)
+    if has_less == has_more:
+        return "changes"
+    return "widens" if has_less else "narrows"
 
 
 def at_most_direction(old: AtMost | None, new: AtMost | None) -> Direction:

@@ -42,7 +42,16 @@ class View:
         """Find a name that resolves to nothing."""
         if name not in known:
             found = f"`{name}` in {' '.join(path[:2])} is no {what} of this policy"
-            yield self.error("unknown-name", path, found, nearest(name, known, f"{what}s"))
+            yield self.error("unknown-name", path, found, nearest(name, known, _plural(what)))
+
+
+def _plural(what: str) -> str:
+    """Say `parties and services` for `party or service`."""
+    one, *others = what.replace(", ", " or ").split(" or ")
+    words = [
+        f"{word[:-1]}ies" if word.endswith("y") and word != "key" else f"{word}s" for word in (one, *others)
+    ]
+    return words[0] if not others else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 Rule = Callable[[View], Iterator[Finding]]
