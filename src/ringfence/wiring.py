@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ringfence.adapters import signatures_ed25519
 from ringfence.adapters.book_memory import MemoryStore
@@ -20,6 +21,9 @@ from ringfence.policy.parse import Parsed, parse
 from ringfence.services.ledger import Book, OnRecord, no_report
 from ringfence.services.margin_facts import MarginFacts
 from ringfence.services.ports import BookStore, Clock, KeyRing
+
+if TYPE_CHECKING:
+    from ringfence.proof.claims import SecondOpinion
 
 SHIPPED_POLICIES = ("two-buckets", "trading-desk", "venue", "custodian")
 """The example policies that come with ringfence, smallest first."""
@@ -114,6 +118,18 @@ def key_ring(path: str | Path) -> KeyRing:
 def clock() -> Clock:
     """Return the clock of this machine."""
     return SystemClock()
+
+
+def second_opinion(seconds_max: float) -> "SecondOpinion":
+    """Return what asks Z3 and clingo the questions of the proof again, each with this time limit.
+
+    Raises UnreachableError where one of them is not installed.
+    """
+    from ringfence.adapters.solver_clingo import clingo_solver
+    from ringfence.adapters.solver_z3 import z3_solver
+    from ringfence.proof.opinions import second_opinion as join
+
+    return join(z3_solver(seconds_max), clingo_solver(seconds_max))
 
 
 _recover = partial(Book.recover, verify=signatures_ed25519.verify, margin_of=MarginFacts)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli import book, margin, net, policy
+from ringfence.cli import book, margin, net, policy, proof
 from ringfence.cli.output import report_error
 from ringfence.kernel.errors import RingfenceError
 
@@ -21,10 +21,11 @@ GROUPS: dict[str, typer.Typer] = {
     "margin": margin.app,
     "net": net.app,
     "policy": policy.app,
+    "proof": proof.app,
 }
 """Each group of commands by its word."""
 
-COMMANDS: dict[str, Callable[..., None]] = {}
+COMMANDS: dict[str, Callable[..., None]] = {"prove": proof.claims, "blast": proof.blast}
 """Each command that stands alone by its word."""
 
 app = typer.Typer(
