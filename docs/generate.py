@@ -6,6 +6,7 @@
 `PAGES` maps each generated page to the function that writes it. A new page is a new line there.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import typer
 from pictures import draw_walls
+from policy_findings import write_policy_findings
 from policy_words import write_policy_words
 from typer.main import get_command
 
 from ringfence.cli.main import app
 from ringfence.kernel.decision import Reason
+from ringfence.policy.schema import schema
 from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
 
 DOCS = Path(__file__).resolve().parent
@@ -60,8 +63,8 @@ def stale_pages() -> list[str]:
 
 
 def content_of(name: str) -> str:
-    """Return what a generated page should hold."""
-    return COMMENT + PAGES[name]()
+    """Return what a generated page should hold; JSON has no comments."""
+    return PAGES[name]() if name.endswith(".json") else COMMENT + PAGES[name]()
 
 
 def write_reasons() -> str:
@@ -82,6 +85,11 @@ def write_reasons() -> str:
             lines += ["| number | reason | meaning |", "| ---: | --- | --- |"]
         lines.append(f"| {reason.value} | `{reason.name}` | {reason.meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def write_policy_schema() -> str:
+    """Write the JSON Schema of the policy language, for editors."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def write_commands() -> str:
@@ -186,6 +194,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "pictures/walls.svg": draw_walls,
     "reference/policies.md": write_policies,
     "reference/policy-words.md": write_policy_words,
+    "reference/policy-findings.md": write_policy_findings,
+    "reference/policy.schema.json": write_policy_schema,
     "reference/reasons.md": write_reasons,
     "reference/cli.md": write_commands,
     "index.md": write_index,

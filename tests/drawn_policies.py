@@ -7,7 +7,21 @@ from ringfence.policy import model
 from ringfence.policy.language.walls import ACCRUALS
 from ringfence.policy.phrases import LENGTH_OF_CONDITION
 
-WORDS = ("alpha", "beta", "gamma", "delta", "USDC", "BTC", "1000PEPE", "on", "no", "null", "1e5", "a.b-c_d", "7")
+WORDS = (
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "USDC",
+    "BTC",
+    "1000PEPE",
+    "on",
+    "no",
+    "null",
+    "1e5",
+    "a.b-c_d",
+    "7",
+)
 NAMES = st.sampled_from(WORDS)
 PATHS = st.sampled_from(
     ("cash", "client/{client}/cash", "client/{a}/hedge", "pool/x", "client/acme/vault", "no", "1/2")
@@ -16,7 +30,9 @@ LENGTHS = st.sampled_from((1_000_000, 30_000_000_000, HOUR_NS, 90 * HOUR_NS, DAY
 UNITS = st.one_of(st.integers(0, 10), st.integers(0, 2**127 - 1))
 PPM = st.integers(0, 1_000_000)
 TEXT = st.text(
-    st.characters(exclude_categories=("Cs", "Cc", "Cn", "Zl", "Zp"), exclude_characters="\ufeff"), min_size=1, max_size=20
+    st.characters(exclude_categories=("Cs", "Cc", "Cn", "Zl", "Zp"), exclude_characters="\ufeff"),
+    min_size=1,
+    max_size=20,
 )
 
 
@@ -35,7 +51,9 @@ def maybe(value):
 WINDOWS = st.builds(model.Window, kind=st.sampled_from(("fixed", "refill", "rolling")), length_ns=LENGTHS)
 CAPS = st.builds(model.Cap, units=UNITS, window=WINDOWS)
 KEY_NEEDS = st.builds(
-    model.KeyNeed, key=st.sampled_from(("client_key", "officer_a", "7")), member=st.sampled_from((None, "{a}", "acme"))
+    model.KeyNeed,
+    key=st.sampled_from(("client_key", "officer_a", "7")),
+    member=st.sampled_from((None, "{a}", "acme")),
 )
 NEED = st.recursive(
     KEY_NEEDS,
@@ -63,9 +81,7 @@ PRICE_E10 = st.integers(1, 10**22)
 TIERS = some(
     st.builds(model.Tier, floor_units=UNITS, maintenance_ppm=PPM, leverage_max=st.integers(1, 1000)), 1
 )
-FEES = st.builds(
-    model.Fees, taker_ppm=PPM, maker_ppm=st.integers(-1_000_000, 1_000_000), liquidation_ppm=PPM
-)
+FEES = st.builds(model.Fees, taker_ppm=PPM, maker_ppm=st.integers(-1_000_000, 1_000_000), liquidation_ppm=PPM)
 LIMITS = st.deferred(
     lambda: st.builds(
         model.Limits,
@@ -81,7 +97,11 @@ PLANES = some(st.sampled_from(("ledger", "vault")), 1)
 
 def assets():
     coin = st.builds(
-        model.Asset, decimals=st.integers(0, 36), haircut=HAIRCUTS, price=maybe(st.just("index/x")), mirrors=maybe(NAMES)
+        model.Asset,
+        decimals=st.integers(0, 36),
+        haircut=HAIRCUTS,
+        price=maybe(st.just("index/x")),
+        mirrors=maybe(NAMES),
     )
     debt = st.builds(
         model.Asset,
@@ -92,9 +112,7 @@ def assets():
     )
     coins = st.fixed_dictionaries({"BTC": coin, "on": coin})
     stable = st.builds(model.Asset, decimals=st.just(6), haircut=HAIRCUTS)
-    return st.builds(
-        lambda rest, usdc, owed: {**rest, "USDC": usdc, "USDC-debt": owed}, coins, stable, debt
-    )
+    return st.builds(lambda rest, usdc, owed: {**rest, "USDC": usdc, "USDC-debt": owed}, coins, stable, debt)
 
 
 def instruments():

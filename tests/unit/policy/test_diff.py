@@ -99,8 +99,8 @@ ROWS = [
     ("small", "except: [settle, fee, repay_hedge, repay_bet]\n    without: client_key", "except: [settle, fee, repay_hedge]\n    without: [client_key, officer_a]", ["narrows: claim a_bet_never_costs_the_hedge except loses repay_bet", "widens: claim a_bet_never_costs_the_hedge without gains officer_a"]),
     ("small", "at_most: 0 per 1 d", "at_most: {USDC: 5 per 1 d}", ["widens: claim a_stolen_key_stays_at_home at_most 0 per 1 d → {USDC: 5 per 1 d}"]),
     ("small", "mode: pivot", "mode: contained", ["widens: claim a_stolen_key_stays_at_home mode pivot → contained"]),
-    ("desk", "{all: {USDC: \"400000 per 1 d\"}}", "{all: {USDC: \"300000 per 1 d\"}}", ["narrows: claim what_forged_orders_can_cost 400000 → 300000 USDC per day (all together)"]),
-    ("desk", "count: keys\n    plane: ledger\n    at_least: 2", "count: keys\n    plane: ledger\n    at_least: 1", ["widens: claim two_people_redeem at_least 2 → 1"]),
+    ("desk", "{all: {USDC: \"400000 per 1 d\"}}", "{all: {USDC: \"300000 per 1 d\"}}", ["narrows: claim forged_orders_cost_no_more_than_this 400000 → 300000 USDC per day (all together)"]),
+    ("desk", "count: keys\n    plane: ledger\n    at_least: 2", "count: keys\n    plane: ledger\n    at_least: 1", ["widens: claim it_takes_two_people_to_redeem at_least 2 → 1"]),
     ("small", SMALL[SMALL.index("  a_stolen_key") :], "", ["widens: claim a_stolen_key_stays_at_home removed"]),
 ]  # fmt: skip
 
