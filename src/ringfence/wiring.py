@@ -1,26 +1,33 @@
 """The one file where services and adapters meet: everything that is opened from outside starts here."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringfence.adapters import signatures_ed25519
+from ringfence.adapters import namespaces, signatures_ed25519
 from ringfence.adapters.book_memory import MemoryStore
 from ringfence.adapters.book_sqlite import open_file, read_file
 from ringfence.adapters.key_files import KeyFolder
 from ringfence.adapters.kubernetes_files import load_manifests
+from ringfence.adapters.nft_command import Nft
 from ringfence.adapters.policy_files import include_beside, read_text
+from ringfence.adapters.probe_sockets import Listeners, matrix, probe
 from ringfence.adapters.system_clock import SystemClock
 from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.planes.ledger.journal import Head
+from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.kubernetes.model import Cluster
 from ringfence.planes.network.kubernetes.read import read_cluster
+from ringfence.planes.network.sites import plan_sites
 from ringfence.policy.model import Finding, Plane, Policy
 from ringfence.policy.parse import Parsed, parse
+from ringfence.services.lab import LabStep, exercise
 from ringfence.services.ledger import Book, OnRecord, no_report
 from ringfence.services.margin_facts import MarginFacts
 from ringfence.services.ports import BookStore, Clock, KeyRing
+from ringfence.services.segmentation import HUB, Enforcer
 
 if TYPE_CHECKING:
     from ringfence.proof.claims import SecondOpinion
@@ -151,3 +158,36 @@ def _begun_or_recovered(
         rest = f"\n  and {more} more; `ringfence policy diff` lists them" if more > 0 else ""
         raise UsageError(f"the book obeys another policy; to become this one it\n  {shown}{rest}")
     return book
+
+
+# --- the network -------------------------------------------------------------------------------
+
+PROBE_S = 0.3
+"""How long the lab waits for an answer that may not come; on one machine an answer takes microseconds."""
+
+
+def is_in_lab() -> bool:
+    """Say whether this process already has network namespaces of its own."""
+    return namespaces.is_entered()
+
+
+def lab_command() -> list[str]:
+    """Return the command that runs this same command in new namespaces; UnreachableError if none can be."""
+    return namespaces.entered_command(namespaces.this_command())
+
+
+def run_lab(policy: Policy) -> Iterator[LabStep]:
+    """Build the policy's network on this machine, put it through the lab's exercise, and take it away."""
+    rules = compile_flows(policy)
+    sites = plan_sites(rules)
+    ports = sorted({flow.port for flow in rules.flows})
+    lab = namespaces.Lab(sites)
+    lab.up()
+    places = {place: Nft(partial(lab.command, place)) for place in (HUB, *rules.workloads)}
+    enforcer = Enforcer(sites, places, closed="reset")
+    everything = matrix(tuple(sites), ports)
+    with Listeners(lab.within, sites, ports):
+        yield from exercise(
+            rules, enforcer, lambda flows: probe(lab.within, sites, flows or everything, PROBE_S)
+        )
+    lab.down()

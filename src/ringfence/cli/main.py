@@ -8,13 +8,15 @@ numba, pydantic and what needs them) wait inside the commands, so that `--help` 
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from io import StringIO
+from typing import Annotated, NoReturn
 
 import typer
 
 from ringfence.cli import book, margin, net, policy, proof
-from ringfence.cli.output import report_error
-from ringfence.kernel.errors import RingfenceError
+from ringfence.cli.lab import lab
+from ringfence.cli.output import print_json, report_error
+from ringfence.kernel.errors import RingfenceError, UnreachableError
 
 GROUPS: dict[str, typer.Typer] = {
     "book": book.app,
@@ -25,7 +27,7 @@ GROUPS: dict[str, typer.Typer] = {
 }
 """Each group of commands by its word."""
 
-COMMANDS: dict[str, Callable[..., None]] = {"prove": proof.claims, "blast": proof.blast}
+COMMANDS: dict[str, Callable[..., None]] = {"lab": lab, "prove": proof.claims, "blast": proof.blast}
 """Each command that stands alone by its word."""
 
 app = typer.Typer(
@@ -59,9 +61,31 @@ for word, command in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line; a broken outside world ends in one sentence and an exit code."""
+    """Run the command line; a broken outside world ends in one sentence and an exit code.
+
+    With --json the sentence is printed as a JSON document, too.
+    """
+    try:
+        _run()
+    except RingfenceError as error:
+        _end(error)
+    except OSError as error:
+        if error.filename is None:
+            sys.stdout = StringIO()  # it could not be written, and the interpreter is not to try again
+        place = error.filename or "standard output"
+        _end(UnreachableError(f"{place} cannot be used: {error.strerror}"))
+
+
+def _run() -> None:
+    """Run, and write out what is still buffered: a full disk is to be found before the exit code is given."""
     try:
         app()
-    except RingfenceError as error:
-        report_error(error)
-        sys.exit(error.exit_code)
+    finally:
+        sys.stdout.flush()
+
+
+def _end(error: RingfenceError) -> NoReturn:
+    report_error(error)
+    if "--json" in sys.argv[1:]:
+        print_json({"error": str(error), "exit_code": error.exit_code})
+    sys.exit(error.exit_code)

@@ -1,0 +1,165 @@
+"""A network on one machine: a hub and one network namespace for each end of a policy, joined by veth pairs.
+
+Everything happens inside a network and mount namespace of this process's own (see `entered_command`), so
+nothing of it is seen from outside and nothing is left behind, however the process ends. Without root the same
+works inside a user namespace of its own, where the kernel allows those.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ringfence.kernel.errors import UnreachableError
+from ringfence.planes.network.sites import INNER_INTERFACE, Site, Sites
+
+HUB = "hub"
+_MARK = "RINGFENCE_LAB"
+_RUN = "/run"
+_CLONE_NEWNET = 0x4000_0000
+_PROGRAMS = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack", "unshare": "util-linux"}
+
+_Result = TypeVar("_Result")
+
+
+def is_entered() -> bool:
+    """Say whether this process already has namespaces of its own."""
+    return os.environ.get(_MARK) == "1"
+
+
+def entered_command(command: Sequence[str]) -> list[str]:
+    """Return the command that runs `command` in new namespaces; UnreachableError where that cannot be."""
+    _require_programs()
+    flags = "-nm" if os.geteuid() == 0 else "-Urnm"
+    _require_namespaces(flags)
+    searched = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    return ["unshare", flags, "env", f"{_MARK}=1", f"PATH={searched}", *command]
+
+
+def _require_programs() -> None:
+    searched = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    missing = [name for name in _PROGRAMS if shutil.which(name, path=searched) is None]
+    if missing:
+        packages = " ".join(sorted({_PROGRAMS[name] for name in missing}))
+        raise UnreachableError(
+            f"the lab needs {', '.join(missing)}, which are not on this machine; apt-get install {packages}"
+        )
+
+
+def _require_namespaces(flags: str) -> None:
+    tried = subprocess.run(["unshare", flags, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise UnreachableError(
+            "this machine lets us make no network namespaces: "
+            f"{tried.stderr.strip() or 'unshare failed'}; run as root, or allow user namespaces"
+        )
+
+
+class Lab:
+    """The namespaces of one policy's ends; `up` builds them, `down` takes them away."""
+
+    def __init__(self, sites: Sites) -> None:
+        if not is_entered():
+            raise UnreachableError(
+                "a lab is built only in namespaces of its own; start it by `ringfence lab`"
+            )
+        self.sites = sites
+        self.places = (HUB, *sites)
+
+    def up(self) -> None:
+        """Build every namespace, link, address and route; UnreachableError with what the system said."""
+        _run(["mount", "-t", "tmpfs", "tmpfs", _RUN])
+        _run(["ip", "-batch", "-"], "".join(f"netns add {place}\n" for place in self.places))
+        for place in self.places:
+            self.within(place, partial(_set_kernel, is_hub=place == HUB))
+        links = "".join(
+            f"link add {site.interface} netns {HUB} type veth peer name {INNER_INTERFACE} netns {end}\n"
+            for end, site in self.sites.items()
+        )
+        _run(["ip", "-batch", "-"], links)
+        _run(["ip", "-n", HUB, "-batch", "-"], "".join(map(_hub_side, self.sites.values())))
+        for end, site in self.sites.items():
+            _run(["ip", "-n", end, "-batch", "-"], _own_side(site))
+
+    def down(self) -> None:
+        """Take every namespace away."""
+        _run(["ip", "-batch", "-"], "".join(f"netns delete {place}\n" for place in self.places))
+        _run(["umount", "--lazy", _RUN])
+
+    def within(self, place: str, work: Callable[[], _Result]) -> _Result:
+        """Run `work` in a thread that is inside a namespace; sockets it makes stay there for good."""
+        results: list[_Result] = []
+        faults: list[BaseException] = []
+
+        def enter() -> None:
+            try:
+                _enter(f"{_RUN}/netns/{place}")
+                results.append(work())
+            except BaseException as fault:  # noqa: BLE001 - handed on to the caller's thread below
+                faults.append(fault)
+
+        thread = threading.Thread(target=enter, name=f"within {place}")
+        thread.start()
+        thread.join()
+        if faults:
+            raise faults[0]
+        return results[0]
+
+    def command(self, place: str, command: Iterable[str]) -> list[str]:
+        """Return the command that runs `command` inside a namespace."""
+        return ["ip", "netns", "exec", place, *command]
+
+
+def _enter(path: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(handle, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter {path}")
+    finally:
+        os.close(handle)
+
+
+def _set_kernel(*, is_hub: bool) -> None:
+    """Let the hub forward, and skip IPv6 address detection: it would lose the first second of packets."""
+    settings = {"ipv6/conf/all/accept_dad": "0", "ipv6/conf/default/accept_dad": "0"}
+    if is_hub:
+        settings |= {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}
+    for name, value in settings.items():
+        Path("/proc/sys/net", name).write_text(value, "ascii")
+
+
+def _hub_side(site: Site) -> str:
+    return (
+        f"address add {site.hub_v4}/30 dev {site.interface}\n"
+        f"address add {site.hub_v6}/64 dev {site.interface} nodad\n"
+        f"link set {site.interface} up\n"
+    )
+
+
+def _own_side(site: Site) -> str:
+    return (
+        f"address add {site.own_v4}/30 dev {INNER_INTERFACE}\n"
+        f"address add {site.own_v6}/64 dev {INNER_INTERFACE} nodad\n"
+        f"link set lo up\nlink set {INNER_INTERFACE} up\n"
+        f"route add default via {site.hub_v4}\n"
+        f"route add ::/0 via {site.hub_v6}\n"
+    )
+
+
+def _run(command: Sequence[str], text: str = "") -> None:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise UnreachableError(f"{command[0]} failed in the lab: {said[0] if said else done.returncode}")
+
+
+def this_command() -> list[str]:
+    """Return the command that started this process, for running it again elsewhere."""
+    return [sys.executable, "-m", "ringfence", *sys.argv[1:]]

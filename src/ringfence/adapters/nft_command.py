@@ -1,0 +1,82 @@
+"""The nft and conntrack programs: load a ruleset as a whole, read it back, cut what is established.
+
+A document is one transaction of the kernel: it is loaded whole or not at all, and what stood before stays
+where it is refused.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ringfence.kernel.errors import UnreachableError
+from ringfence.planes.network.render_nftables import HUB_TABLE, QUARANTINE_SET
+
+Json = dict[str, Any]
+
+Place = Callable[[Iterable[str]], list[str]]
+"""Turns a command into the one that runs it where the rules belong, e.g. inside a namespace."""
+
+
+def here(command: Iterable[str]) -> list[str]:
+    """Run a command where this process is."""
+    return list(command)
+
+
+class Nft:
+    """nft at one place."""
+
+    def __init__(self, place: Place = here) -> None:
+        self._place = place
+
+    def check(self, document: Json) -> None:
+        """Try a document without loading it; UnreachableError with what nft said against it."""
+        self._run(["nft", "-c", "-j", "-f", "-"], json.dumps(document))
+
+    def load(self, document: Json) -> None:
+        """Load a document in one transaction; UnreachableError where nft refused, and nothing changed."""
+        self._run(["nft", "-j", "-f", "-"], json.dumps(document))
+
+    def ruleset(self) -> Json:
+        """Read back everything that is loaded at this place, counters included."""
+        found: Json = json.loads(self._run(["nft", "-j", "list", "ruleset"]) or "{}")
+        return found
+
+    def flush(self) -> None:
+        """Remove every rule at this place."""
+        self._run(["nft", "flush", "ruleset"])
+
+    def quarantine(self, interface: str) -> None:
+        """Cut an end off at the hub: no packet of it passes any more, established or not."""
+        self._element("add", interface)
+
+    def release(self, interface: str) -> None:
+        """Let an end take part again."""
+        self._element("delete", interface)
+
+    def cut(self, source: str, target: str, port: int, protocol: str = "tcp") -> int:
+        """End the established connections of one flow between two addresses; returns how many there were."""
+        family = "ipv6" if ":" in source else "ipv4"
+        command = ["conntrack", "-D", "-f", family, "-p", protocol, "-s", source, "-d", target]
+        done = subprocess.run(
+            self._place([*command, "--dport", str(port)]), capture_output=True, text=True, check=False
+        )
+        # conntrack answers 1 where there was nothing to delete, and says so.
+        if done.returncode and "0 flow entries" not in done.stderr:
+            raise UnreachableError(f"conntrack failed: {_said(done.stderr)}")
+        return len(done.stdout.splitlines())
+
+    def _element(self, verb: str, interface: str) -> None:
+        element = {"family": "inet", "table": HUB_TABLE, "name": QUARANTINE_SET, "elem": [interface]}
+        self.load({"nftables": [{verb: {"element": element}}]})
+
+    def _run(self, command: Sequence[str], text: str = "") -> str:
+        done = subprocess.run(self._place(command), input=text, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UnreachableError(f"nft refused the rules: {_said(done.stderr)}")
+        return done.stdout
+
+
+def _said(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[0].strip() if lines else "it did not say why"

@@ -1,0 +1,157 @@
+"""Rules are written for nft and read back: what is read is what was declared, however it was written."""
+
+import copy
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringfence.planes.network.compile import Flow, Permission, Rules, Workload, compile_flows
+from ringfence.planes.network.observe import drift
+from ringfence.planes.network.observe_nftables import observe_guards, observe_hub
+from ringfence.planes.network.render_nftables import render_guard, render_hub
+from ringfence.planes.network.sites import plan_sites
+from ringfence.wiring import load_policy, shipped_policy
+
+SERVICES = ("a", "b", "c")
+EXTERNALS = ("x",)
+
+
+def rules_with(flows):
+    workloads = {name: Workload(name, "zone", f"spiffe://t/{name}", None, "") for name in SERVICES}
+    return Rules("t", ("zone",), workloads, EXTERNALS, {flow: Permission("p.yaml:1", "") for flow in flows})
+
+
+flows = st.builds(
+    Flow,
+    st.sampled_from(SERVICES + EXTERNALS),
+    st.sampled_from(SERVICES + EXTERNALS),
+    st.sampled_from(["tcp", "udp"]),
+    st.integers(1, 65_535),
+).filter(lambda flow: flow.source != flow.target)
+
+
+def guarded(rules, sites, documents):
+    pairs = [(a, b) for a in sites for b in sites if a != b and {a, b} & set(SERVICES)]
+    return drift(rules, observe_guards(documents, sites), pairs)
+
+
+@given(st.sets(flows, max_size=12))
+@settings(max_examples=60)
+def test_what_is_rendered_is_what_is_read_back(drawn):
+    rules = rules_with(sorted(drawn))
+    sites = plan_sites(rules)
+    assert not drift(rules, observe_hub(render_hub(rules, sites), sites))
+    assert not guarded(rules, sites, {name: render_guard(rules, sites, name) for name in SERVICES})
+
+
+@given(st.sets(flows, min_size=1, max_size=12), st.data())
+@settings(max_examples=60)
+def test_a_flow_too_many_or_too_few_is_drift(drawn, data):
+    declared = sorted(drawn)
+    other = data.draw(flows.filter(lambda flow: flow not in drawn))
+    sites = plan_sites(rules_with(declared))
+    loaded = render_hub(rules_with([*declared, other]), sites)
+    found = drift(rules_with(declared), observe_hub(loaded, sites))
+    assert [(e.source, e.target) for e in found.excess] == [(other.source, other.target)]
+    gone = data.draw(st.sampled_from(declared))
+    loaded = render_hub(rules_with([flow for flow in declared if flow != gone]), sites)
+    assert drift(rules_with(declared), observe_hub(loaded, sites)).missing == (gone,)
+
+
+@given(st.sets(flows, max_size=12), st.integers(0, 2**32))
+@settings(max_examples=40)
+def test_the_order_of_elements_and_their_comments_are_of_no_account(drawn, seed):
+    rules = rules_with(sorted(drawn))
+    sites = plan_sites(rules)
+    document = copy.deepcopy(render_hub(rules, sites))
+    for command in document["nftables"]:
+        for element in command.get("add", {}).get("map", {}).get("elem", []):
+            if "elem" in element[0]:
+                element[0] = element[0]["elem"]["val"]
+        random.Random(seed).shuffle(command.get("add", {}).get("map", {}).get("elem", []))
+    assert not drift(rules, observe_hub(document, sites))
+
+
+HAND_WRITTEN = [
+    {"table": {"family": "inet", "name": "mine"}},
+    {"chain": {"family": "inet", "table": "mine", "name": "f", "type": "filter", "hook": "forward", "prio": 0,
+               "policy": "drop"}},
+]  # fmt: skip
+
+
+def by_hand(*rules):
+    here = {"family": "inet", "table": "mine", "chain": "f"}
+    return {"nftables": [*HAND_WRITTEN, *({"rule": {**here, "expr": list(rule)}} for rule in rules)]}
+
+
+def match(left, right, op="=="):
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+IN_A, TO_B = match({"meta": {"key": "iifname"}}, "i_a"), match({"meta": {"key": "oifname"}}, "i_b")
+PORT = {"payload": {"protocol": "tcp", "field": "dport"}}
+SADDR = {"payload": {"protocol": "ip", "field": "saddr"}}
+ACCEPT, DROP = {"accept": None}, {"drop": None}
+
+
+@pytest.mark.parametrize(
+    ("rules", "opened"),
+    [
+        ([], "No Connections"),
+        ([[IN_A, TO_B, match(PORT, 443), {"accept": None}]], "TCP 443"),
+        ([[IN_A, TO_B, match(PORT, {"range": [10, 12]}), {"accept": None}]], "TCP 10-12"),
+        ([[IN_A, TO_B, match(PORT, {"set": [10, 12]}), {"accept": None}]], "TCP 10,12"),
+        ([[IN_A, TO_B, match(PORT, 443, "!="), {"accept": None}]], "TCP 1-442,444-65535"),
+        ([[IN_A, TO_B, match(PORT, 1000, "<"), {"accept": None}]], "TCP 1-999"),
+        ([[IN_A, match(PORT, 443), DROP], [IN_A, match(PORT, {"range": [442, 444]}), ACCEPT]],
+         "TCP 442,444"),
+        ([[match({"ct": {"key": "state"}}, ["established", "related"], "in"), {"accept": None}]],
+         "No Connections"),
+        ([[match({"ct": {"key": "state"}}, "new", "in"), match(PORT, 1), {"accept": None}]], "TCP 1"),
+        ([[match({"meta": {"key": "nfproto"}}, "ipv6"), match(PORT, 5), {"accept": None}]], "TCP 5"),
+        ([[match(SADDR, "10.77.0.2"), match(PORT, 7), {"accept": None}]],
+         "TCP 7"),
+        ([[match(SADDR, "10.99.0.0"), match(PORT, 7), {"accept": None}]],
+         "No Connections"),
+        ([[match({"payload": {"protocol": "icmpv6", "field": "type"}}, "echo-request"), {"accept": None}]],
+         "No Connections"),
+    ],
+)  # fmt: skip
+def test_rules_written_by_hand_are_read(rules, opened):
+    sites = plan_sites(rules_with([]))
+    seen = observe_hub(by_hand(*rules), sites)
+    found = seen.possible.get(("a", "b"))
+    assert (str(found) if found else "No Connections") == opened
+    assert not seen.findings
+
+
+def test_what_one_family_alone_permits_is_possible_and_not_certain():
+    sites = plan_sites(rules_with([]))
+    seen = observe_hub(
+        by_hand([match({"meta": {"key": "nfproto"}}, "ipv6"), match(PORT, 5), {"accept": None}]), sites
+    )
+    assert ("a", "b") in seen.possible
+    assert ("a", "b") not in seen.certain
+
+
+def test_what_is_not_understood_is_a_finding_and_taken_to_open():
+    sites = plan_sites(rules_with([]))
+    seen = observe_hub(
+        by_hand([match({"meta": {"key": "mark"}}, 7), match(PORT, 5), {"accept": None}]), sites
+    )
+    assert str(seen.possible["a", "b"]) == "TCP 5"
+    assert ("a", "b") not in seen.certain
+    assert seen.findings
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"nftables": 3}, {"nftables": [7, {"rule": 1}]}])
+def test_what_is_no_ruleset_is_a_finding_and_no_crash(document):
+    assert observe_hub(document, plan_sites(rules_with([]))).findings
+
+
+def test_the_venue_is_walled_as_declared():
+    rules = compile_flows(load_policy(shipped_policy("venue")))
+    sites = plan_sites(rules)
+    assert not drift(rules, observe_hub(render_hub(rules, sites), sites))
