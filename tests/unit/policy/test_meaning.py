@@ -249,6 +249,47 @@ OTHER_ROWS = [
 ]  # fmt: skip
 
 
+AT_THE_EDGE = [
+    ('warn: "120 %"', 'warn: "150 %"'),
+    ('liquidate: "100 %"', 'liquidate: "105 %"'),
+    ('stop_at: "110 %"', 'stop_at: "100 %"'),
+    ("leverage: 100}", "leverage: 200}"),
+    ("leverage: 50}", "leverage: 100}"),
+    ('maintenance: "1 %"', 'maintenance: "0.5001 %"'),
+    ('tick: "0.1"', 'tick: "0.001"'),
+    ('maker: "0.02 %"', 'maker: "-0.05 %"'),
+    ('price_band: "5 %"', 'price_band: "99.9999 %"'),
+    ('price_band: "5 %"', 'price_band: "0.0001 %"'),
+    ('cap: "2 %"}', 'cap: "100 %"}'),
+    ('haircut: "0 %"}', 'haircut: "100 %"}'),
+    ('haircut: "0 %"}', 'haircut: [{from: 0 USDC, rate: "1 %"}, {from: 0.000001 USDC, rate: "1 %"}]}'),
+    ('"2 of 3 within 1 %"', '"3 of 3 within 0 %"'),
+    ('needs: "2 of [officer_a, officer_b]"', 'needs: "1 of [officer_a, officer_b]"'),
+    ("limits: {leverage: 3}", 'limits: {leverage: 1, drawdown: "100 %"}'),
+    ("limits: {leverage: 3}", 'limits: {leverage: 1000, drawdown: "0.0001 %"}'),
+    (
+        "steps: [own, {cover: insurance}]",
+        'steps: [own, {deleverage: queue, class: "client/{client}/bet", cap: "100 % of equity"}]',
+    ),
+    ("port: 443}", "port: 65535}"),
+    ("port: 443}", "port: 1}"),
+    ("officer_b: {person: bob, host: laptop_b", "officer_b: {person: bob"),
+    (
+        "- {from: internet, to: gateway, port: 443}",
+        "- {from: internet, to: gateway, port: 443, protocol: udp}",
+    ),
+    ("accepts: [USDC], takes_over: all", "accepts: [USDC], takes_over: [BTC-PERP]"),
+    ("{kind: external, pinned: true, cooling: 24 h}", "{kind: external, pinned: true}"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), AT_THE_EDGE)
+def test_what_is_just_right_is_accepted(before, after):
+    assert before in SMALL
+    found = findings_of(SMALL.replace(before, after, 1))
+    assert [str(one) for one in found] == []
+
+
 def assert_found(text, rule, before, after, at, says):
     assert before in text, before
     broken = text.replace(before, after, 1)
