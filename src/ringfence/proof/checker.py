@@ -7,11 +7,12 @@ thefts are tried up to `THEFTS_MAX`; a larger bound is refused rather than belie
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import pairwise
 
 from ringfence.proof.certificate import Certificate, Entry
 from ringfence.proof.evidence import Closed, Cover, Covers, Cut, Cuts, Hop, Item, Losses, NoEvidence, Route
 from ringfence.proof.questions import Fewest, Moves, Never, Question, Trading
-from ringfence.proof.world import NOBODY, Cap, Need, Place, Way, World
+from ringfence.proof.world import NOBODY, Cap, Place, Way, World
 
 THEFTS_MAX = 6
 
@@ -84,28 +85,44 @@ def _fallen(world: World, services: Iterable[str], keys: Iterable[str], mode: st
 
 
 def _met(world: World, had: Collection[str]) -> list[bool]:
+    has = [row.name in had for row in world.keys]
     met: list[bool] = []
     for need in world.needs:
-        met.append(_count(world, need, met, had) >= need.count)
+        left = need.count
+        for key in need.keys:
+            left -= has[key]
+        for part in need.parts:
+            left -= met[part]
+        met.append(left <= 0)
     return met
-
-
-def _count(world: World, need: Need, met: list[bool], had: Collection[str]) -> int:
-    return sum(world.keys[key].name in had for key in need.keys) + sum(met[part] for part in need.parts)
 
 
 def _usable(world: World, owned: Services, had: Keys, plane: str) -> Iterator[tuple[Way, bool]]:
     """Go through the ways an attacker can use on a plane, and whether nobody checks them any more."""
     met = _met(world, had)
+    is_owned = [row.name in owned for row in world.services]
+    void_on: dict[tuple[str, ...], bool] = {}
     for way in world.ways:
         rule = world.rules[way.rule]
-        if plane not in rule.planes:
+        planes = rule.planes
+        if plane not in planes:
             continue
-        checks = [world.verifiers.get(one, NOBODY) for one in rule.planes]
-        void = all(one != NOBODY and world.services[one].name in owned for one in checks)
-        lie = all(world.services[one].name in owned for one in rule.computed_by)
-        if void or (met[way.needs] and (lie or not rule.accrual)):
+        void = void_on.get(planes)
+        if void is None:
+            checks = [world.verifiers.get(one, NOBODY) for one in planes]
+            void = void_on[planes] = all(one != NOBODY and is_owned[one] for one in checks)
+        if void or (met[way.needs] and (not rule.accrual or all(is_owned[one] for one in rule.computed_by))):
             yield way, void
+
+
+def shows_closed(
+    world: World, services: Collection[str], mode: str, plane: str, inside: Collection[str]
+) -> bool:
+    """Say whether value in these places stays in them when these services fall: for a world of one asset."""
+    owned, had = _fallen(world, services, (), mode)
+    is_in = [place.name in inside for place in world.places]
+    leaving = [is_in[number] and not place.external for number, place in enumerate(world.places)]
+    return all(is_in[way.target] or not leaving[way.source] for way, _ in _usable(world, owned, had, plane))
 
 
 # --- never -------------------------------------------------------------------------------------
@@ -408,7 +425,7 @@ def _check_route(world: World, question: Question, route: Route) -> None:
     for hop in route.hops:
         if hop not in allowed:
             raise Unproved(f"{hop.rule} does not open from {hop.source} to {hop.target}")
-    for before, after in zip(route.hops, route.hops[1:], strict=False):
+    for before, after in pairwise(route.hops):
         if (before.target, before.asset) != (after.source, after.asset):
             raise Unproved(f"the route breaks off at {before.target}")
     ends = question.targets if isinstance(question, Never) else question.sinks

@@ -14,9 +14,10 @@ from ringfence.kernel.money import show_decimal
 from ringfence.policy.families import parts_of
 from ringfence.policy.model import Policy
 from ringfence.proof.blast import Amounts, Sides, blast_in, sides_of
+from ringfence.proof.closure import all_falls, members
 from ringfence.proof.cutoff import cast_for_amounts
 from ringfence.proof.grounding import ground
-from ringfence.proof.reach import Index, Mode, Start, spread
+from ringfence.proof.reach import Index, Mode
 from ringfence.proof.throughput import charge
 from ringfence.proof.world import Fact, World, extend
 
@@ -102,12 +103,9 @@ def _falls(before: _Meaning, after: _Meaning) -> Iterator[str]:
 
 
 def _all_falls(meaning: _Meaning) -> dict[str, set[str]]:
-    world = meaning.world
-    found = {}
-    for number, service in enumerate(world.services):
-        grip = spread(meaning.index, Start(frozenset({number})), "pivot")
-        found[service.name] = {world.services[one].name for one in grip.owned}
-    return found
+    names = [service.name for service in meaning.world.services]
+    falls = all_falls(len(names), meaning.world.flows)
+    return {name: {names[one] for one in members(bits)} for name, bits in zip(names, falls, strict=True)}
 
 
 def _ways(before: _Meaning, after: _Meaning) -> Iterator[str]:

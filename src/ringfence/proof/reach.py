@@ -11,11 +11,19 @@ open, opens), keys that sign on evidence are assumed had, standing mandates are 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
 
 from ringfence.proof.world import NOBODY, World
 
+if TYPE_CHECKING:
+    from ringfence.proof.columns import Columns
+
 Mode = Literal["contained", "pivot"]
+
+COLUMNS_FROM = 5_000
+"""Ways from which on a world is asked by columns instead of by rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,18 @@ class Index:
             table.setdefault(planes[way.rule], []).append(index)
         return table
 
+    @property
+    def is_large(self) -> bool:
+        """Say whether columns are worth their building."""
+        return len(self.world.ways) >= COLUMNS_FROM
+
+    @cached_property
+    def columns(self) -> "Columns":
+        """The same world as columns of numbers."""
+        from ringfence.proof.columns import Columns
+
+        return Columns(self.world)
+
     @cached_property
     def given_keys(self) -> dict[int, Cause]:
         """Keys whose signature everybody is assumed to get."""
@@ -173,6 +193,14 @@ class Usable:
 
 def usable(index: Index, grip: Grip, plane: str) -> Usable:
     """Return the ways that a plane checks and this attacker can use on it."""
+    if index.is_large:
+        opened, void = index.columns.usable(grip.owned, grip.had, plane)
+        return Usable(tuple(opened.nonzero()[0].tolist()), frozenset(void.nonzero()[0].tolist()))
+    return usable_by_rows(index, grip, plane)
+
+
+def usable_by_rows(index: Index, grip: Grip, plane: str) -> Usable:
+    """Answer `usable` row by row: to be read."""
     world = index.world
     voided = frozenset(_voided(index, grip, plane))
     opened = set(voided)
@@ -213,6 +241,15 @@ class Reached:
             steps.append(way)
             node = world.node(world.ways[way].source, world.ways[way].asset)
         return tuple(reversed(steps))
+
+
+def reach_in(index: Index, can_use: Usable, sources: Iterable[int]) -> Reached:
+    """Follow usable ways from these nodes, by columns where the world is large."""
+    if not index.is_large:
+        return reach(index.world, can_use.ways, sources)
+    opened = np.zeros(len(index.world.ways), bool)
+    opened[list(can_use.ways)] = True
+    return Reached(index.columns.reach(opened, sources))
 
 
 def reach(world: World, ways: Iterable[int], sources: Iterable[int]) -> Reached:

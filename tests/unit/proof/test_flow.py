@@ -1,6 +1,6 @@
 """The maximum flow is the smallest cut, found again by trying every cut."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,9 +45,6 @@ def test_the_flow_is_the_smallest_of_all_cuts(listed):
 def test_a_long_chain_of_large_amounts_is_exact(length, units):
     network = Network()
     points = [network.point() for _ in range(length + 1)]
-    arcs_made = [
-        network.arc(source, target, units + target)
-        for source, target in zip(points, points[1:], strict=False)
-    ]
+    arcs_made = [network.arc(source, target, units + target) for source, target in pairwise(points)]
     assert network.push(points[0], points[-1]) == units + 1
     assert network.used(arcs_made[-1]) == units + 1

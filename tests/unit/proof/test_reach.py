@@ -50,7 +50,6 @@ def test_who_carries_a_signature_never_has_the_key():
 def test_who_carries_a_token_has_it():
     token = ("{per: client, held_by: client, form: signature", "{per: client, held_by: client, form: bearer")
 
-
     policy = read_policy(harbour_text(token), "venue.yaml", include).policy
     assert {name.partition("/")[0] for name in had(index_of(policy), "gateway")} == {"client_key"}
 
