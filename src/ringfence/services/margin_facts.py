@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from ringfence.kernel.decision import Accepted
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import divide_up, share_down
 from ringfence.margin.bucket import Bucket, Position
 from ringfence.margin.calls import State, state_of
-from ringfence.margin.health import Health, health
+from ringfence.margin.health import Health, contract_of, health, in_numeraire_up
 from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
 from ringfence.margin.liquidation import plan_liquidation
 from ringfence.margin.marks import Prices
@@ -31,7 +32,7 @@ from ringfence.planes.ledger.conditions import NO_CONDITIONS, ClosingFact, Condi
 from ringfence.planes.ledger.operations import Fill, Operation, Request
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.settlement import fee_up
-from ringfence.policy.model import BucketLimits
+from ringfence.policy.model import BucketLimits, DeleverageStep
 from ringfence.services.touched import Direction, Touch, read_touches
 
 NO_LIMITS = BucketLimits()
@@ -39,13 +40,15 @@ NO_LIMITS = BucketLimits()
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A bucket in a request: what is done to it, and its figures before."""
+    """A bucket in a request: what is done to it, and its figures before; cap_ppm: the most of its equity that
+    a waterfall may take from it by deleveraging."""
 
     touch: Touch
     bucket: Bucket
     figures: Health
     limits: BucketLimits
     loss_allowed: int | None
+    cap_ppm: int
 
 
 class MarginFacts:
@@ -129,7 +132,7 @@ class MarginFacts:
             allowed = daily_loss_allowed(limits.daily_loss, self._prices, self._terms)
         except BadInput:
             return None
-        return _Part(touch, bucket, figures, limits, allowed)
+        return _Part(touch, bucket, figures, limits, allowed, self._cap_ppm(place.rule.pattern))
 
     # --- facts
 
@@ -189,13 +192,40 @@ class MarginFacts:
     def _closing(self, part: _Part) -> dict[str, ClosingFact]:
         """Say how far a failing bucket may be closed at the prices it would get, or taken over."""
         forced_e10 = part.touch.forced_e10
-        if not forced_e10 or self._state(part.figures) is not State.LIQUIDATE:
+        if not forced_e10:
             return {}
+        if self._state(part.figures) is not State.LIQUIDATE:
+            return self._giving(part) if part.touch.causes == {"deleveraging"} else {}
         execution_e10 = {row.instrument: row.mark_e10 for row in part.figures.positions} | forced_e10
         plan = plan_liquidation(part.bucket, self._prices, self._terms, execution_e10)
         closed = {row.instrument: ClosingFact(abs(row.contracts)) for row in plan.closures}
         passed = {row.instrument: ClosingFact(abs(row.contracts), row.price_e10) for row in plan.takeovers}
         return closed | passed
+
+    def _giving(self, part: _Part) -> dict[str, ClosingFact]:
+        """Say how many contracts a winner may give up for a bucket that failed: within its profit and cap."""
+        room = share_down(max(0, part.figures.equity), part.cap_ppm)
+        found = {}
+        for row in part.figures.positions:
+            price_e10 = part.touch.forced_e10.get(row.instrument)
+            if price_e10 is None or row.session_profit <= 0:
+                continue
+            contract, held = contract_of(self._terms, row.instrument), abs(row.contracts)
+            worth = contract.value_up(row.contracts, row.mark_e10)
+            loss = max(0, worth - contract.value_down(row.contracts, price_e10))
+            lot = in_numeraire_up(divide_up(loss, max(1, held)), row.quote, self._prices, self._terms)
+            given = held if not lot else min(held, min(row.positive_profit, room) // lot)
+            if given:
+                found[row.instrument] = ClosingFact(given)
+        return found
+
+    def _cap_ppm(self, pattern: str) -> int:
+        """Return the most of its equity that any waterfall takes from a bucket of this family."""
+        steps = (step for fall in self._rules.policy.waterfalls.values() for step in fall.steps)
+        caps = (
+            step.cap_ppm for step in steps if isinstance(step, DeleverageStep) and pattern in step.classes
+        )
+        return max(caps, default=0)
 
     def _flow(self, part: _Part) -> int:
         """Return how much the flows of a request change a bucket's equity at unchanged prices."""

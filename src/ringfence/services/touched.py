@@ -20,7 +20,8 @@ class Touch:
 
     fills: of its signed orders, with its side; releases: assets that leave on margin's word; mixes: something
     else happens too, so that what may leave cannot be said beforehand; flows: units by asset that people move
-    in (positive) or out, nothing that is owed; forced_e10: the price of each forced fill.
+    in (positive) or out, nothing that is owed; forced_e10: the price of each forced fill; causes: why those
+    are forced.
     """
 
     fills: list[tuple[Fill, Direction]] = field(default_factory=list)
@@ -28,6 +29,7 @@ class Touch:
     mixes: bool = False
     flows: dict[str, int] = field(default_factory=dict)
     forced_e10: dict[str, int] = field(default_factory=dict)
+    causes: set[str] = field(default_factory=set)
 
 
 def read_touches(rules: Rules, request: Request) -> dict[str, Touch]:
@@ -71,6 +73,7 @@ def _read_fill(rules: Rules, touched: dict[str, Touch], fill: Fill) -> None:
         touch = touched.setdefault(side.bucket, Touch())
         if isinstance(side, Closing):
             touch.forced_e10[fill.instrument] = fill.price_e10
+            touch.causes.add(side.cause)
         else:
             touch.fills.append((fill, direction))
 
