@@ -1,5 +1,6 @@
 """The one file where services and adapters meet: everything that is opened from outside starts here."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -161,6 +162,15 @@ def _begun_or_recovered(
 
 
 # --- the network -------------------------------------------------------------------------------
+
+
+def read_json(path: str | Path) -> object:
+    """Read a JSON file; BadInput where it cannot be read or is none."""
+    try:
+        return json.loads(read_text(Path(path)))
+    except (ValueError, RecursionError) as fault:
+        raise BadInput(f"{path} is no JSON: {fault}") from None
+
 
 PROBE_S = 0.3
 """How long the lab waits for an answer that may not come; on one machine an answer takes microseconds."""

@@ -14,6 +14,7 @@ from ringfence.cli.output import Json, errors, print_json
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
+    from ringfence.planes.network.compile import Rules
     from ringfence.planes.network.connections import Protocol
     from ringfence.planes.network.kubernetes.model import Cluster
     from ringfence.policy.model import Finding
@@ -145,3 +146,119 @@ def parse_port(text: str) -> "tuple[Protocol, int]":
     if len(numbers) != 1 or len(words) != 1 + len(named) or len(named) > 1 or not 0 < numbers[0] < 65_536:
         raise UsageError(f"port was {text!r}; write 8080, udp/53 or sctp/9003")
     return named[0] if named else "TCP", numbers[0]
+
+
+# --- under the policy --------------------------------------------------------------------------
+
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", help="The policy file; the venue policy by default.")
+]
+
+
+@app.command("explain")
+def explain_flow(
+    source: Annotated[str, typer.Argument(help="A service or external of the policy.")],
+    target: Annotated[str, typer.Argument(help="The service or external to be reached.")],
+    port: Annotated[str, typer.Argument(help="The port: 7005, or udp/53.")],
+    policy: PolicyFile = None,
+    json: Json = False,
+) -> None:
+    """Say whether one service may open a connection to another, by which line, and what may be instead.
+
+    Exit code 1 where it may not.
+    """
+    from ringfence.planes.network.compile import Flow
+    from ringfence.planes.network.flow import explain
+
+    protocol, number = parse_port(port)
+    if protocol == "SCTP":
+        raise UsageError("flows of a policy are TCP or UDP")
+    rules = _rules_of(policy)
+    answer = explain(rules, Flow(source, target, "tcp" if protocol == "TCP" else "udp", number))
+    if json:
+        print_json(
+            {
+                "flow": str(answer.flow),
+                "open": answer.is_accepted,
+                "rule": answer.rule,
+                "purpose": answer.purpose,
+                "words": getattr(answer.decision, "words", ""),
+                "nearby": list(answer.ways),
+                "path": list(answer.path),
+            }
+        )
+    elif answer.is_accepted:
+        print(f"{answer.flow} is permitted by {answer.rule}: {answer.purpose or 'no purpose is stated'}")
+    else:
+        print(getattr(answer.decision, "words", ""))
+        for words, listed in (
+            ("nearby", answer.ways),
+            ("whoever owns all on the way gets there by", answer.path),
+        ):
+            if listed:
+                print(f"{words}:", *listed, sep="\n  ")
+    raise typer.Exit(0 if answer.is_accepted else 1)
+
+
+@app.command()
+def render(
+    place: Annotated[str, typer.Argument(help="`hub`, or the service whose own rules are wanted.")],
+    policy: PolicyFile = None,
+    closed: Annotated[
+        Literal["drop", "reset"], typer.Option("--closed", help="What becomes of what is not permitted.")
+    ] = "drop",
+) -> None:
+    """Write the nftables rules of one place as JSON, for `nft -j -f`."""
+    from ringfence.planes.network.render_nftables import render_guard, render_hub
+    from ringfence.planes.network.sites import plan_sites
+
+    rules = _rules_of(policy)
+    sites = plan_sites(rules)
+    if place == "hub":
+        print_json(render_hub(rules, sites, closed))
+        return
+    if place not in rules.workloads:
+        raise UsageError(f"there is no place {place!r}; there are hub, {', '.join(rules.workloads)}")
+    print_json(render_guard(rules, sites, place, closed))
+
+
+@app.command("drift")
+def hub_drift(
+    ruleset: Annotated[Path, typer.Argument(help="What `nft -j list ruleset` printed at the hub.")],
+    policy: PolicyFile = None,
+    json: Json = False,
+) -> None:
+    """Compare the rules loaded at a hub with the policy; exit code 1 where they differ."""
+    from ringfence import wiring
+    from ringfence.planes.network.observe import drift
+    from ringfence.planes.network.observe_nftables import observe_hub
+    from ringfence.planes.network.sites import plan_sites
+
+    rules = _rules_of(policy)
+    seen = observe_hub(wiring.read_json(ruleset), plan_sites(rules), str(ruleset))
+    for finding in seen.findings:
+        errors.print(f"{finding.level}: {escape(str(finding))}", highlight=False, soft_wrap=True)
+    found = drift(rules, seen)
+    if json:
+        print_json(
+            {"missing": [str(one) for one in found.missing], "excess": [str(one) for one in found.excess]}
+        )
+    else:
+        for flow in found.missing:
+            print(f"declared and closed: {flow}")
+        for excess in found.excess:
+            print(f"open and not declared: {excess}")
+        print(
+            "what is loaded differs from the policy"
+            if found
+            else "what is loaded is what the policy declares"
+        )
+    is_whole = not any(finding.level == "error" for finding in seen.findings)
+    raise typer.Exit(0 if is_whole and not found else 1)
+
+
+def _rules_of(policy: Path | None) -> "Rules":
+    from ringfence import wiring
+    from ringfence.planes.network.compile import compile_flows
+
+    return compile_flows(wiring.load_policy(policy or wiring.shipped_policy("venue")))
