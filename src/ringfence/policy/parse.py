@@ -62,7 +62,7 @@ def _parsed(text: str, file: str, include: Include | None, judges: _Judges | Non
     root = name_tiers(reader, root, _sound_tables(reader, root))
     fields = POLICY.read_words(reader, root, ())
     fields.pop("tiers", None)
-    is_whole = not any(finding.rule == "yaml-syntax" for finding in reader.findings)
+    is_whole = not any(finding.rule in ("yaml-syntax", "too-deep") for finding in reader.findings)
     if is_whole:
         POLICY.refuse_missing(reader, root, ())
         _fill_in(reader, root, fields)

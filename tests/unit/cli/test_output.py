@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,37 @@ def test_a_broken_outside_world_is_a_sentence_and_a_code(monkeypatch, capsys):
         main()
     assert stop.value.code == 3
     assert capsys.readouterr().err == "error: book.db: another process writes to this book\n"
+
+
+def test_an_error_is_a_document_too_where_json_was_asked_for(monkeypatch, capsys):
+    def busy() -> None:
+        raise StoreBusy("book.db: another process writes to this book")
+
+    monkeypatch.setattr(ringfence.cli.main, "app", busy)
+    monkeypatch.setattr(sys, "argv", ["ringfence", "book", "balance", "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    printed = capsys.readouterr()
+    words = "book.db: another process writes to this book"
+    assert json.loads(printed.out) == {"error": words, "exit_code": 3}
+    assert words in printed.err
+
+
+@pytest.mark.parametrize("words", [("digest", "venue"), ("show", "venue"), ("check", "venue", "--json")])
+def test_an_answer_that_cannot_be_written_is_no_answer(words):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "ringfence", "policy", *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr == "error: standard output cannot be used: No space left on device\n"
+
+
+def test_a_file_that_cannot_be_used_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(ringfence.cli.main, "app", lambda: Path("/no/such/file").read_text())
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 3
+    assert capsys.readouterr().err == "error: /no/such/file cannot be used: No such file or directory\n"
 
 
 @pytest.mark.parametrize(
