@@ -207,19 +207,23 @@ def render(
     closed: Annotated[
         Literal["drop", "reset"], typer.Option("--closed", help="What becomes of what is not permitted.")
     ] = "drop",
+    json: Json = False,
 ) -> None:
-    """Write the nftables rules of one place as JSON, for `nft -j -f`."""
+    """Say what the rules of one place permit; with --json the rules themselves, for `nft -j -f`."""
     from ringfence.planes.network.render_nftables import render_guard, render_hub
     from ringfence.planes.network.sites import plan_sites
 
     rules = _rules_of(policy)
-    sites = plan_sites(rules)
-    if place == "hub":
-        print_json(render_hub(rules, sites, closed))
-        return
-    if place not in rules.workloads:
+    if place not in ("hub", *rules.workloads):
         raise UsageError(f"there is no place {place!r}; there are hub, {', '.join(rules.workloads)}")
-    print_json(render_guard(rules, sites, place, closed))
+    if json:
+        sites = plan_sites(rules)
+        is_hub = place == "hub"
+        print_json(render_hub(rules, sites, closed) if is_hub else render_guard(rules, sites, place, closed))
+        return
+    for flow, permission in rules.flows.items():
+        if place in ("hub", flow.source, flow.target):
+            print(f"{flow}  ({permission.rule})")
 
 
 @app.command("drift")
