@@ -12,7 +12,7 @@ A clock further back is refused before anything happens: windows and expiries wo
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ringfence.kernel.decision import Refused
 from ringfence.kernel.errors import BadInput, JournalBroken, StoreFailed, UsageError
@@ -27,6 +27,7 @@ from ringfence.planes.ledger.journal import (
     Genesis,
     Head,
     JournalRecord,
+    Kind,
     PolicyLine,
     answered,
     batch_record,
@@ -35,6 +36,7 @@ from ringfence.planes.ledger.journal import (
     read_batch,
     read_genesis,
     replay,
+    rows_record,
     verify_chain,
 )
 from ringfence.planes.ledger.observe import drift, observe
@@ -46,6 +48,11 @@ from ringfence.policy.model import Line, Plane, Policy
 from ringfence.policy.parse import parse
 from ringfence.policy.show import show
 from ringfence.services.ports import BookStore
+
+if TYPE_CHECKING:
+    # Both bring numba, which a book without rows never waits for.
+    from ringfence.planes.ledger.row_lane import RowLane
+    from ringfence.planes.ledger.rows import Codes, Routes, RowBatch, Transfers
 
 STEP_BACK_NS_MAX = 10 * SECOND_NS
 """How far a caller's clock may be behind the book's time: a correction of the clock, not a wrong date."""
@@ -101,6 +108,13 @@ class Dated(NamedTuple):
     line: Answered
 
 
+class RowOutcome(NamedTuple):
+    """The answers to a batch of rows: a code for each transfer, and the totals after it where asked for."""
+
+    codes: "Codes"
+    totals: "Transfers | None" = None
+
+
 class Book:
     """A book in use; `found` begins one, `recover` opens one that exists."""
 
@@ -114,6 +128,7 @@ class Book:
         self._store = store
         self._verify = verify
         self._margin = margin
+        self._lane: RowLane | None = None
         self._head = Head(-1, Instant(0), b"")
         self._stopped = ""
 
@@ -165,7 +180,7 @@ class Book:
         book = cls(store, genesis, rules, verify, margin_of(rules))
         on_record(first)
         book._head = head_of(first)
-        for record in replay(records, book._judge):
+        for record in replay(records, book._judge, book._judge_rows):
             on_record(record)
             book._head = head_of(record)
         return book
@@ -175,7 +190,12 @@ class Book:
         """What the journal amounts to, for reading; StoreFailed where the book has stopped."""
         if self._stopped:
             raise StoreFailed(self._stopped)
-        return self._state
+        return self._settled()
+
+    @property
+    def routes(self) -> "Routes":
+        """The routes that batches of rows build upon; see `planes.ledger.rows.Draft`."""
+        return self._rows().routes
 
     @property
     def head(self) -> Head:
@@ -207,6 +227,29 @@ class Book:
         self._stopped = ""
         return outcomes
 
+    def submit_rows(self, batch: "RowBatch", at: Instant, *, with_totals: bool = False) -> RowOutcome:
+        """Judge a batch of rows in order, make it durable, and return the codes; `at` as for `submit`.
+
+        with_totals: the running totals at both ends of each transfer too, after its request.
+        Raises as `submit` does; UsageError also where the batch cannot be meant as it is, or names a route
+        that only ordinary requests may take. Then nothing was done.
+        """
+        from ringfence.planes.ledger.row_kernel import blank_totals
+
+        if self._stopped:
+            raise StoreFailed(self._stopped)
+        lane = self._rows()
+        at = self._next_instant(at)
+        lane.admit(batch)
+        totals = blank_totals(len(batch.transfers) if with_totals else 0)
+        self._stopped = "the book has stopped: a batch was cut short; open the book again to recover it"
+        codes = lane.judge_batch(batch, at, totals)
+        record = rows_record(self._head, at, self.rules.digest, batch.payload(codes))
+        self._store.append(record)
+        self._head = head_of(record)
+        self._stopped = ""
+        return RowOutcome(codes, totals if with_totals else None)
+
     def rehearse(self, request: Request, at: Instant) -> tuple[Outcome, Explanation | None]:
         """Say what the answer to a request would be, and where it would be no, what is permitted instead.
 
@@ -223,7 +266,7 @@ class Book:
     def lines(self, compartment: str | None = None) -> Iterator[Dated]:
         """Read operations and answers, oldest first; of one `compartment`, those that booked there."""
         for record in self._store.records(1):
-            for place, line in enumerate(read_batch(record)):
+            for place, line in enumerate(self._lines_of(record)):
                 touched = any(compartment in (entry.debit, entry.credit) for entry in line.entries)
                 if compartment is None or touched:
                     yield Dated(record.sequence, record.at, place, line)
@@ -244,13 +287,49 @@ class Book:
         self._store.close()
 
     def _apply(self, operation: Operation, at: Instant) -> Outcome:
-        conditions = self._margin.before(self._state, operation, at)
-        outcome = self._state.apply(operation, at, self._verify, conditions)
+        state = self._settled()
+        conditions = self._margin.before(state, operation, at)
+        outcome = state.apply(operation, at, self._verify, conditions)
         self._margin.after(outcome)
         return outcome
 
     def _judge(self, operation: Operation, at: Instant) -> Answered:
         return _line(operation, self._apply(operation, at))
+
+    # --- rows
+
+    def _rows(self) -> "RowLane":
+        """Return the row lane, made when the first rows come."""
+        if self._lane is None:
+            from ringfence.planes.ledger.row_lane import RowLane
+
+            self._lane = RowLane(self._state, self._verify)
+        return self._lane
+
+    def _settled(self) -> BookState:
+        """Return the state with everything in it that rows changed."""
+        if self._lane is not None:
+            self._lane.give_back()
+        return self._state
+
+    def _judge_rows(self, record: JournalRecord) -> str:
+        """Judge a record of rows again; say what differs, "" where nothing does."""
+        from ringfence.planes.ledger.rows import difference, read_rows
+
+        batch, codes = read_rows(record)
+        lane = self._rows()
+        try:
+            lane.admit(batch)
+        except UsageError as error:
+            return f"could never have been taken: {error}"
+        return difference(codes, lane.judge_batch(batch, record.at))
+
+    def _lines_of(self, record: JournalRecord) -> Iterator[Answered]:
+        if record.kind != Kind.ROWS:
+            return iter(read_batch(record))
+        from ringfence.planes.ledger.rows import lines_of, read_rows
+
+        return lines_of(*read_rows(record), self._rows().routes)
 
     def _next_instant(self, at: Instant) -> Instant:
         _check_instant(at)

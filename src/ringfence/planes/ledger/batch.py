@@ -233,9 +233,16 @@ class BatchBook:
         """Write a row of one of the tables, doubling the table when it is full."""
         records = getattr(self._arrays, table)
         if number >= len(records):
-            records = np.concatenate([records, np.zeros_like(records)])
+            records = doubled(records)
             self._arrays = self._arrays._replace(**{table: records})
         records[number] = row
+
+
+def doubled(records: Records) -> Records:
+    """Return a table with as much room again (`np.concatenate` would drop the padding of its dtype)."""
+    larger = np.zeros(2 * len(records), dtype=records.dtype)
+    larger[: len(records)] = records
+    return larger
 
 
 def refuse_unsupported(gate: GateRule) -> None:

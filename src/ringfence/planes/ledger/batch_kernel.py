@@ -144,12 +144,12 @@ def judge_rows(arrays: Arrays, rows: Records, codes: Codes, taken: Records) -> N
         end = start
         while end < count - 1 and rows[end].is_linked:
             end += 1
-        _judge_chain(arrays, rows, codes, taken, start, end)
+        judge_chain(arrays, rows, codes, taken, start, end)
         start = end + 1
 
 
 @compiled
-def _judge_chain(arrays: Arrays, rows: Records, codes: Codes, taken: Records, start: int, end: int) -> None:
+def judge_chain(arrays: Arrays, rows: Records, codes: Codes, taken: Records, start: int, end: int) -> None:
     """Judge the rows of one request, all or none."""
     failed, reason, booked = -1, 0, start
     for number in range(start, end + 1):

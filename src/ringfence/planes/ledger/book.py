@@ -127,7 +127,7 @@ class BookState:
 
     def _request(self, request: Request, at: Instant, verify: Verifier, conditions: Conditions) -> Outcome:
         content = signing_bytes(request)
-        earlier = self._tables.ids.get(request.id)
+        earlier = self._tables.answer(request.id)
         if earlier == (content, 0):
             return Outcome(_REPEATED)
         if not 0 < request.id <= ID_MAX:

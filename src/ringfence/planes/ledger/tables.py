@@ -5,7 +5,7 @@ back. Balances are two running totals that only grow, debits and credits; what a
 minus debits. Each asset keeps its own totals beside them: the two ways of counting must always agree.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ringfence.kernel.errors import ViolationError
@@ -22,8 +22,20 @@ Owed = tuple[str, str, str, str]
 """What an entitlement is kept under: accrual, source, target, asset."""
 
 
+RowAnswer = Callable[[int], tuple[bytes, int] | None]
+"""Returns what is kept of a request by its id, where rows made it."""
+
+
+def _no_answer(identifier: int) -> None:
+    """Know no rows."""
+
+
 class Tables:
-    """Everything a book knows; equal tables are equal books."""
+    """Everything a book knows; equal tables are equal books.
+
+    rows: digest of the batches of rows judged so far; row_answer: asks the row lane about an id; changed: the
+    keys that committed changes touched, for a row lane to take over (None: there is none to tell).
+    """
 
     def __init__(self) -> None:
         self.balances: dict[tuple[str, str], Totals] = {}
@@ -42,6 +54,9 @@ class Tables:
         self.receipts: dict[tuple[str, str], bytes] = {}
         self.reversible: dict[tuple[int, str, str, str], int] = {}
         self.funded: dict[str, int] = {}
+        self.rows = b""
+        self.row_answer: RowAnswer = _no_answer
+        self.changed: list[tuple[dict[Any, Any], Any]] | None = None
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
 
     # --- changing and undoing
@@ -58,6 +73,8 @@ class Tables:
 
     def commit(self) -> None:
         """Keep every change made since the last commit or rollback."""
+        if self.changed is not None:
+            self.changed += ((table, key) for table, key, _ in self._undo)
         self._undo.clear()
 
     def rollback(self) -> None:
@@ -68,6 +85,10 @@ class Tables:
                 table.pop(key, None)
             else:
                 table[key] = value
+
+    def answer(self, identifier: int) -> tuple[bytes, int] | None:
+        """Return the content and the answer of a request that was judged before; None where none was."""
+        return self.ids.get(identifier) or self.row_answer(identifier)
 
     # --- balances
 
@@ -141,7 +162,8 @@ class Tables:
 
     def content(self) -> dict[str, object]:
         """Return every table as plain data in a fixed order: what a snapshot or digest is made of."""
-        return {
+        rows = {"rows": self.rows.hex()} if self.rows else {}
+        return rows | {
             "balances": [[*key, *value] for key, value in sorted(self.balances.items())],
             "sessions": [
                 [name, sorted(values.items())] for name, values in sorted(self.sessions.items()) if values
