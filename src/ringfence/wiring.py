@@ -40,14 +40,15 @@ SHIPPED_POLICIES = ("two-buckets", "trading-desk", "venue", "custodian")
 def read_policy(path: str | Path) -> Parsed:
     """Read a policy file with everything it includes; what is wrong with it is in the findings.
 
-    Raises BadInput where the file itself cannot be read.
+    path: a file, or the name of an example where no file has that name. BadInput where it cannot be read.
     """
-    file = Path(path)
+    is_example = str(path) in SHIPPED_POLICIES and not Path(path).exists()
+    file = shipped_policy(str(path)) if is_example else Path(path)
     return parse(read_text(file), str(file), include_beside(file))
 
 
 def load_policy(path: str | Path) -> Policy:
-    """Read a policy file that must be without errors; BadInput lists every error that it has."""
+    """Read a policy, as `read_policy` does, that must be without errors; BadInput lists all it has."""
     parsed = read_policy(path)
     if parsed.policy is None:
         raise BadInput("\n".join(str(finding) for finding in parsed.errors))

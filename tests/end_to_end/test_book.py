@@ -76,6 +76,12 @@ def test_a_new_book_says_what_it_does_not_enforce(ringfence: CommandLine, path: 
     assert again["not_enforced"]
 
 
+def test_an_example_is_opened_by_its_name(ringfence: CommandLine) -> None:
+    assert "begun under policy harbour" in ringfence("book", "open", "venue").out
+    assert ringfence("book", "open", POLICY).code == 2
+    assert ringfence("book", "open", "venue", "--json").json["begun"] is False
+
+
 def test_money_moves_through_gates_and_nowhere_else(opened: CommandLine) -> None:
     moved = opened("book", "transfer", CASH, HEDGE, "100.25", "USDC")
     assert moved.code == 0

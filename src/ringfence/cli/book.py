@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from ringfence.cli.book_reading import At, balance, drift, export, history, opened, verify
 from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ Why = Annotated[str, typer.Argument(help="The reason, in words; it is journalled
 
 @app.command("open")
 def open_book(
-    policy: Annotated[Path, typer.Argument(help="The policy file that the book is to obey.")],
+    policy: PolicyFile,
     at: At,
     planes: Annotated[str, typer.Option("--planes", help="The planes to enforce, with commas.")] = "ledger",
     as_json: Json = False,

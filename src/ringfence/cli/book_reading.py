@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ringfence.cli.output import Json, console, print_json, progress
+from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def verify(
 
 
 def drift(
-    policy: Annotated[Path, typer.Argument(help="The policy file that the book should obey.")],
+    policy: PolicyFile,
     at: At,
     as_json: Json = False,
 ) -> None:

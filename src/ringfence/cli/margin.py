@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ app = typer.Typer(
     no_args_is_help=True, help="See what a bucket is worth, what it needs, and when it is closed."
 )
 
-PolicyFile = Annotated[
-    Path, typer.Argument(help="A policy file, or the name of an example such as `venue`.", metavar="POLICY")
-]
 Where = Annotated[str, typer.Argument(help="The bucket in the book, e.g. client/alice/hedge.")]
 At = Annotated[
     Path | None, typer.Option("--at", envvar="RINGFENCE_BOOK", help="The book that holds the bucket.")
@@ -220,10 +218,8 @@ def _span(found: dict[str, str | None] | None) -> str:
 
 
 def _policy(path: Path) -> "Policy":
-    from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+    from ringfence.wiring import load_policy
 
-    if str(path) in SHIPPED_POLICIES and not path.exists():
-        return load_policy(shipped_policy(str(path)))
     return load_policy(path)
 
 

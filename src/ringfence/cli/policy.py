@@ -115,25 +115,16 @@ def schema(json: Json = False) -> None:
 # --- reading and printing ----------------------------------------------------------------------
 
 
-def _path_of(policy: Path) -> Path:
-    """Take the name of an example for its file, where no file has that name."""
-    from ringfence.wiring import SHIPPED_POLICIES, shipped_policy
-
-    if str(policy) in SHIPPED_POLICIES and not policy.exists():
-        return shipped_policy(str(policy))
-    return policy
-
-
 def _read(policy: Path) -> "Parsed":
     from ringfence.wiring import read_policy
 
-    return read_policy(_path_of(policy))
+    return read_policy(policy)
 
 
 def _load(policy: Path) -> "Policy":
     from ringfence.wiring import load_policy
 
-    return load_policy(_path_of(policy))
+    return load_policy(policy)
 
 
 def _print_finding(finding: "Finding") -> None:

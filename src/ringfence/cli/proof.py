@@ -11,6 +11,7 @@ import typer
 
 from ringfence.cli import proof_words
 from ringfence.cli.output import Json, print_json, progress
+from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ app = typer.Typer(
     no_args_is_help=True, help="Prove what cannot happen, and say what falls if something falls."
 )
 
-PolicyFile = Annotated[
-    Path, typer.Argument(help="A policy file, or the name of an example such as `venue`.", metavar="POLICY")
-]
 Facts = Annotated[
     Path | None, typer.Option("--facts", help="A JSON list of facts beside the policy, such as balances.")
 ]
@@ -216,13 +214,42 @@ def reach(
     with proof_words.faults_as_usage():
         found = route(loaded, _journey(way), names, mode, plane, _facts(facts))
     if as_json:
-        hops = [
-            {"rule": one.rule, "source": one.source, "target": one.target, "asset": one.asset}
-            for one in found
-        ]
-        print_json({"policy": loaded.name, "way": way, "possible": bool(found), "steps": hops})
+        steps = proof_words.plain_hops(found)
+        print_json({"policy": loaded.name, "way": way, "possible": bool(found), "steps": steps})
     else:
         proof_words.print_route(loaded, way, found)
+
+
+@app.command()
+def only(
+    policy: PolicyFile,
+    way: Way,
+    gates_named: Annotated[
+        list[str],
+        typer.Argument(help="Gates, exchanges or steps that all value must go through.", metavar="GATE..."),
+    ],
+    plane: Plane = "ledger",
+    as_json: Json = False,
+) -> None:
+    """Say whether value gets from one place to another through these gates only, whoever signs.
+
+    Exit code 1 where there is another way; it is shown.
+    """
+    from ringfence.proof.weakspots import route
+
+    loaded = proof_words.load(policy)
+    with proof_words.faults_as_usage():
+        found = route(loaded, _journey(way), None, "contained", plane, (), gates_named)
+    if as_json:
+        print_json(
+            {"way": way, "gates": gates_named, "holds": not found, "steps": proof_words.plain_hops(found)}
+        )
+    elif found:
+        proof_words.print_route(loaded, way, found)
+    else:
+        proof_words.print_sentence(f"{way} goes through {' or '.join(gates_named)} only.")
+    if found:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -334,6 +361,25 @@ def gates(policy: PolicyFile, as_json: Json = False) -> None:
         print_json({"findings": [one.model_dump() for one in findings], "shared_quorums": quorums})
     else:
         proof_words.print_findings([str(one) for one in (*findings, *shared)], "no gate is weak")
+
+
+@app.command()
+def laws(policy: PolicyFile, as_json: Json = False) -> None:
+    """Say what changes the sum of each asset inside, and which gates could empty a bucket below its margin.
+
+    Exit code 1 where a gate could.
+    """
+    from ringfence.proof.laws import conserve, floor
+
+    loaded = proof_words.load(policy)
+    conserved, below = conserve(loaded), floor(loaded)
+    if as_json:
+        sums = {"comes_in": dict(conserved.comes_in), "leaves": dict(conserved.leaves)}
+        print_json({"conserve": sums, "floor": [one.model_dump() for one in below]})
+    else:
+        proof_words.print_laws(conserved, [str(one) for one in below])
+    if below:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ringfence.proof.claims import Verdict
     from ringfence.proof.difference import Difference
     from ringfence.proof.evidence import Hop
+    from ringfence.proof.laws import Conservation
     from ringfence.proof.weakspots import Choke, Mend, Mover
 
 _COLOURS = {
@@ -34,11 +35,10 @@ _COLOURS = {
 
 
 def load(policy: Path) -> "Policy":
-    """Load a policy file, or an example by its name where no file has it."""
-    from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+    """Load a policy file, or an example by its name."""
+    from ringfence.wiring import load_policy
 
-    is_example = str(policy) in SHIPPED_POLICIES and not policy.exists()
-    return load_policy(shipped_policy(str(policy)) if is_example else policy)
+    return load_policy(policy)
 
 
 @contextmanager
@@ -173,6 +173,24 @@ def _amounts(policy: "Policy", amounts: "Amounts") -> str:
 
 
 # --- other questions ---------------------------------------------------------------------------
+
+
+def plain_hops(hops: "Sequence[Hop]") -> list[dict[str, str]]:
+    """Write steps as plain data."""
+    return [
+        {"rule": one.rule, "source": one.source, "target": one.target, "asset": one.asset} for one in hops
+    ]
+
+
+def print_laws(conserved: "Conservation", below: "Sequence[str]") -> None:
+    """Print what changes each sum, and what could empty a bucket."""
+    for asset in conserved.comes_in:
+        ways_in = ", ".join(conserved.comes_in[asset]) or "nothing"
+        ways_out = ", ".join(conserved.leaves[asset]) or "nothing"
+        print_sentence(
+            f"{asset} inside: {ways_in} brings it in, {ways_out} takes it out, nothing else changes it."
+        )
+    print_findings(below, "no gate takes a margined bucket below what it must hold")
 
 
 def print_route(policy: "Policy", way: str, hops: "Sequence[Hop]") -> None:
