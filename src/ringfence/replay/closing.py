@@ -28,14 +28,15 @@ from ringfence.replay.log import (
     note,
 )
 from ringfence.replay.risk import (
+    AT_STOP,
     LIQUIDATE,
     coin_value,
     equity,
+    level_of,
     maintenance,
     other_coins,
     quote_net,
     requirement,
-    target_of,
     value_of,
 )
 from ringfence.replay.terms import Ints
@@ -63,6 +64,9 @@ def close_all(
         if world.units[unit].level == LIQUIDATE and not world.units[unit].is_closed:
             needed = requirement(world, unit, ticks)
             worth = equity(world, unit, ticks, prices_e10)
+            # What was fed since the scan may have lifted it out of danger.
+            if level_of(world, worth, needed) < LIQUIDATE:
+                continue
             units[count], danger[count] = unit, -_ratio(worth, needed)
             count += 1
     for number in order_down(danger[:count]):
@@ -130,8 +134,7 @@ def plan(
     other = other_coins(world, unit, prices_e10)
     needed = requirement(world, unit, ticks)
     worth = coin_value(world, 0, net, 0) + other
-    target = target_of(world, worth, needed)
-    if worth >= share_up(needed, target):
+    if worth >= share_up(needed, world.levels[AT_STOP]):
         return HEALTHY
     penalties, was_open = 0, False
     visited = np.zeros(last - first, dtype=np.bool_)
@@ -141,7 +144,7 @@ def plan(
             break
         visited[slot - first] = was_open = True
         held = abs(world.slots[slot].contracts)
-        contracts = _fewest(world, slot, net, other, needed, target, ticks, slippage_ppm)
+        contracts = _fewest(world, slot, net, other, needed, ticks, slippage_ppm)
         closed = contracts if contracts > 0 else held
         planned[slot - first] = closed
         cost, penalty = _cost_of(world, slot, closed, ticks, slippage_ppm)
@@ -209,18 +212,17 @@ def _restores(
     net: int,
     other: int,
     needed: int,
-    target: int,
     ticks: Ints,
     slippage_ppm: int,
 ) -> bool:
-    """Say whether closing that many contracts brings the unit to the target; needed: without the slot."""
+    """Say whether closing that many contracts brings the unit to `stop_at`; needed: without the slot."""
     instrument = world.slots[slot].instrument
     value = value_of(world, instrument, ticks)
     cost, penalty = _cost_of(world, slot, contracts, ticks, slippage_ppm)
     worth = coin_value(world, 0, net - cost - penalty, 0) + other
     left = (abs(world.slots[slot].contracts) - contracts) * value
     margin = maintenance(world, instrument, left) if left else 0
-    return worth >= share_up(needed + margin, target)
+    return worth >= share_up(needed + margin, world.levels[AT_STOP])
 
 
 @compiled
@@ -230,7 +232,6 @@ def _fewest(
     net: int,
     other: int,
     needed: int,
-    target: int,
     ticks: Ints,
     slippage_ppm: int,
 ) -> int:
@@ -247,12 +248,12 @@ def _fewest(
         high = held - -(-world.tiers[instrument, tier].floor // value)
         if high < low:
             continue
-        if _restores(world, slot, low, net, other, without, target, ticks, slippage_ppm):
+        if _restores(world, slot, low, net, other, without, ticks, slippage_ppm):
             return low
-        if _restores(world, slot, high, net, other, without, target, ticks, slippage_ppm):
+        if _restores(world, slot, high, net, other, without, ticks, slippage_ppm):
             while high - low > 1:
                 middle = (low + high) // 2
-                if _restores(world, slot, middle, net, other, without, target, ticks, slippage_ppm):
+                if _restores(world, slot, middle, net, other, without, ticks, slippage_ppm):
                     high = middle
                 else:
                     low = middle

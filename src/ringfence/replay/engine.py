@@ -69,11 +69,11 @@ def replay(
     point, end = 1, len(path.at)
     while point < end:
         stop = next((one for one in due if one >= point), end - 1)
-        found = scan(world, path.at, ticks, prices, point, stop + 1)
+        found = scan(world, ticks, prices, point, stop + 1)
         at = min(found, stop)
         here = (at, int(path.at[at]), ticks[at], prices[at])
         if found <= stop:
-            feeding.feed(world, *here[1:])
+            feeding.feed(world, *here)
             close_all(world, *here, slippage_ppm)
         if found <= stop or at in due:
             settles, funds = due.get(at, (world.touched, np.zeros_like(world.touched)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from ringfence.kernel.money import share_up
 from ringfence.replay.feeds import Feed
+from ringfence.replay.log import Row
 from ringfence.replay.risk import AT_STOP, LIQUIDATE, unit_figures
 from ringfence.replay.terms import Ints
 from ringfence.replay.world import Ground, World
@@ -21,12 +22,14 @@ class Feeding:
 
     ground: Ground
     into_pools: dict[int, int] = field(default_factory=dict)
+    point: int = 0
     _spent: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
-    def feed(self, world: World, at: int, ticks: Ints, prices_e10: Ints) -> None:
+    def feed(self, world: World, point: int, at: int, ticks: Ints, prices_e10: Ints) -> None:
         """Put what is missing into every unit that would be closed, and into the pools that will be asked."""
         if not self.ground.feeds:
             return
+        self.point = point
         short = np.flatnonzero((world.units["level"] == LIQUIDATE) & (world.units["is_closed"] == 0))
         for unit in short:
             worth, needed = unit_figures(world, int(unit), ticks, prices_e10)
@@ -76,6 +79,12 @@ class Feeding:
             donors = [self.ground.comp(one.source, other) for other in range(len(self.ground.clients))]
         return (donor for donor in donors if donor not in seen)
 
+    def _note(self, world: World, donor: int, comp: int, number: int, units: int) -> None:
+        row = int(world.logged[0])
+        if row < len(world.log):
+            world.log[row] = (Row.FEED, self.point, donor, comp, number, units, 0, 0)
+        world.logged[0] = row + 1
+
     def _room(self, number: int, one: Feed, donor: int, at: int) -> int:
         rooms = [
             units - self._spent.get((number, who, at // length), 0)
@@ -86,6 +95,7 @@ class Feeding:
 
     def _move(self, world: World, number: int, donor: int, comp: int, units: int, at: int) -> None:
         one = self.ground.feeds[number]
+        self._note(world, donor, comp, number, units)
         conduit = self.ground.feed_conduit(number)
         for length, who in ((one.each_ns, donor), (one.all_ns, -1)):
             key = (number, who, at // length)

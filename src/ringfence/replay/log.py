@@ -4,7 +4,7 @@ A row is (kind, price point, a, b, c, d, e, f). Holders of contracts are units, 
 
     CLOSE      the forced closing of unit a begins
     FILL       a cause, b seller, c buyer, d instrument, e contracts, f ticks
-    SETTLE     a settlement begins; a how many instruments
+    SETTLE     a instrument: it settles; all that settle together come one after the other
     FUND       a instrument: funding of one interval comes with the settlement that begins next
     PAY        a compartment pays d into clearing
     RECEIVE    a compartment is paid d out of clearing

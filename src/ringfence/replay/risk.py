@@ -13,11 +13,11 @@ from ringfence.replay.exact import compiled, mul_div, share_up
 from ringfence.replay.terms import Ints
 from ringfence.replay.world import World
 
-CALLED, LIQUIDATE = 3, 5
-"""Two of the states of `margin.calls.State`."""
+LIQUIDATE = 5
+"""The state of `margin.calls.State` in which a unit is closed."""
 
-AT_LIQUIDATE, AT_STOP, AT_CURE = 4, 5, 6
-"""Rows of `World.levels`: where liquidation begins, where it stops, where an uncured call is cured."""
+AT_STOP = 5
+"""The row of `World.levels` at which a closing stops."""
 
 _QUANTUM_SCALE = 10**12
 """One quantum at a price of this many (PRICE_SCALE) is worth one unit of the quote."""
@@ -140,32 +140,11 @@ def level_of(world: World, worth: int, needed: int) -> int:
 
 
 @compiled
-def target_of(world: World, worth: int, needed: int) -> int:
-    """Return the level at which closing a unit with these figures stops (`margin.calls.restored_ppm`)."""
-    is_above = worth >= share_up(needed, world.levels[AT_LIQUIDATE])
-    return int(world.levels[AT_CURE] if is_above else world.levels[AT_STOP])
-
-
-@compiled
-def advance(world: World, unit: int, worth: int, needed: int, at: int) -> None:
-    """Move a unit's call state on (twin of `margin.calls.advance`)."""
-    row = world.units[unit]
-    level = level_of(world, worth, needed)
-    if level < CALLED:
-        row.cure_by = 0
-    elif row.cure_by == 0:
-        row.cure_by = at + world.cure_ns
-    is_uncured = row.cure_by != 0 and at > row.cure_by
-    goes_on = row.level == LIQUIDATE and worth < share_up(needed, world.levels[AT_STOP])
-    row.level = LIQUIDATE if is_uncured or goes_on else level
-    row.worst = max(row.worst, row.level)
-
-
-@compiled
-def scan(tables: World, at: Ints, ticks: Ints, prices_e10: Ints, first: int, stop: int) -> int:
+def scan(tables: World, ticks: Ints, prices_e10: Ints, first: int, stop: int) -> int:
     """Walk the price points from `first` until a unit must be closed; return that point, or `stop`.
 
-    ticks: [points, instruments]; prices_e10: [points, coins]. Call states are moved on at every point.
+    ticks: [points, instruments]; prices_e10: [points, coins]. A unit's level follows from its figures alone,
+    as the book judges a closing: a call that nobody cures closes nothing by itself.
     """
     world = bundle(tables)
     for point in range(first, stop):
@@ -176,7 +155,8 @@ def scan(tables: World, at: Ints, ticks: Ints, prices_e10: Ints, first: int, sto
                 continue
             needed = requirement(world, unit, ticks[point])
             worth = equity(world, unit, ticks[point], prices_e10[point])
-            advance(world, unit, worth, needed, at[point])
+            row.level = level_of(world, worth, needed)
+            row.worst = max(row.worst, row.level)
             if row.level == LIQUIDATE:
                 found = True
             if unit == world.followed:

@@ -57,7 +57,9 @@ def settle(
         if funds[instrument]:
             note(world, FUND, point, instrument, 0, 0, 0, 0, 0)
             _fund(world, point, instrument, ticks[instrument], rate_e10, net)
-    note(world, SETTLE, point, settles.sum(), 0, 0, 0, 0, 0)
+    for instrument in range(len(settles)):
+        if settles[instrument]:
+            note(world, SETTLE, point, instrument, 0, 0, 0, 0, 0)
     _rebase(world, ticks, settles, net)
     lacking = _pay_own(world, point, net)
     for unit in range(len(world.units)):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.money import PPM, PRICE_SCALE
+from ringfence.margin.calls import levels_ppm
 from ringfence.margin.terms import Terms as MarginTerms
 from ringfence.margin.terms import compile_terms as compile_margin_terms
 from ringfence.margin.tiers import TierTable
@@ -60,8 +61,8 @@ class Terms(NamedTuple):
     """What a replay needs of a policy, by number of instrument and of coin; coin 0 is the quote.
 
     instruments: [instruments]; tiers: [instruments, tiers]; haircuts: [coins, tiers]; price_of: [coins] an
-    instrument whose mark stands for the coin's price, -1 for the quote; levels: [7] the thresholds in ppm as
-    `margin.calls.levels_ppm` lists them, then where a liquidation stops and where an uncured call is cured.
+    instrument whose mark stands for the coin's price, -1 for the quote; levels: [6] the thresholds in ppm as
+    `margin.calls.levels_ppm` lists them, then where a liquidation stops.
     """
 
     instruments: Table
@@ -69,7 +70,6 @@ class Terms(NamedTuple):
     haircuts: Table
     price_of: Ints
     levels: Ints
-    cure_ns: int
 
 
 class Names(NamedTuple):
@@ -139,7 +139,6 @@ def _terms(
         haircuts=_haircuts([policy.assets[coin] for coin in names.coins], names),
         price_of=np.array([-1, *(int(np.flatnonzero(instruments["coin"] == coin)[0]) for coin in coins)]),
         levels=_levels(policy),
-        cure_ns=policy.thresholds.call.cure_ns if policy.thresholds else UNUSED,
     )
 
 
@@ -202,18 +201,9 @@ def _contract_quanta(instrument: Instrument, names: Names) -> int:
 
 
 def _levels(policy: Policy) -> Ints:
-    levels = policy.thresholds
-    if levels is None:
-        return np.full(7, PPM, dtype=np.int64)
-    stops = (levels.stop_at_ppm, max(levels.stop_at_ppm, levels.call.at_ppm))
-    steps = (
-        levels.free_ppm,
-        levels.warn_ppm,
-        levels.call.at_ppm,
-        levels.reduce_only_ppm,
-        levels.liquidate_ppm,
-    )
-    return np.array([*steps, *stops], dtype=np.int64)
+    if policy.thresholds is None:
+        return np.full(6, PPM, dtype=np.int64)
+    return np.array([*levels_ppm(policy.thresholds), policy.thresholds.stop_at_ppm], dtype=np.int64)
 
 
 def _index(names: Sequence[str], name: str) -> int:

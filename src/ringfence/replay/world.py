@@ -39,11 +39,12 @@ SLEEVE = _columns("comp", "unit", "owed_fee", "owed_penalty", "helped_by_pool", 
 UNIT = _columns(
     "comp", "kind", "has_coins", "last", "cap_ppm", "is_queue", "converts", "fees", "penalty",
     "first_slot", "end_slot", "first_sleeve", "end_sleeve",
-    "debt", "level", "worst", "cure_by", "is_closed", "is_bankrupt", "was_forced",
+    "debt", "level", "worst", "is_closed", "is_bankrupt", "was_forced",
 )  # fmt: skip
 """What is margined as one; unit = client x kinds + kind, so units stand in order of name. last: who pays at
 last, `debt` is owed to it; cap_ppm: 0 where nobody is deleveraged for it; converts: its coins may be sold to
-the last owner; fees, penalty: where these go; level, cure_by: call state, worst: the worst level reached."""
+the last owner; fees, penalty: where these go; level: as in `margin.calls.State`, worst: the
+worst reached."""
 
 SLOT = _columns("unit", "instrument", "is_maker", "first_position", "end_position", "contracts", "session")
 """One per unit and instrument, by unit and then by name; contracts and session are its positions added up."""
@@ -60,7 +61,7 @@ LIMIT = _columns("units", "length_ns", "spent", "window")
 class World(NamedTuple):
     """Everything a replay works on; `fresh` copies it, since a replay changes it.
 
-    The first six are `Terms`. purse, balance: [sleeves and compartments, coins]; lent: [sleeves, conduits]
+    The first five are `Terms`. purse, balance: [sleeves and compartments, coins]; lent: [sleeves, conduits]
     what other compartments of clients put in, less what it put into others; unit_sleeves, comp_sleeves:
     sleeves by unit and compartment; instrument_slots: slots by instrument, from instrument_first[i] on;
     unit_pools: [units, steps] who covers a shortfall, in order; classes: [kinds, kinds] who may be
@@ -75,7 +76,6 @@ class World(NamedTuple):
     haircuts: Table
     price_of: Ints
     levels: Ints
-    cure_ns: int
     sleeves: Table
     purse: Ints
     lent: Ints
@@ -156,7 +156,7 @@ class Ground:
 
     def feed_conduit(self, feed: int) -> int:
         """Number the conduit of a feed; the steps of the waterfalls come before."""
-        return len(self.kinds) * self.world.unit_pools.shape[1] + feed
+        return len(self.kinds) * int(self.world.unit_pools.shape[1]) + feed
 
     def pattern_of(self, comp: int) -> str:
         """Return the pattern of a compartment."""
@@ -165,7 +165,7 @@ class Ground:
     def client_of(self, comp: int) -> int:
         """Number the client that a compartment belongs to; -1 for none."""
         at = int(np.searchsorted(self.first, comp, side="right")) - 1
-        return comp - self.first[at] if self.is_family[at] else -1
+        return int(comp - self.first[at]) if self.is_family[at] else -1
 
     def path(self, comp: int) -> str:
         """Write the path of a compartment."""
@@ -175,47 +175,30 @@ class Ground:
 
 
 def compile_world(
-    policy: Policy, layout: Layout, population: Population, terms: Terms, names: Names
+    policy: Policy,
+    layout: Layout,
+    population: Population,
+    terms: Terms,
+    names: Names,
+    house: Mapping[str, int],
 ) -> Ground:
-    """Lay a population out under one layout of a policy."""
-    return _Builder(policy, layout, population, terms, names).build()
-
-
-def house_capital(policy: Policy, population: Population) -> dict[str, int]:
-    """Say what the house brings: to each insurance pool, and to whoever stands last in a waterfall.
-
-    A pool gets POOL_PPM of what the clients put where it covers, the last owner LAST_PPM of all their money;
-    the makers' money counts too. In quote units, by pattern.
-    """
-    quote = population.deposits[:, :, 0].sum(axis=0)
-    total = int(quote.sum())
-    capital: dict[str, int] = {}
-    for fall in policy.waterfalls.values():
-        covered = sum(
-            int(units)
-            for units, sleeve in zip(quote, population.placement.sleeves, strict=True)
-            if sleeve.pattern in fall.covers
-        )
-        for step in fall.steps:
-            if isinstance(step, CoverStep) and not variables_of(step.compartment):
-                pool = step.compartment
-                capital[pool] = capital.get(pool, 0) + covered * POOL_PPM // 1_000_000
-        if fall.last is not None and not variables_of(fall.last):
-            capital[fall.last] = total * LAST_PPM // 1_000_000
-    return capital
-
-
-POOL_PPM = 20_000
-LAST_PPM = 500_000
+    """Lay a population out under one layout of a policy; house: what the house brings (see `capital`)."""
+    return _Builder(policy, layout, population, terms, names, house).build()
 
 
 class _Builder:
     """Numbers everything once, then fills the arrays of a `World` one group after the other."""
 
     def __init__(
-        self, policy: Policy, layout: Layout, population: Population, terms: Terms, names: Names
+        self,
+        policy: Policy,
+        layout: Layout,
+        population: Population,
+        terms: Terms,
+        names: Names,
+        house: Mapping[str, int],
     ) -> None:
-        self.given, self.layout, self.population = policy, layout, population
+        self.layout, self.population, self.house = layout, population, house
         self.policy = lay_out(policy, layout)
         self.rules = compile_policy(self.policy)
         self.terms, self.names = terms, names
@@ -293,7 +276,7 @@ class _Builder:
             sleeves=tuple(sleeve.name for sleeve in self.sleeves),
             styles=tuple(sleeve.style for sleeve in self.sleeves),
             makers_from=self.population.makers_from,
-            house=house_capital(self.given, self.population),
+            house=self.house,
             feeds=self.feeds,
             covers=tuple(self._unit_row(kind).pools for kind in self.kinds),
         )

@@ -1,0 +1,199 @@
+"""One client followed through the crash: warned, called, reduced, liquidated, and who paid what it could not.
+
+The client is chosen from the headline run as the one whose day shows most: it has a hedge beside its bet,
+was reduced before it failed, and its failure cost its own pool something. Its figures come from the replay at
+every price point; what happened to it comes from the log.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ringfence.kernel.instant import Instant
+from ringfence.margin.calls import State
+from ringfence.replay.engine import Run
+from ringfence.replay.log import Cause, Row
+from ringfence.replay.terms import Ints
+from ringfence.replay.world import Ground
+
+_LEVEL_WORDS = {
+    State.WARNED: "warned",
+    State.CALLED: "margin call",
+    State.REDUCE_ONLY: "reduce-only",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hero:
+    """Who is followed: the client, the unit of its bet, its hedge, and the price point at which it failed.
+
+    instrument: number of the bet's instrument; hedge: path of the hedge's compartment, "" where it has none.
+    """
+
+    client: int
+    unit: int
+    instrument: int
+    hedge: str
+    failed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One price point of the tale: figures in quote units, and what happened then."""
+
+    at: Instant
+    point: int
+    mark_e10: int
+    equity: int
+    requirement: int
+    words: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Fate:
+    """What the log says of one unit."""
+
+    reduced: int = 0
+    failed_at: int = -1
+    cost: int = 0
+    settled: dict[int, set[int]] = field(default_factory=dict)
+
+
+def choose_hero(run: Run) -> Hero | None:
+    """Choose whom to follow; None where nobody failed."""
+    ground, world = run.ground, run.world
+    fates: dict[int, _Fate] = {}
+    settled: dict[int, set[int]] = {}
+    for row in _rows(run):
+        _read(run, row, fates, settled)
+    candidates = []
+    for unit, fate in fates.items():
+        client = unit // len(ground.kinds)
+        if fate.failed_at < 0 or client >= ground.makers_from:
+            continue
+        hedge = _hedge_of(ground, client, unit)
+        slot = int(world.units["first_slot"][unit])
+        hedged_in = _instruments_of(ground, hedge)
+        is_apart = bool(hedged_in) and not (hedged_in & settled.get(fate.failed_at, set()))
+        candidates.append(
+            ((is_apart, bool(hedged_in), fate.cost > 0, min(fate.reduced, 3), fate.cost), unit, slot, hedge)
+        )
+    if not candidates:
+        return None
+    _, unit, slot, hedge = max(candidates)
+    path = ground.path(int(world.units["comp"][hedge])) if hedge >= 0 else ""
+    instrument = int(world.slots["instrument"][slot])
+    return Hero(unit // len(ground.kinds), unit, instrument, path, fates[unit].failed_at)
+
+
+def tell(run: Run, hero: Hero) -> tuple[Moment, ...]:
+    """Tell the day of the hero: one moment per bar, and one for everything that happened to it.
+
+    run: of the same world, with a log and with the hero's unit followed.
+    """
+    happened: dict[int, list[str]] = {}
+    for row in _rows(run):
+        if sentence := _words_of(run, row, hero):
+            happened.setdefault(int(row[1]), []).append(sentence)
+    bar_ends = set(np.flatnonzero(np.diff(run.path.bar)).tolist())
+    level, moments = State.FREE, []
+    for point in range(1, hero.failed_at + 1):
+        now = State(int(run.world.trace[point, 2]))
+        words = list(happened.get(point, ()))
+        if now > level and now in _LEVEL_WORDS:
+            words.insert(0, _LEVEL_WORDS[now])
+        level = now
+        if words or point in bar_ends:
+            moments.append(_moment(run, hero, point, words))
+    return tuple(moments)
+
+
+def worth_by_sleeve(run: Run, worth: Ints, client: int) -> tuple[tuple[str, int], ...]:
+    """Return what a client has in each of its sleeves; worth: from `contagion.sleeve_worth`."""
+    sleeves = run.ground.sleeves
+    first = client * len(sleeves)
+    return tuple((name, int(worth[first + number])) for number, name in enumerate(sleeves))
+
+
+def _moment(run: Run, hero: Hero, point: int, words: Sequence[str]) -> Moment:
+    return Moment(
+        at=Instant(int(run.path.at[point])),
+        point=point,
+        mark_e10=int(run.path.marks_e10[point, hero.instrument]),
+        equity=int(run.world.trace[point, 0]),
+        requirement=int(run.world.trace[point, 1]),
+        words=tuple(words),
+    )
+
+
+# --- reading the log ---------------------------------------------------------------------------
+
+
+def _rows(run: Run) -> Iterator[Ints]:
+    return iter(run.world.log[: int(run.world.logged[0])])
+
+
+def _read(run: Run, row: Ints, fates: dict[int, _Fate], settled: dict[int, set[int]]) -> None:
+    kind, point = Row(int(row[0])), int(row[1])
+    if kind is Row.CLOSE:
+        fate = fates.setdefault(int(row[2]), _Fate())
+        if bool(run.world.units["is_bankrupt"][int(row[2])]):
+            fate.reduced += fate.failed_at >= 0
+            fate.failed_at = point
+        else:
+            fate.reduced += 1
+    elif kind is Row.FILL and Cause(int(row[2])) is Cause.TAKEOVER:
+        failed = int(row[3]) if int(row[3]) >= 0 else int(row[4])
+        fates[failed].cost += int(row[6])
+    elif kind is Row.COVER:
+        fates.setdefault(int(row[2]), _Fate()).cost += int(row[5])
+    elif kind is Row.SETTLE:
+        settled.setdefault(point, set()).add(int(row[2]))
+
+
+def _hedge_of(ground: Ground, client: int, unit: int) -> int:
+    """Return the unit of a client's hedge; -1 where it is the same unit or has no position."""
+    world = ground.world
+    sleeve = client * len(ground.sleeves) + ground.styles.index("hedge")
+    other = int(world.sleeves["unit"][sleeve])
+    is_open = other >= 0 and world.units["first_slot"][other] < world.units["end_slot"][other]
+    return other if other != unit and is_open else -1
+
+
+def _instruments_of(ground: Ground, unit: int) -> set[int]:
+    if unit < 0:
+        return set()
+    first, end = (int(ground.world.units[name][unit]) for name in ("first_slot", "end_slot"))
+    return {int(one) for one in ground.world.slots["instrument"][first:end]}
+
+
+def _words_of(run: Run, row: Ints, hero: Hero) -> str:
+    """Say in words what a row did to the hero; "" where nothing."""
+    kind = Row(int(row[0]))
+    ground, units = run.ground, int(row[5])
+    if kind is Row.FILL and hero.unit in (int(row[3]), int(row[4])):
+        return _fill_words(run, row, hero)
+    if kind is Row.COVER and int(row[2]) == hero.unit:
+        return f"{ground.path(int(row[3]))} pays {_money(ground, units)}"
+    if kind is Row.LEND and int(row[2]) == hero.unit:
+        return f"{ground.path(int(row[3]))} pays {_money(ground, units)} against a debt"
+    if kind is Row.PENALTY and int(row[2]) == hero.unit:
+        return f"penalty of {_money(ground, units)} to {ground.path(int(row[3]))}"
+    return ""
+
+
+def _fill_words(run: Run, row: Ints, hero: Hero) -> str:
+    ground, cause, contracts = run.ground, Cause(int(row[2])), int(row[6])
+    name = ground.names.instruments[int(row[5])]
+    other = int(row[4]) if int(row[3]) == hero.unit else int(row[3])
+    if cause is Cause.TAKEOVER:
+        return f"{ground.path(-1 - other)} takes over {contracts} {name} at the bankruptcy price"
+    if cause is Cause.DELEVERAGING:
+        return f"{contracts} {name} closed against a winner at the bankruptcy price"
+    return f"{contracts} {name} closed by force in the market"
+
+
+def _money(ground: Ground, units: int) -> str:
+    whole = 10**ground.names.quote_decimals
+    return f"{units / whole:,.2f} {ground.names.coins[0]}"
