@@ -153,7 +153,8 @@ def test_funding_every_hour_instead_of_every_four_is_one_change():
     perpetuals = (VENUE.parent / "instruments" / "perpetuals.yaml").read_text()
     changed = perpetuals.replace("funding: {every: 4 h", "funding: {every: 1 h")
     old, new = (
-        parse(VENUE.read_text(), "venue.yaml", lambda _, text=text: text).policy for text in (perpetuals, changed)
+        parse(VENUE.read_text(), "venue.yaml", lambda _, text=text: text).policy
+        for text in (perpetuals, changed)
     )
     assert old is not None
     assert new is not None
