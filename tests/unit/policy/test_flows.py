@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - policies are written as a person writes them
 """Every flow of money that a platform has can be said in the language, and what is said is accepted.
 
 Each flow names where it stands: in an example policy, or in words added to the venue. What the ledger does
