@@ -186,6 +186,31 @@ def test_gates_coverage_and_drift(ringfence):
     assert ringfence("proof", "drift", "venue", "--json").json == {"differences": []}
 
 
+def test_laws_and_the_only_way(ringfence):
+    assert (
+        "USDC inside: deposit brings it in, withdraw takes it out" in ringfence("proof", "laws", "venue").out
+    )
+    assert ringfence("proof", "laws", "venue", "--json").json["floor"] == []
+    said = ringfence("proof", "only", "venue", "client/** -> outside", "withdraw")
+    assert (said.code, "goes through withdraw only" in said.out) == (0, True)
+    said = ringfence("proof", "only", "venue", "client/** -> house/treasury", "adjust", "--json")
+    assert (said.code, said.json["holds"]) == (1, False)
+    assert ringfence("proof", "only", "venue", "client/** -> outside", "nothing").code == 2
+
+
+def test_rights_that_nobody_used(ringfence, tmp_path):
+    book = ("--at", str(tmp_path / "harbour.book"))
+    ringfence("book", "open", "two-buckets", *book)
+    ringfence("book", "key", "new", "all", *book)
+    ringfence("book", "client", "add", "alice", *book)
+    ringfence("book", "deposit", "client/alice/cash", "1000", "USDC", "--reference", "tx1", *book)
+    found = ringfence("proof", "used", *book, "--json").json
+    assert "deposit" not in found["gates"]
+    assert "withdraw" in found["gates"]
+    assert "client_key" in found["keys"]
+    assert "gate withdraw moved nothing" in ringfence("proof", "used", *book).out
+
+
 def test_a_picture_marks_the_spread(ringfence):
     said = ringfence("proof", "picture", "venue", "gateway", "--json")
     rooms = {room["name"]: room for room in said.json["rooms"]}

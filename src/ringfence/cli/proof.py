@@ -397,6 +397,29 @@ def coverage(policy: PolicyFile, as_json: Json = False) -> None:
 
 
 @app.command()
+def used(
+    at: Annotated[Path, typer.Option("--at", envvar="RINGFENCE_BOOK", help="The file of the book.")],
+    as_json: Json = False,
+) -> None:
+    """Compare the rights that a book's policy grants with those that were used: gates and keys never used."""
+    from ringfence import wiring
+    from ringfence.cli.book_reading import opened
+    from ringfence.planes.ledger.operations import Request
+    from ringfence.proof.gates import unused_rights
+
+    with opened(at, wiring.read_book) as book:
+        lines = (dated.line for dated in book.lines())
+        carried_out = (one.operation for one in lines if one.refused is None and not one.repeated)
+        found = unused_rights(book.rules.policy, (one for one in carried_out if isinstance(one, Request)))
+    if as_json:
+        print_json({"gates": found.gates, "keys": found.keys})
+    else:
+        lines_shown = [f"gate {name} moved nothing" for name in found.gates]
+        lines_shown += [f"key {name} signed nothing" for name in found.keys]
+        proof_words.print_findings(lines_shown, "every gate and every key was used")
+
+
+@app.command()
 def diff(
     old: PolicyFile,
     new: PolicyFile,

@@ -1,4 +1,4 @@
-"""Gates that are not what they seem, and compartments that no claim speaks of.
+"""Gates that are not what they seem, rights that nobody used, and compartments that no claim speaks of.
 
 unused      no pair of ends accepts an asset of it, or nothing meets its needs: it never opens
 shadowed    another gate opens the same ways to fewer keys, so its own needs protect nothing
@@ -7,7 +7,9 @@ uncovered   a compartment that no claim mentions
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
+from ringfence.planes.ledger.operations import Fill, Move, Order, Request
 from ringfence.policy.model import Finding, Policy
 from ringfence.policy.selectors import leg_ways, reached, ways
 from ringfence.proof.cutoff import cast_for_reach
@@ -137,10 +139,28 @@ def uncovered(policy: Policy) -> tuple[str, ...]:
     return tuple(name for name in policy.compartments if name not in mentioned)
 
 
-def unused_rights(world: World, used: Iterable[tuple[str, str, str, str]]) -> tuple[str, ...]:
-    """List gates that nobody used: rights that were granted and not needed.
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """Rights that were granted and never used: gates that moved nothing, keys that signed nothing."""
 
-    used: (gate, source, target, asset) of every move that was made.
-    """
-    seen = {move[0] for move in used}
-    return tuple(name for name in dict.fromkeys(rule.name for rule in world.rules) if name not in seen)
+    gates: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+def unused_rights(policy: Policy, requests: Iterable[Request]) -> Unused:
+    """Compare the rights of a policy with the requests that were carried out under it."""
+    moved: set[str] = set()
+    signed: set[str] = set()
+    for request in requests:
+        moved.update(link.gate for link in request.links if isinstance(link, Move))
+        orders = [side for link in request.links if isinstance(link, Fill) for side in (link.buy, link.sell)]
+        signatures = [
+            *request.signatures,
+            *(one for side in orders if isinstance(side, Order) for one in side.signatures),
+        ]
+        signed.update(one.key.partition("/")[0] for one in signatures)
+    names = [name for _, name in _names(policy)]
+    return Unused(
+        tuple(name for name in names if name not in moved),
+        tuple(name for name in policy.keys if name not in signed),
+    )

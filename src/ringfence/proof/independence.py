@@ -7,7 +7,7 @@ from ringfence.policy.model import Policy
 from ringfence.proof.cutoff import cast_for_reach
 from ringfence.proof.grounding import ground
 from ringfence.proof.reach import Index, Start, met_needs, spread
-from ringfence.proof.replaying import signers
+from ringfence.proof.scratch import signers
 from ringfence.proof.world import World
 
 

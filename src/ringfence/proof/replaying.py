@@ -1,6 +1,6 @@
 """Asking a scratch book for what the proof says an attacker can do."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ringfence.kernel.decision import Refused
@@ -9,7 +9,7 @@ from ringfence.kernel.money import divide_up
 from ringfence.proof.evidence import Hop
 from ringfence.proof.names import hop_of, way_of
 from ringfence.proof.reach import Usable, reach
-from ringfence.proof.scratch import FILLED_UNITS, START, Scratch
+from ringfence.proof.scratch import FILLED_UNITS, START, Scratch, signers
 from ringfence.proof.world import Rule, World
 
 REQUESTS_MAX = 200
@@ -95,20 +95,6 @@ def replay_amount(scratch: Scratch, world: World, can_use: Usable, means: Means,
     done = tuple(Done(route, units, _signing(world, route, means)) for route, units in moved.items())
     short = f"only {haul.units + 1 - left} units came through" if left > 0 else ""
     return Replay(done, left <= 0, "" if left <= 0 else stop or short)
-
-
-# --- keys --------------------------------------------------------------------------------------
-
-
-def signers(world: World, need: int, keys: Collection[int]) -> tuple[int, ...] | None:
-    """Choose keys that meet a need, as few as can be; None where they cannot."""
-    row = world.needs[need]
-    inner = [signers(world, part, keys) for part in row.parts]
-    found = [(key,) for key in row.keys if key in keys] + [one for one in inner if one is not None]
-    if len(found) < row.count:
-        return None
-    found.sort(key=len)
-    return tuple(dict.fromkeys(key for one in found[: row.count] for key in one))
 
 
 def _signing(world: World, route: Iterable[int], means: Means) -> tuple[int, ...]:

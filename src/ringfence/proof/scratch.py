@@ -8,7 +8,8 @@ Signatures are a stand-in that this book alone verifies, so that proof needs no 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal
 
 import msgspec
 
@@ -19,9 +20,11 @@ from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.conditions import Conditions
 from ringfence.planes.ledger.operations import (
+    Fill,
     Link,
     Move,
     OpenMember,
+    Order,
     PriceFact,
     Quote,
     RegisterKey,
@@ -33,7 +36,7 @@ from ringfence.planes.ledger.operations import (
 from ringfence.policy.families import Binding, fill, match
 from ringfence.policy.model import Exchange, Gate, Policy
 from ringfence.proof.evidence import Hop
-from ringfence.proof.world import World
+from ringfence.proof.world import Place, World
 
 START = Instant(20_000 * DAY_NS - 1)
 """A moment before midnight UTC, so that a fixed window can be used just before and just after it ends."""
@@ -116,20 +119,61 @@ class Scratch:
         for hop in hops:
             links += self._legs(hop, units)
             exchange = hop.rule if hop.rule in self.policy.exchanges else exchange
-        self._last_id += 1
         self._say_prices(at)
+        return self._carry_out(tuple(links), keys, at, self._everything_releasable(), exchange)
+
+    def fill(
+        self,
+        buyer: Place,
+        seller: Place,
+        name: str,
+        contracts: int,
+        price_e10: int,
+        index_e10: int,
+        at: Instant,
+    ) -> Refused | None:
+        """Fill two orders with each other, margin allowing both; None where the ledger did."""
+        self._say_prices(at, index_e10)
+        buy = self._order(buyer, "buy", name, contracts, price_e10, at)
+        sell = self._order(seller, "sell", name, contracts, price_e10, at)
+        allowed = Conditions(trade={buyer.name: 0, seller.name: 0})
+        return self._carry_out((Fill(name, contracts, price_e10, buy, sell),), (), at, allowed)
+
+    def _order(
+        self,
+        place: Place,
+        side: Literal["buy", "sell"],
+        name: str,
+        contracts: int,
+        limit_e10: int,
+        at: Instant,
+    ) -> Order:
+        digest = self.state.rules.digest
+        order = Order(self._next_id(), place.name, name, side, contracts, limit_e10, at + DAY_NS, digest)
+        needs = place.trade.needs if place.trade else 0
+        keys = signers(self.world, needs, range(len(self.world.keys))) or ()
+        content = signing_bytes(order)
+        return msgspec.structs.replace(
+            order, signatures=_signed(content, [self.world.keys[key].name for key in keys])
+        )
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _carry_out(
+        self, links: tuple[Link, ...], keys: Iterable[str], at: Instant, facts: Conditions, exchange: str = ""
+    ) -> Refused | None:
         request = Request(
-            id=self._last_id,
-            links=tuple(links),
+            id=self._next_id(),
+            links=links,
             policy=self.state.rules.digest,
             expires=at + DAY_NS,
             exchange=exchange,
             reason="a story of the proof",
         )
-        content = signing_bytes(request)
-        signatures = tuple(Signature(key, _signature(_public(key), content)) for key in sorted(set(keys)))
-        signed = msgspec.structs.replace(request, signatures=signatures)
-        decision = self.state.apply(signed, at, _fits, self._everything_releasable()).decision
+        signed = msgspec.structs.replace(request, signatures=_signed(signing_bytes(request), keys))
+        decision = self.state.apply(signed, at, _fits, facts).decision
         return None if isinstance(decision, Accepted) else decision
 
     def _legs(self, hop: Hop, units: int) -> list[Move]:
@@ -154,9 +198,9 @@ class Scratch:
             )
         return bound
 
-    def _say_prices(self, at: Instant) -> None:
+    def _say_prices(self, at: Instant, price_e10: int = PRICE_SCALE) -> None:
         for name, authority in self.policy.prices.items():
-            quotes = tuple(Quote(source, PRICE_SCALE, at) for source in authority.sources)
+            quotes = tuple(Quote(source, price_e10, at) for source in authority.sources)
             self.state.apply(PriceFact(name, quotes), at, _fits)
 
     def _everything_releasable(self) -> Conditions:
@@ -172,6 +216,21 @@ class Scratch:
         """Return the units that the limits along a way leave now."""
         room = self.state.room(hop.rule, hop.source, hop.target, hop.asset)
         return FILLED_UNITS if room is None else room
+
+
+def signers(world: World, need: int, keys: Collection[int]) -> tuple[int, ...] | None:
+    """Choose keys that meet a need, as few as can be; None where they cannot."""
+    row = world.needs[need]
+    inner = [signers(world, part, keys) for part in row.parts]
+    found = [(key,) for key in row.keys if key in keys] + [one for one in inner if one is not None]
+    if len(found) < row.count:
+        return None
+    found.sort(key=len)
+    return tuple(dict.fromkeys(key for one in found[: row.count] for key in one))
+
+
+def _signed(content: bytes, keys: Iterable[str]) -> tuple[Signature, ...]:
+    return tuple(Signature(key, _signature(_public(key), content)) for key in sorted(set(keys)))
 
 
 def _public(key: str) -> bytes:

@@ -13,11 +13,12 @@ from ringfence.policy.model import Policy
 from ringfence.proof.answers import Answer
 from ringfence.proof.cutoff import cast_of_size, most_variables
 from ringfence.proof.evidence import Hop, Route
+from ringfence.proof.forging import Forgery
 from ringfence.proof.names import hop_of, places, taken
-from ringfence.proof.questions import Asked, Fewest, Grounds, Moves, Never, ask_among
+from ringfence.proof.questions import Asked, Fewest, Grounds, Moves, Never, Trading, ask_among
 from ringfence.proof.reach import Grip, Index, spread, usable
-from ringfence.proof.replaying import Done, Haul, Means, Replay, replay_amount, replay_route, signers
-from ringfence.proof.scratch import Scratch
+from ringfence.proof.replaying import Done, Haul, Means, Replay, replay_amount, replay_route
+from ringfence.proof.scratch import Scratch, signers
 from ringfence.proof.world import Rule, World
 
 _CAUSES = ("taken", "held", "derived", "given")
@@ -54,8 +55,9 @@ def tell(grounds: Grounds, answer: Answer) -> Story:
         return _fewest_story(policy, answer, question, hops)
     if isinstance(question, Moves):
         return _moves_story(grounds, answer)
-    words = f"{answer.over} can be lost by trading {answer.words}; fills are not replayed here"
-    return Story((), (), False, words)
+    if isinstance(question, Trading):
+        return _trading_story(grounds, answer, question)
+    return Story((), (), False, "there is no route to tell")
 
 
 def _hops(answer: Answer) -> tuple[Hop, ...]:
@@ -116,6 +118,30 @@ def _moves_among(policy: Policy, asked: Asked, over: str) -> Story:
     return _story(policy, scratch, replay_amount(scratch, world, can_use, means, haul), means, grip)
 
 
+def _trading_story(grounds: Grounds, answer: Answer, question: Trading) -> Story:
+    """Forge fills at the edge of the band until one member lost more than is claimed."""
+    members = grounds.policy.claims[answer.asked.claim].members
+    index = grounds.index(cast_of_size(grounds.policy, members, 2))
+    world = index.world
+    grip = spread(index, taken(world, question.services, question.keys), question.mode)
+    most_units, horizon_ns = question.caps[answer.over]
+    is_index_false = any(service in grip.owned for service in world.pricers)
+    scratch = Scratch(grounds.policy, world, "ledger")
+    forged = Forgery(scratch, grounds.policy, answer.over, most_units, horizon_ns, is_index_false).replay()
+    lost = sum(one.units for one in forged)
+    stop = next((one.stop for one in forged if one.stop), f"only {lost} units were lost")
+    decimals = grounds.policy.assets[answer.over].decimals
+    steps = [*_attack(world, grip, _means(grip, frozenset()), (), (), also=grip.owned)]
+    steps += [
+        f"{one.words}; that loses {show_decimal(one.units, decimals)} {answer.over}."
+        for one in forged
+        if one.words
+    ]
+    if is_index_false:
+        steps.append("The index itself is false, so no daily loss is seen.")
+    return Story(tuple(steps), (), lost > most_units, "" if lost > most_units else stop)
+
+
 def _same_question(grounds: Grounds, answer: Answer, others: int) -> Asked:
     """Ask the same with so many real members besides the named ones."""
     claim = grounds.policy.claims[answer.asked.claim]
@@ -145,11 +171,18 @@ def _story(policy: Policy, scratch: Scratch, replay: Replay, means: Means, grip:
 
 
 def _attack(
-    world: World, grip: Grip, means: Means, used: Iterable[int], ways: Iterable[int]
+    world: World,
+    grip: Grip,
+    means: Means,
+    used: Iterable[int],
+    ways: Iterable[int],
+    also: Iterable[int] = (),
 ) -> Iterator[str]:
-    """Tell what is taken, then how each key that signs came to be had."""
+    """Tell what is taken, then how each key that signs came to be had. also: services told in any case."""
     keys = sorted(used, key=lambda key: _CAUSES.index(grip.had[key].how))
-    wanted = {service for key in keys if grip.had[key].how == "held" for service in grip.had[key].by}
+    wanted = set(also) | {
+        service for key in keys if grip.had[key].how == "held" for service in grip.had[key].by
+    }
     for way in ways:
         rule = world.rules[world.ways[way].rule]
         if way in means.voided:

@@ -5,7 +5,7 @@ who can move    every single service or key whose fall lets value leave a place
 smallest mend   the fewest gates and flows to take away so that a failing claim holds
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +16,17 @@ from ringfence.proof.cutoff import cast_for_reach
 from ringfence.proof.evidence import Hop
 from ringfence.proof.fewest import fewest
 from ringfence.proof.names import hop_of, nodes_held, places
-from ringfence.proof.questions import Asked, Count, Fewest, Grounds, Never, ask, selected, start_of
+from ringfence.proof.questions import (
+    Asked,
+    Count,
+    Fault,
+    Fewest,
+    Grounds,
+    Never,
+    ask,
+    selected,
+    start_of,
+)
 from ringfence.proof.reach import Index, Mode, Start, reach, spread, usable
 from ringfence.proof.world import NOBODY, Fact, World
 
@@ -141,10 +151,12 @@ def route(
     mode: Mode,
     plane: str,
     facts: Iterable[Fact] = (),
+    avoiding: Collection[str] = (),
 ) -> tuple[Hop, ...]:
     """Find a shortest way for value from one place to another; () where there is none.
 
-    names: what is broken or stolen; None for everything.
+    names: what is broken or stolen; None for everything; avoiding: gates that the way must not take, so that
+    () says that everything goes through them.
     """
     wanted = None if names is None else tuple(names)
     texts = (journey.source.text, journey.target.text)
@@ -152,7 +164,12 @@ def route(
     world = index.world
     everything = Start(frozenset(range(len(world.services))), frozenset(range(len(world.keys))))
     start = everything if wanted is None else start_of(world, wanted)
-    ways = usable(index, spread(index, start, mode), plane).ways
+    known = {rule.name for rule in world.rules}
+    for name in avoiding:
+        if name not in known:
+            raise Fault(f"`{name}` is no gate, exchange or waterfall step")
+    opened = usable(index, spread(index, start, mode), plane).ways
+    ways = [way for way in opened if world.rules[world.ways[way].rule].name not in avoiding]
     sources, sinks = (places(world, selected(world, end, {})) for end in (journey.source, journey.target))
     found = reach(world, ways, nodes_held(world, sources))
     ends = (node for node, way in found.by.items() if way != NOBODY and node // len(world.assets) in sinks)

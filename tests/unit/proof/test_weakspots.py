@@ -4,6 +4,7 @@ import pytest
 from platforms import GATES, SUPPLIES, gate, harbour, platform
 
 from ringfence.planes.ledger import compile as ledger_compile
+from ringfence.planes.ledger.operations import Move, Request, Signature
 from ringfence.policy.phrases import parse_journey, parse_selector
 from ringfence.proof import drift as drifting
 from ringfence.proof.cutoff import cast_for_reach
@@ -116,9 +117,11 @@ def test_what_no_claim_mentions():
 
 
 def test_rights_that_nobody_used():
-    world = ground(platform(), cast_for_reach(platform(), {}))
-    used = [("g1", "client_hot", "outside", "USDT"), ("g7", "client_hot", "margin", "USDT")]
-    assert unused_rights(world, used) == ("g2", "g3", "g4", "g5", "g6")
+    moves = (Move("g1", "client_hot", "outside", "USDT", 1), Move("g7", "client_hot", "margin", "USDT", 1))
+    signed = tuple(Signature(key, b"") for key in ("hot", "liq"))
+    found = unused_rights(platform(), [Request(1, moves, b"", 1, signatures=signed)])
+    assert found.gates == ("g2", "g3", "g4", "g5", "g6")
+    assert found.keys == ("api", "settle", "lw", "tk", "cold1", "cold2", "cold3")
 
 
 # --- what changed, what runs -------------------------------------------------------------------
