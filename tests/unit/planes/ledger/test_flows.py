@@ -1,12 +1,13 @@
 """Each flow of the policy's meaning that the book enforces, from the request to the balances."""
 
 import pytest
-from harbour import BTC, EVIDENCE, NOON, OFFICERS, TEXT, USDC, Harbour, allow, e10, signed
+from harbour import BTC, EVIDENCE, NOON, OFFICERS, TEXT, USDC, Harbour, allow, e10, seed, signed
 
+from ringfence.adapters.signatures_ed25519 import public_key
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
 from ringfence.planes.ledger.conditions import ClosingFact, Conditions
-from ringfence.planes.ledger.operations import Closing, Fill, Freeze, Fund, Move, Receipt, Resume
+from ringfence.planes.ledger.operations import Closing, Fill, Freeze, Fund, Move, OpenMember, Receipt, Resume
 from ringfence.planes.ledger.payments import collection_links, settlement_links
 
 ALICE, BOB, CAROL = (f"client/{name}/directional" for name in ("alice", "bob", "carol"))
@@ -130,6 +131,56 @@ def test_a_withdrawal_stays_shut_naming_its_delay(harbour):
     assert outcome.decision.reason == Reason.GATE_WORD_NOT_ENFORCED
     assert "`delay`" in outcome.decision.words
     assert outcome.decision.rule == harbour.state.rules.gates["withdraw"].line
+
+
+def test_two_of_three_with_the_client_mandatory_withdraw_once_no_delay_is_asked():
+    text = TEXT.replace(
+        'wallet_key, "1 of [officer_a, officer_b]"], delay: 1 h,\n'
+        "    cancel: [client_key, officer_a, officer_b],",
+        '"2 of [officer_a, officer_b, wallet_key]"],',
+    )
+    harbour = Harbour(text)
+    harbour.deposit("alice", 10 * USDC)
+    withdraw = Move("withdraw", "client/alice/cash", "outside/alice", "USDC", 4 * USDC)
+    three = ("officer_a", "officer_b", "wallet_key")
+    assert harbour.reason(withdraw, *three) == Reason.NEEDS_NOT_MET
+    assert harbour.reason(withdraw, *three, "client_key/bob") == Reason.NEEDS_NOT_MET
+    assert harbour.reason(withdraw, "client_key/alice", "officer_b") == Reason.NEEDS_NOT_MET
+    harbour.move(withdraw, "client_key/alice", "officer_b", "wallet_key")
+    assert usdc(harbour, "client/alice/cash", "outside/alice") == [6 * USDC, 4 * USDC]
+
+
+def test_staff_are_a_family_of_their_own():
+    text = (
+        TEXT.replace(
+            "  house:  {kind: house}\n", "  house: {kind: house}\n  staff: {kind: affiliate, family: true}\n"
+        )
+        .replace(
+            "keys:\n", "keys:\n  staff_key: {per: staff, held_by: staff, form: signature, signs: by_hand}\n"
+        )
+        .replace(
+            "  clearing: {owner",
+            '  "staff/{staff}/cash": {owner: staff, role: client_money, accepts: USDC}\n'
+            '  "staff/{staff}/spare": {owner: staff, role: client_money, accepts: USDC}\n  clearing: {owner',
+        )
+        .replace(
+            "gates:\n",
+            'gates:\n  save: {from: "staff/{staff}/cash", to: "staff/{staff}/spare", assets: USDC, '
+            'needs: staff_key, on: ledger, limit: {each: {USDC: "100 per 1 d"}}}\n',
+        )
+    )
+    harbour = Harbour(text)
+    # A member of staff and a client may have the same name; they are two members, with two keys.
+    harbour.must(OpenMember("staff", "alice", {"staff_key": public_key(seed("staff_key/alice"))}))
+    harbour.endow("staff/alice/cash", 10 * USDC)
+    save = Move("save", "staff/alice/cash", "staff/alice/spare", "USDC", 4 * USDC)
+    assert harbour.reason(save, "client_key/alice") == Reason.NEEDS_NOT_MET
+    harbour.move(save, "staff_key/alice")
+    assert usdc(harbour, "staff/alice/cash", "staff/alice/spare") == [6 * USDC, 4 * USDC]
+    across = Move("save", "staff/alice/cash", "client/alice/cash", "USDC", 1)
+    assert (
+        harbour.reason(across, "staff_key/alice", "client_key/alice") == Reason.NO_GATE_BETWEEN_COMPARTMENTS
+    )
 
 
 def test_a_standing_top_up_stays_shut_naming_its_word(harbour):
