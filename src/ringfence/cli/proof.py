@@ -15,6 +15,7 @@ from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
+    from ringfence.planes.ledger.operations import Request
     from ringfence.policy.model import Journey, Policy
     from ringfence.proof.claims import SecondOpinion, Verdict
     from ringfence.proof.world import Fact
@@ -61,6 +62,9 @@ def claims(
     markdown: Annotated[
         Path | None, typer.Option("--markdown", help="Write Markdown for a pull request here.")
     ] = None,
+    at: Annotated[
+        Path | None, typer.Option("--at", help="A book: show what each exception moved so far.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Decide every claim of a policy: proved, refuted with a replayed story, open, unknown or vacuous.
@@ -77,7 +81,10 @@ def claims(
 
         print_json({"policy": loaded.name, "claims": show_plain(loaded, verdicts)})
     else:
-        proof_words.print_verdicts(loaded, verdicts, explain=explain)
+        from ringfence.proof.gates import moved_by_gate
+
+        moved = None if at is None else moved_by_gate(_carried_out(at)[1])
+        proof_words.print_verdicts(loaded, verdicts, moved, explain=explain)
     if not all(verdict.holds for verdict in verdicts):
         raise typer.Exit(1)
 
@@ -402,15 +409,9 @@ def used(
     as_json: Json = False,
 ) -> None:
     """Compare the rights that a book's policy grants with those that were used: gates and keys never used."""
-    from ringfence import wiring
-    from ringfence.cli.book_reading import opened
-    from ringfence.planes.ledger.operations import Request
     from ringfence.proof.gates import unused_rights
 
-    with opened(at, wiring.read_book) as book:
-        lines = (dated.line for dated in book.lines())
-        carried_out = (one.operation for one in lines if one.refused is None and not one.repeated)
-        found = unused_rights(book.rules.policy, (one for one in carried_out if isinstance(one, Request)))
+    found = unused_rights(*_carried_out(at))
     if as_json:
         print_json({"gates": found.gates, "keys": found.keys})
     else:
@@ -480,6 +481,18 @@ def picture(
 
 
 # --- reading -----------------------------------------------------------------------------------
+
+
+def _carried_out(at: Path) -> "tuple[Policy, list[Request]]":
+    """Read the policy of a book and every request that was carried out."""
+    from ringfence import wiring
+    from ringfence.cli.book_reading import opened
+    from ringfence.planes.ledger.operations import Request
+
+    with opened(at, wiring.read_book) as book:
+        lines = (dated.line for dated in book.lines())
+        done = (one.operation for one in lines if one.refused is None and not one.repeated)
+        return book.rules.policy, [one for one in done if isinstance(one, Request)]
 
 
 def _facts(path: Path | None) -> "tuple[Fact, ...]":

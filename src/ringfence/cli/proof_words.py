@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ringfence.proof.laws import Conservation
     from ringfence.proof.weakspots import Choke, Mend, Mover
 
+Moved = dict[str, dict[str, int]]
+"""Units by gate and asset."""
+
 _COLOURS = {
     "proved": "green",
     "proved assuming": "green",
@@ -68,16 +71,36 @@ def print_findings(lines: "Sequence[str]", nothing: str) -> None:
 # --- verdicts ----------------------------------------------------------------------------------
 
 
-def print_verdicts(policy: "Policy", verdicts: "Sequence[Verdict]", *, explain: bool) -> None:
-    """Print each verdict with its bound, the story of what fails, and at the end how many hold."""
+def print_verdicts(
+    policy: "Policy", verdicts: "Sequence[Verdict]", moved: "Moved | None", *, explain: bool
+) -> None:
+    """Print each verdict with its bound, the story of what fails, and at the end how many hold.
+
+    moved: what each gate moved so far, where a book was read.
+    """
     for verdict in verdicts:
         _print_verdict(policy, verdict, explain=explain)
+    _print_exceptions(policy, verdicts, moved)
     held = sum(verdict.holds for verdict in verdicts)
     colour = "green" if held == len(verdicts) else "red"
     console.print(f"[{colour}]{held} of {len(verdicts)} claims hold[/]", highlight=False)
     if not explain:
         _print_rest("assumes", [words for verdict in verdicts for words in verdict.assumptions])
         _print_rest("trusts", [words for verdict in verdicts for words in verdict.trusted])
+
+
+def _print_exceptions(policy: "Policy", verdicts: "Sequence[Verdict]", moved: "Moved | None") -> None:
+    """Print once for each excepted name what it may still move, and what it moved so far."""
+    from ringfence.proof.exemption import may_move
+    from ringfence.proof.output import show_units
+
+    names = (name for verdict in verdicts for name in policy.claims[verdict.claim].exceptions)
+    for name in dict.fromkeys(names):
+        words = f"    except {name} may move {may_move(policy, name)}"
+        if moved is not None:
+            sums = [show_units(policy.assets, asset, units) for asset, units in moved.get(name, {}).items()]
+            words += f"; so far {', '.join(sums) or 'nothing'}"
+        print_sentence(words)
 
 
 def _print_rest(verb: str, lines: "Sequence[str]") -> None:

@@ -17,7 +17,7 @@ from typing import Literal
 from ringfence.policy.model import Claim, Policy
 from ringfence.policy.phrases import show_journey
 from ringfence.proof.answers import Answer, answer
-from ringfence.proof.questions import Asked, Fault, Grounds, Never, ask
+from ringfence.proof.questions import Asked, Fault, Grounds, Moves, Never, Trading, ask
 from ringfence.proof.story import Story, tell
 from ringfence.proof.world import Fact, World
 
@@ -98,7 +98,7 @@ def decide(grounds: Grounds, name: str, second: SecondOpinion | None = None) -> 
         words=_words(worst),
         decided=decided,
         assumptions=tuple(dict.fromkeys(words for one in decided for words in _assumptions(one))),
-        trusted=tuple(_trusted(decided)),
+        trusted=tuple(dict.fromkeys(_trusted(decided))),
     )
 
 
@@ -136,7 +136,12 @@ _TRUSTED_BY_ALL = (
 )
 _TRUSTED_ON_LEDGER = (
     "the ledger refuses what no gate opens: planes.ledger (tests/simulation/test_proof_against_book.py)",
-    "a signature cannot be made without its key: Ed25519",
+    "a signature cannot be made without its key: Ed25519 (tests/unit/adapters)",
+)
+_TRUSTED_OF_SERVICES = "the service ledger, which checks this plane, is not among what is compromised"
+_TRUSTED_IN_TRADING = (
+    "a fill that passes a daily loss is refused before it is booked: margin.limits (tests/unit/margin)",
+    "what the index is, is not said by who prints the fills: prices agree by their sources",
 )
 
 
@@ -147,6 +152,14 @@ def _trusted(decided: Iterable[Decided]) -> Iterator[str]:
         yield from _TRUSTED_ON_LEDGER
     for one in kept:
         question = one.answer.asked.question
+        if (
+            isinstance(question, Moves | Trading)
+            and one.plane == "ledger"
+            and "ledger" not in question.services
+        ):
+            yield _TRUSTED_OF_SERVICES
+        if isinstance(question, Trading):
+            yield from _TRUSTED_IN_TRADING
         if isinstance(question, Never) and question.exceptions:
             yield from _trusted_exceptions(one.answer.asked.index.world, question)
 

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ringfence.policy.model import Limits, Policy
+from ringfence.policy.phrases import show_cap
 from ringfence.proof.world import NOBODY, Rule, Way, World
 
 Effect = Literal["owed", "exchanged", "own", "outside", "unowed"]
@@ -134,3 +136,30 @@ def broken_by(world: World, step: Step, pays: set[int] | frozenset[int]) -> str:
             "accruals from what it holds"
         )
     return ""
+
+
+# --- what it may still move --------------------------------------------------------------------
+
+
+def may_move(policy: Policy, name: str) -> str:
+    """Say what a name under `except` may still move: what is owed, between which ends, under which caps."""
+    exchange = policy.exchanges.get(name)
+    if exchange is not None:
+        legs = ", ".join(f"{leg.source} -> {leg.target}" for leg in exchange.legs)
+        owed = ", ".join(exchange.accrual)
+        return f"what is owed ({owed}) at its value: {legs}; {_caps(policy, exchange.limit)}"
+    gate = policy.gates.get(name)
+    if gate is not None:
+        arrow = "<->" if gate.both_ways else "->"
+        ends = f"{', '.join(gate.sources)} {arrow} {', '.join(gate.targets)}"
+        return f"what is owed ({', '.join(gate.accrual)}): {ends}; {_caps(policy, gate.limit)}"
+    return "profit of winners, up to the cap of the waterfall's step"
+
+
+def _caps(policy: Policy, limit: Limits) -> str:
+    caps = [
+        f"{scope} {show_cap(cap, policy.assets[asset].decimals)} {asset}"
+        for scope, by_asset in (("each", limit.each), ("all", limit.all))
+        for asset, cap in by_asset.items()
+    ]
+    return ", ".join(caps) or "no other cap"

@@ -164,3 +164,14 @@ def unused_rights(policy: Policy, requests: Iterable[Request]) -> Unused:
         tuple(name for name in names if name not in moved),
         tuple(name for name in policy.keys if name not in signed),
     )
+
+
+def moved_by_gate(requests: Iterable[Request]) -> dict[str, dict[str, int]]:
+    """Add up what each gate and exchange moved in requests that were carried out, by asset."""
+    moved: dict[str, dict[str, int]] = {}
+    for request in requests:
+        for link in request.links:
+            if isinstance(link, Move):
+                by_asset = moved.setdefault(link.gate, {})
+                by_asset[link.asset] = by_asset.get(link.asset, 0) + link.units
+    return moved
