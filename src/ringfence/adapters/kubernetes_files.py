@@ -26,19 +26,21 @@ DEPTH_MAX = 64
 
 
 def load_manifests(folder: Path) -> tuple[tuple[Document, ...], tuple[Finding, ...]]:
-    """Read every manifest below a folder, or one file; BadInput where there is no such path.
+    """Read every manifest below a folder, or one file; BadInput where there is none.
 
     Files are read in order of their paths, and named relative to `folder`.
     """
     if not folder.exists():
         raise BadInput(f"{folder}: there is no such file or folder; name the folder that holds the manifests")
-    files = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
+    below = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
+    files = [file for file in below if file.is_file() and file.suffix.lower() in SUFFIXES]
+    if not files:
+        raise BadInput(f"{folder}: no YAML or JSON file is there; name the folder that holds the manifests")
     documents: list[Document] = []
     findings: list[Finding] = []
     for file in files:
-        if file.is_file() and file.suffix.lower() in SUFFIXES:
-            name = str(file.relative_to(folder)) if folder.is_dir() else file.name
-            documents.extend(_load_file(file, name, findings))
+        name = str(file.relative_to(folder)) if folder.is_dir() else file.name
+        documents.extend(_load_file(file, name, findings))
     return tuple(documents), tuple(findings)
 
 
