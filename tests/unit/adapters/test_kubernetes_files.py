@@ -1,4 +1,4 @@
-"""A folder of manifests that holds none is a mistake, not an empty cluster in which nobody talks to anybody."""
+"""A folder that holds no manifest is a mistake, not an empty cluster in which nobody may talk."""
 
 import pytest
 
