@@ -67,8 +67,10 @@ class Columns:
         opened = here[self.plane_of] & self.met(keys)[self.need] & lie[self.computed_of]
         return opened | void[self.plane_of], void[self.plane_of]
 
-    def reach(self, opened: Flags, sources: Iterable[int]) -> dict[int, int]:
-        """Return every node that value gets to with the way that led there (see `reach.Reached`)."""
+    def reach(self, usable: Collection[int], sources: Iterable[int]) -> dict[int, int]:
+        """Return every node that value gets to by these ways, with the one that led there."""
+        opened = np.zeros(len(self.need), bool)
+        opened[list(usable)] = True
         by = np.full(len(self.leads_on), -2)
         start = np.array(list(dict.fromkeys(sources)), np.int64)
         by[start] = NOBODY

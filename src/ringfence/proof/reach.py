@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
-
 from ringfence.proof.world import NOBODY, World
 
 if TYPE_CHECKING:
@@ -247,9 +245,7 @@ def reach_in(index: Index, can_use: Usable, sources: Iterable[int]) -> Reached:
     """Follow usable ways from these nodes, by columns where the world is large."""
     if not index.is_large:
         return reach(index.world, can_use.ways, sources)
-    opened = np.zeros(len(index.world.ways), bool)
-    opened[list(can_use.ways)] = True
-    return Reached(index.columns.reach(opened, sources))
+    return Reached(index.columns.reach(can_use.ways, sources))
 
 
 def reach(world: World, ways: Iterable[int], sources: Iterable[int]) -> Reached:
