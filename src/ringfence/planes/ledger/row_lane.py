@@ -31,7 +31,8 @@ from ringfence.planes.ledger.signing import Verifier, signers_of
 from ringfence.planes.ledger.tables import Totals
 
 _IDS_MIN = 1 << 12
-_WORDS = 16
+_WORD = np.dtype(np.uint64)
+_WORDS = ROW.itemsize // _WORD.itemsize
 
 _Marks = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 """What rows changed: accounts, windows, entitlements, each 1 at its number."""
@@ -86,7 +87,7 @@ class RowLane(BatchBook):
         self._id_count += judge_requests(
             self._arrays,
             rows,
-            np.ascontiguousarray(transfers).view(np.uint64).reshape(count, _WORDS),
+            np.ascontiguousarray(transfers).view(_WORD).reshape(count, _WORDS),
             self._ids,
             batch.terms(),
             self._against_all(batch, at),
@@ -106,7 +107,9 @@ class RowLane(BatchBook):
     def _rows_of(self, batch: RowBatch, digest: bytes, at: Instant) -> Records:
         transfers = batch.transfers
         route = transfers["route"]
-        rows: Records = self._templates[route]
+        # As plain words: NumPy copies records field by field, ten times slower.
+        words = self._templates.view(_WORD).reshape(-1, _WORDS)
+        rows: Records = words.take(route, axis=0).view(ROW)[:, 0]
         rows["units_high"] = transfers["units_high"]
         rows["units_low"] = transfers["units_low"]
         rows["at"] = at

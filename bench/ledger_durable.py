@@ -1,0 +1,219 @@
+"""Durable transfers a second: batches of rows, SQLite row by row, calls into PostgreSQL, and the bare disk.
+
+Everybody does the same work: batches of 8,190 moves of one asset between a member's two accounts, one
+durable commit a batch (PostgreSQL: one a call, as its callers use it, and fewer of them). The book runs one
+lap to warm up; then laps alternate, and the median of each counts.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+from peers.postgres_calls import call_transfers
+from peers.raw_append import append_batches
+from peers.sqlite_rows import Row, transfer_rows
+from ratio import show_ratio
+
+from ringfence.adapters.book_sqlite import open_file
+from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
+from ringfence.kernel.instant import SECOND_NS, Instant
+from ringfence.planes.ledger.journal import JournalRecord, Kind, verify_chain
+from ringfence.planes.ledger.operations import (
+    Move,
+    OpenMember,
+    RegisterKey,
+    Request,
+    Signature,
+    signing_bytes,
+)
+from ringfence.planes.ledger.rows import Draft, Route, RowBatch, Transfers, blank_transfers
+from ringfence.policy.parse import parse
+from ringfence.services.ledger import Book
+
+BATCH = 8_190
+BATCHES = 40
+MEMBERS = 5_000
+LAPS = 3
+CALLS = 2_000
+OPENING = 10**12
+START = Instant(1_760_000_000 * SECOND_NS)
+SEED = bytes(range(32))
+POLICY = """\
+ringfence: 1
+name: quay
+assets:
+  USDC: {decimals: 6, haircut: "0 %"}
+parties:
+  client: {kind: client, family: true}
+  house: {kind: house}
+keys:
+  ledger_key: {held_by: ledger, signs: on_evidence}
+compartments:
+  outside: {kind: external}
+  "client/{client}/cash": {owner: client, role: client_money, accepts: [USDC]}
+  "client/{client}/bet": {owner: client, role: collateral, accepts: [USDC]}
+gates:
+  bring: {from: outside, to: "client/{client}/cash", assets: USDC, needs: ledger_key, on: ledger,
+    limit: {each: {USDC: "9000000 per 1 d"}}}
+  stake: {from: "client/{client}/cash", to: "client/{client}/bet", assets: USDC, needs: ledger_key,
+    on: ledger, limit: {each: {USDC: "900000000 per 1 d"}}}
+  unstake: {from: "client/{client}/bet", to: "client/{client}/cash", assets: USDC, needs: ledger_key,
+    on: ledger, limit: {each: {USDC: "900000000 per 1 d"}}}
+zones: [books]
+services:
+  ledger: {zone: books, identity: "spiffe://quay/ledger", holds: ledger_key}
+"""
+
+
+def begun(path: Path) -> Book:
+    """Begin a book whose members each hold the opening balance in both of their compartments."""
+    policy = parse(POLICY, "quay.yaml").policy
+    if policy is None:
+        sys.exit("the benchmark's policy has errors")
+    book = Book.found(open_file(path, may_create=True), policy, START, verify)
+    members = [OpenMember("client", f"m{number}", {}) for number in range(MEMBERS)]
+    book.submit([RegisterKey("ledger_key", public_key(SEED)), *members], START)
+    for first in range(0, MEMBERS, 1_000):
+        book.submit([_opening(book, number) for number in range(first, first + 1_000)], START)
+    return book
+
+
+def _opening(book: Book, number: int) -> Request:
+    cash, bet = f"client/m{number}/cash", f"client/m{number}/bet"
+    links = (
+        Move("bring", "outside", cash, "USDC", 2 * OPENING),
+        Move("stake", cash, bet, "USDC", OPENING // 100),
+    )
+    bare = Request((1 << 100) + number, links, book.rules.digest, START + 10**18)
+    signature = Signature("ledger_key", sign(SEED, signing_bytes(bare)))
+    return Request(bare.id, links, bare.policy, bare.expires, signatures=(signature,))
+
+
+class Work:
+    """The same moves for everybody: batches of (id, account from, account to, units)."""
+
+    def __init__(self, lap: int) -> None:
+        rng = np.random.default_rng(lap)
+        shape = (BATCHES, BATCH)
+        self.member = rng.integers(0, MEMBERS, shape)
+        self.is_back = rng.integers(0, 2, shape)
+        self.units = rng.integers(1, 1_000, shape)
+        self.ids = np.arange(BATCHES * BATCH, dtype=np.uint64).reshape(shape) + np.uint64(lap << 40 | 1)
+
+    def rows(self, batch: int) -> list[Row]:
+        """Write one batch for a peer: accounts 2n (cash) and 2n + 1 (bet)."""
+        given = 2 * self.member[batch] + self.is_back[batch]
+        taken = 2 * self.member[batch] + 1 - self.is_back[batch]
+        ids = (int(number).to_bytes(16, "big") for number in self.ids[batch])
+        return list(zip(ids, given.tolist(), taken.tolist(), self.units[batch].tolist(), strict=True))
+
+    def transfers(self, batch: int) -> Transfers:
+        """Write one batch for the book: routes 2n (stake) and 2n + 1 (unstake)."""
+        transfers = blank_transfers(BATCH)
+        transfers["id_low"], transfers["id_high"] = self.ids[batch], 1
+        transfers["units_low"] = self.units[batch]
+        transfers["route"] = 2 * self.member[batch] + self.is_back[batch]
+        return transfers
+
+
+def introduced(book: Book) -> None:
+    """Number every route with a first batch, as a service does when a member comes."""
+    draft = Draft(book.routes)
+    for number in range(MEMBERS):
+        cash, bet = f"client/m{number}/cash", f"client/m{number}/bet"
+        draft.number(Route("stake", cash, bet, "USDC"))
+        draft.number(Route("unstake", bet, cash, "USDC"))
+    first = blank_transfers(1)
+    first["id_low"], first["units_low"] = 1, 1
+    book.submit_rows(_signed(draft.batch(first, book.rules.digest, 2**62)), START)
+
+
+def _signed(batch: RowBatch) -> RowBatch:
+    return batch.signed([Signature("ledger_key", sign(SEED, batch.signing_digest()))])
+
+
+def book_lap(book: Book, work: Work) -> float:
+    """Submit every batch; the answer is in seconds. Signing is the service's work, and not counted."""
+    draft = Draft(book.routes)
+    batches = [
+        _signed(draft.batch(work.transfers(number), book.rules.digest, 2**62)) for number in range(BATCHES)
+    ]
+    start = perf_counter()
+    outcomes = [book.submit_rows(batch, Instant(START + 10)) for batch in batches]
+    seconds = perf_counter() - start
+    if any(outcome.codes.any() for outcome in outcomes):
+        sys.exit("the book refused a transfer that it should have carried out")
+    return seconds
+
+
+def sqlite_lap(folder: Path, work: Work) -> float:
+    (folder / "rows.sqlite").unlink(missing_ok=True)
+    return transfer_rows(folder, 2 * MEMBERS, OPENING, [work.rows(number) for number in range(BATCHES)])
+
+
+def check_laps(path: Path) -> tuple[float, float]:
+    """Check the chain of the book, then open it by replay; the answers are in rows a second.
+
+    The replay counts from the first batch of rows on: the members were opened by ordinary requests.
+    """
+    store = open_file(path)
+    records = list(store.records())
+    count = sum(len(record.payload) // 130 for record in records if record.kind == Kind.ROWS)
+    start = perf_counter()
+    for _ in verify_chain(records):
+        pass
+    chain = count / (perf_counter() - start)
+    times: list[float] = []
+    Book.recover(store, verify, on_record=lambda record: _note(times, record))
+    replay = (count - BATCH) / (times[-1] - times[0])
+    store.close()
+    return chain, replay
+
+
+def _note(times: list[float], record: JournalRecord) -> None:
+    if record.kind == Kind.ROWS and len(record.payload) >= 130 * BATCH:
+        times.append(perf_counter())
+
+
+CAVEATS = """\
+more than its yardsticks the book verifies a signature over each batch, holds each move to gates, members and
+windows, keeps ids for good, and chains hashes; less: it keeps no index by account (history is read from the
+batches), and no row crosses a socket, as each does to PostgreSQL. Signing is not counted."""
+
+
+def main() -> None:
+    count = BATCH * BATCHES
+    print(f"{count:,} transfers a lap, {MEMBERS:,} members, batches of {BATCH:,}, median of {LAPS} laps")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        book = begun(folder / "quay.book")
+        introduced(book)
+        book_lap(book, Work(1))
+        ours, raw, sqlite = [], [], []
+        for lap in range(2, 2 + LAPS):
+            work = Work(lap)
+            ours.append(count / book_lap(book, work))
+            payloads = [bytes(130 * BATCH) for _ in range(BATCHES)]
+            raw.append(count / append_batches(folder, payloads))
+            sqlite.append(count / sqlite_lap(folder, work))
+            print(f"lap {lap - 1}: {ours[-1]:,.0f} rows/s, raw {raw[-1]:,.0f}, SQLite rows {sqlite[-1]:,.0f}")
+        calls = CALLS / call_transfers(2 * MEMBERS, OPENING, Work(9).rows(0)[:CALLS])
+        book.close()
+        chain, replay = check_laps(folder / "quay.book")
+    print(CAVEATS)
+    best = median(ours)
+    print(f"{best:,.0f} durable rows/s; {calls:,.0f} calls/s into PostgreSQL")
+    print(f"chain check {chain:,.0f} rows/s; opening by replay {replay:,.0f} rows/s")
+    show_ratio("durable rows", best / 500_000, "500,000 a second on this machine", 1)
+    show_ratio("durable rows", best / median(sqlite), "SQLite, a row a transfer", 5)
+    show_ratio("durable rows", best / calls, "PostgreSQL, a call a transfer", 100)
+    show_ratio("durable rows", best / median(raw), "raw append of the same bytes", 0.3)
+    show_ratio("chain check", chain / 5_000_000, "5,000,000 rows a second", 1)
+    show_ratio("opening by replay", replay / 1_000_000, "1,000,000 rows a second", 1)
+
+
+if __name__ == "__main__":
+    main()
