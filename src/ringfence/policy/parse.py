@@ -5,6 +5,7 @@ then every word is read (`language`), then defaults are filled in, then the mean
 entry with a finding is left out and the rest is still checked, so that one mistake does not hide the others.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -115,8 +116,8 @@ def _declared_decimals(root: Table) -> dict[str, int]:
     instruments, assets = root.get("instruments"), root.get("assets")
     for key, node in assets.entries if isinstance(assets, Table) else ():
         digits = node.get("decimals") if isinstance(node, Table) else None
-        is_number = isinstance(digits, Scalar) and digits.kind == "integer" and digits.text.isdigit()
-        decimals[key.text] = int(digits.text) if is_number and len(digits.text) < 3 else 0  # type: ignore[union-attr]
+        text = digits.text if isinstance(digits, Scalar) else ""
+        decimals[key.text] = int(text) if re.fullmatch("[0-9]{1,2}", text) else 0
     if isinstance(instruments, Table):
         decimals.update({key.text: 0 for key, _ in instruments.entries if key.text not in decimals})
     return decimals

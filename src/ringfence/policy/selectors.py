@@ -4,7 +4,7 @@ Gates and exchanges name compartments by pattern; `definition` finds what was de
 selector; `reached` lists the declared compartments it means. Both work on families, never on members.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from ringfence.policy.families import is_variable, match, overlap, parts_of
@@ -33,15 +33,15 @@ class Way(NamedTuple):
 # --- names -------------------------------------------------------------------------------------
 
 
-def definition(compartments: Mapping[str, Compartment], end: str) -> str | None:
+def definition(declared: Collection[str], end: str) -> str | None:
     """Return the declared name that an end of a gate means; None where there is none.
 
     `client/{a}/cash` and `client/acme/cash` both mean the declared `client/{client}/cash`, unless a
     compartment of exactly that name is declared.
     """
-    if end in compartments:
+    if end in declared:
         return end
-    return next((name for name in compartments if match(name, end) is not None), None)
+    return next((name for name in declared if match(name, end) is not None), None)
 
 
 def compartment_of(policy: Policy, end: str) -> Compartment | None:

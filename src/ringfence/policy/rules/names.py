@@ -191,11 +191,10 @@ def _variables(view: View, path: Path, claim: Claim) -> Iterator[Finding]:
 
 
 def _ends(view: View, path: Path, ends: Iterable[str]) -> Iterator[Finding]:
-    declared = dict.fromkeys(view.names("compartments"))
-    known = {name: view.policy.compartments.get(name) for name in declared}
+    known = view.names("compartments")
     for end in ends:
         is_wild = any(part in ("*", "**") for part in parts_of(end))
-        if not is_wild and definition(known, end) is None:  # type: ignore[arg-type]
+        if not is_wild and definition(known, end) is None:
             found = f"`{end}` in {' '.join(path[:2])} is no compartment of this policy"
             yield view.error("unknown-name", path, found, nearest(end, known, "compartments"))
 

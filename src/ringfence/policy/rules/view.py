@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ringfence.policy.grammar import Path, nearest
 from ringfence.policy.model import Compartment, Finding, KeyNeed, Need, Policy, Quorum
-from ringfence.policy.selectors import definition
+from ringfence.policy.selectors import compartment_of
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class View:
 
     def compartment(self, end: str) -> Compartment | None:
         """Return the compartment that an end means, None where there is none."""
-        name = definition(self.policy.compartments, end)
-        return None if name is None else self.policy.compartments[name]
+        return compartment_of(self.policy, end)
 
     def error(self, rule: str, path: Path, found: str, right: str) -> Finding:
         """Say what is wrong."""
