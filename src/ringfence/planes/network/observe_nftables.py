@@ -94,7 +94,7 @@ class _Walk:
         self.bases = list(ruleset.bases(hook))
         self.cuts = list(networks_in(ruleset))
         self.is_hopeful = True
-        self._index: dict[int, ElementIndex] = {}
+        self._index: dict[tuple[int, str], ElementIndex] = {}
 
     def between(
         self, source: Addresses, target: Addresses, interface_in: str, interface_out: str
@@ -255,10 +255,11 @@ class _Walk:
             if listed is None:
                 self.ruleset.unread("the set", right)
                 return
-            index = self._index.get(id(listed))
-            if index is None:
-                index = self._index[id(listed)] = ElementIndex(listed, left)
-            yield from index.candidates(packet)
+            # One set may be asked about different fields: quarantine is asked about both interfaces.
+            asked = (id(listed), str(left))
+            if asked not in self._index:
+                self._index[asked] = ElementIndex(listed, left)
+            yield from self._index[asked].candidates(packet)
         elif isinstance(right, dict) and isinstance(right.get("set"), list):
             yield from ElementIndex(pairs_of(right["set"]), left).candidates(packet)
         elif isinstance(right, list):

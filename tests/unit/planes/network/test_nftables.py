@@ -155,3 +155,13 @@ def test_the_venue_is_walled_as_declared():
     rules = compile_flows(load_policy(shipped_policy("venue")))
     sites = plan_sites(rules)
     assert not drift(rules, observe_hub(render_hub(rules, sites), sites))
+
+
+def test_a_service_in_quarantine_reaches_nobody_and_nobody_reaches_it():
+    rules = rules_with([Flow("a", "b", "tcp", 1), Flow("b", "c", "tcp", 2), Flow("a", "c", "tcp", 3)])
+    sites = plan_sites(rules)
+    document = render_hub(rules, sites)
+    element = {"family": "inet", "table": "rf_hub", "name": "s_quarantine", "elem": ["i_b"]}
+    document["nftables"].append({"add": {"element": element}})
+
+    assert set(observe_hub(document, sites).possible) == {("a", "c")}
