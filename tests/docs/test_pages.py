@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.policy.parse import parse
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 KNOWN = {"console", "python", "yaml", "json", "text", "mermaid", "sql", "html", "csv"}
@@ -120,14 +122,16 @@ def test_the_programs_of_a_page_run(page, desk):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", having("yaml"))
-def test_the_policies_of_a_page_are_read(page):
-    from ringfence.policy.parse import parse
-
-    for language, block in blocks(page):
-        if language == "yaml" and re.search(r"^ringfence: 1$", block, re.MULTILINE):
-            parsed = parse(block, page.name)
-            assert parsed.policy is not None, [str(finding) for finding in parsed.findings]
+def test_the_policies_of_the_pages_are_read():
+    whole = [
+        (page, block)
+        for page in PAGES
+        for language, block in blocks(page)
+        if language == "yaml" and re.search(r"^ringfence: 1$", block, re.MULTILINE)
+    ]
+    parsed = {page: parse(block, page.name) for page, block in whole}
+    faults = {page: [str(finding) for finding in read.errors] for page, read in parsed.items()}
+    assert not any(faults.values()), faults
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
