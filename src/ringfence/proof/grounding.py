@@ -13,7 +13,7 @@ from ringfence.policy.model import DeleverageStep, Exchange, Gate, Limits, Polic
 from ringfence.proof.cutoff import Cast
 from ringfence.proof.places import Binding, Site, Sites
 from ringfence.proof.signing import Signing
-from ringfence.proof.world import FORMAT, NOBODY, Cap, Place, Rule, RuleKind, Trade, Way, World
+from ringfence.proof.world import FORMAT, NOBODY, Cap, Member, Place, Rule, RuleKind, Trade, Way, World
 
 LEDGER = "ledger"
 """The service that checks the plane of the same name."""
@@ -50,6 +50,7 @@ class _Grounding:
         self.assets = tuple(name for name, asset in policy.assets.items() if not asset.debt_in)
         self.asset_at = {name: index for index, name in enumerate(self.assets)}
         self.service_at = {name: index for index, name in enumerate(policy.services)}
+        self.members = list(cast.members)
         self.member_at = {member.name: index for index, member in enumerate(cast.members)}
         self.signing = Signing(policy, cast)
         self.sites = Sites(policy, cast)
@@ -71,7 +72,7 @@ class _Grounding:
             format=FORMAT,
             policy=self.policy.name,
             assets=self.assets,
-            members=self.cast.members,
+            members=tuple(self.members),
             keys=tuple(self.signing.keys),
             services=self.signing.services(),
             flows=flows,
@@ -230,14 +231,29 @@ class _Grounding:
     def may_be_two(self, place: int, source: str, target: str) -> bool:
         """Say whether one place, named twice, may be that of two members: one stands for all others, and the
         two ends are named by different variables."""
-        member = self.places[place].member
-        return self.cast.merged and source != target and member != NOBODY and self.cast.members[member].others
+        members = self.sites.rows[place].members.values()
+        return self.cast.merged and source != target and not self.cast.others().isdisjoint(members)
+
+    def counted_for(self, source: Site, target: Site) -> int:
+        """Return whom the caps of `each` count for: the members in the source's path, else in the target's.
+
+        Members of several families together are one row of their own.
+        """
+        named = source.members or target.members
+        if not named:
+            return NOBODY
+        name = "/".join(named.values())
+        if name not in self.member_at:
+            others = not self.cast.others().isdisjoint(named.values())
+            self.member_at[name] = len(self.members)
+            self.members.append(Member(name, "/".join(named), others))
+        return self.member_at[name]
 
     def add_assets(
         self, rule: int, source: int, target: int, assets: Iterable[str], needs: int, mandate: int
     ) -> None:
         start, end = self.places[source], self.places[target]
-        member = start.member if start.member != NOBODY else end.member
+        member = self.counted_for(self.sites.rows[source], self.sites.rows[target])
         for asset in assets:
             index = self.asset_at.get(asset, NOBODY)
             if index in start.accepts and index in end.accepts:

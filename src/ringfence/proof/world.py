@@ -32,7 +32,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class Member(Row, frozen=True):
-    """One member of a family. others: stands for every member that is not named."""
+    """One member of a family, or of several families together (`fund_one/basis`). others: stands for every
+    member that is not named."""
 
     name: str
     party: str

@@ -185,3 +185,50 @@ def test_a_quorum_over_members_is_refused_by_name():
     assert refused_features(policy) == ()
     assert "quorum over members" in refused_features(changed)[0]
     assert all(one.status == "vacuous" and "quorum over members" in one.words for one in prove(changed))
+
+
+DESKS = """
+ringfence: 1
+name: desks
+numeraire: USDC
+assets: {USDC: {decimals: 0}}
+parties: {fund: {kind: client, family: true}, desk: {kind: affiliate, family: true}, house: {kind: house}}
+keys: {robot_key: {held_by: robot, signs: by_hand}}
+compartments:
+  outside: {kind: external, pinned: true}
+  "fund/{fund}/{desk}": {owner: fund, role: client_money, accepts: [USDC]}
+gates:
+  pay:
+    from: "fund/{fund}/{desk}"
+    to: outside
+    assets: [USDC]
+    needs: [robot_key]
+    on: [vault]
+    limit: {each: {USDC: "10 rolling 1 d"}}
+services: {robot: {zone: z, identity: "spiffe://desks/robot", holds: robot_key}}
+zones: [z]
+claims:
+  one_desk:
+    for: {f: fund, d: desk}
+    compromised: robot
+    mode: contained
+    plane: vault
+    moves: "fund/{f}/{d} -> outside"
+    at_most: {USDC: "10 per 1 d"}
+  one_fund:
+    for: {f: fund}
+    compromised: robot
+    mode: contained
+    plane: vault
+    moves: "fund/{f}/* -> outside"
+    at_most: {USDC: "10 per 1 d"}
+"""
+
+
+def test_a_cap_for_each_counts_for_the_members_of_all_families_together():
+    verdicts = {one.claim: one for one in prove(read(DESKS, "desks.yaml"))}
+    assert verdicts["one_desk"].decided[0].answer.bound == {"USDC": 10}
+    assert verdicts["one_desk"].holds
+    # One fund has any number of desks, and each of them its own cap.
+    assert verdicts["one_fund"].decided[0].answer.bound == {"USDC": None}
+    assert verdicts["one_fund"].status == "refuted"

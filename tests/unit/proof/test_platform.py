@@ -5,6 +5,7 @@ from platforms import GATES, SUPPLIES, gate, platform
 
 from ringfence.proof.blast import blast
 from ringfence.proof.claims import prove
+from ringfence.proof.world import AddSupply
 
 PUSHED = "{from: risk, to: wallet, port: 9000}"
 PULLED = "{from: wallet, to: risk, port: 9000}"
@@ -39,9 +40,29 @@ def test_every_cell_is_exact(changes, start, out, house, owned, pivot_out, pivot
     assert set(pivot.services) == owned
 
 
-def _per_hour(found):
-    on_vault = found.planes["vault"]
-    return on_vault.out["hour"]["USDT"], on_vault.to_house["hour"]["USDT"]
+@pytest.mark.parametrize(("changes", "start", "out", "house", "owned", "pivot_out", "pivot_house"), CELLS)
+def test_every_cell_is_the_same_where_the_ledger_checks_too(
+    changes, start, out, house, owned, pivot_out, pivot_house
+):
+    """Owning the ledger voids nothing that the vault checks as well."""
+    policy = platform(*changes, ("on: [vault]", "on: [ledger, vault]"))
+    contained = blast(policy, [start], "contained", SUPPLIES)
+    pivot = blast(policy, [start], "pivot", SUPPLIES)
+    for plane in ("ledger", "vault"):
+        assert _per_hour(contained, plane) == (out, house)
+        assert _per_hour(pivot, plane) == (pivot_out, pivot_house)
+
+
+def test_owning_the_ledger_opens_whatever_it_alone_checks():
+    policy = platform((GATES["g5"], GATES["g5"].replace("[vault]", "[ledger]")))
+    found = blast(policy, ["ledger"], "contained", (AddSupply("house", "USDT", 70),))
+    assert found.planes["ledger"].out["hour"] == {"USDT": 70}
+    assert found.planes["vault"].out["hour"] == {"USDT": 0}
+
+
+def _per_hour(found, plane="vault"):
+    moved = found.planes[plane]
+    return moved.out["hour"]["USDT"], moved.to_house["hour"]["USDT"]
 
 
 def test_an_open_gate_of_an_empty_compartment_moves_nothing():
