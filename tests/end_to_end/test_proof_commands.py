@@ -136,6 +136,8 @@ def test_diff_tells_what_a_pull_makes_impossible(ringfence, desk):
     assert "newly possible: wallet can open connections to risk" in said.out
     assert said.code == 0
     assert ringfence(*words, "--fail-on-new").code == 1
+    beside = ringfence("policy", "diff", str(desk / "platform.yaml"), str(desk / "pulls.yaml"), "--meaning")
+    assert "newly possible: wallet can open connections to risk" in beside.out
     same = ringfence("proof", "diff", "venue", "venue", "--json")
     assert same.json == {"newly_possible": [], "no_longer_possible": []}
 

@@ -71,9 +71,17 @@ def diff(
     fail_on_widening: Annotated[
         bool, typer.Option("--fail-on-widening", help="Exit code 1 where any change does not only narrow.")
     ] = False,
+    meaning: Annotated[
+        bool, typer.Option("--meaning", help="Say what becomes possible or impossible, as `proof diff` does.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say in sentences what changes from one policy to another, and which changes widen."""
+    if meaning:
+        from ringfence.cli.proof import diff as diff_meaning
+
+        diff_meaning(old, new, fail_on_new=fail_on_widening, as_json=json)
+        return
     from ringfence.policy.diff import diff as diff_policies
 
     changes = diff_policies(_load(old), _load(new))

@@ -445,17 +445,18 @@ def diff(
 
 @app.command()
 def drift(policy: PolicyFile, as_json: Json = False) -> None:
-    """Compare the ways that the ledger compiles from a policy with those that the proof reasons about.
+    """Compare what the ledger and the network compile from a policy with what the proof reasons about.
 
     Exit code 1 where they differ.
     """
-    from ringfence.proof.drift import ledger_drift
+    from ringfence.proof.drift import ledger_drift, network_drift
 
-    found = ledger_drift(proof_words.load(policy))
+    loaded = proof_words.load(policy)
+    found = (*ledger_drift(loaded), *network_drift(loaded))
     if as_json:
         print_json({"differences": found})
     else:
-        proof_words.print_findings(list(found), "the ledger runs what the proof is about")
+        proof_words.print_findings(list(found), "the ledger and the network run what the proof is about")
     if found:
         raise typer.Exit(1)
 

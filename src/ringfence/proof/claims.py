@@ -139,6 +139,9 @@ _TRUSTED_ON_LEDGER = (
     "a signature cannot be made without its key: Ed25519 (tests/unit/adapters)",
 )
 _TRUSTED_OF_SERVICES = "the service ledger, which checks this plane, is not among what is compromised"
+_TRUSTED_IN_PIVOT = (
+    "no service opens a connection that no flow declares: planes.network (tests/unit/planes/network)"
+)
 _TRUSTED_IN_TRADING = (
     "a fill that passes a daily loss is refused before it is booked: margin.limits (tests/unit/margin)",
     "what the index is, is not said by who prints the fills: prices agree by their sources",
@@ -158,6 +161,8 @@ def _trusted(decided: Iterable[Decided]) -> Iterator[str]:
             and "ledger" not in question.services
         ):
             yield _TRUSTED_OF_SERVICES
+        if isinstance(question, Moves | Trading) and question.mode == "pivot":
+            yield _TRUSTED_IN_PIVOT
         if isinstance(question, Trading):
             yield from _TRUSTED_IN_TRADING
         if isinstance(question, Never) and question.exceptions:

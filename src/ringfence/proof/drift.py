@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.rules import DEBT_GATE, Rules
 from ringfence.planes.ledger.rules import Place as LedgerPlace
+from ringfence.planes.network.compile import compile_flows
 from ringfence.policy.model import Policy
 from ringfence.proof.cutoff import cast_of_size
 from ringfence.proof.grounding import ground
@@ -31,6 +32,27 @@ def ledger_drift(policy: Policy) -> tuple[str, ...]:
     )
     missing = (f"the proof opens {_show(arc)}, and the ledger does not" for arc in sorted(ours - theirs))
     return (*extra, *missing)
+
+
+def network_drift(policy: Policy) -> tuple[str, ...]:
+    """Say where the network's compiled flows differ from those the proof knows; () where they do not."""
+    world = ground(policy, cast_of_size(policy, {}, MEMBERS))
+    ours = {(world.services[source].name, world.services[target].name) for source, target in world.flows}
+    compiled = compile_flows(policy)
+    inside = compiled.workloads.keys()
+    theirs = {
+        (flow.source, flow.target)
+        for flow in compiled.flows
+        if flow.source in inside and flow.target in inside
+    }
+    extra = (
+        f"the network lets {one} reach {other}, and the proof does not know it"
+        for one, other in theirs - ours
+    )
+    missing = (
+        f"the proof lets {one} reach {other}, and the network does not" for one, other in ours - theirs
+    )
+    return (*sorted(extra), *sorted(missing))
 
 
 def _ways_on_ledger(world: World) -> Iterator[Arc]:

@@ -5,11 +5,12 @@ from platforms import GATES, SUPPLIES, gate, harbour, platform
 
 from ringfence.planes.ledger import compile as ledger_compile
 from ringfence.planes.ledger.operations import Move, Request, Signature
+from ringfence.planes.network import compile as network_compile
 from ringfence.policy.phrases import parse_journey, parse_selector
 from ringfence.proof import drift as drifting
 from ringfence.proof.cutoff import cast_for_reach
 from ringfence.proof.difference import difference, smallest_sets
-from ringfence.proof.drift import drift, ledger_drift
+from ringfence.proof.drift import drift, ledger_drift, network_drift
 from ringfence.proof.gates import uncovered, unused_rights, weak_gates
 from ringfence.proof.grounding import ground
 from ringfence.proof.independence import shared_quorums
@@ -154,6 +155,23 @@ def test_a_gate_added_is_a_way_newly_possible():
 @pytest.mark.parametrize("name", SHIPPED_POLICIES)
 def test_the_ledger_runs_what_the_proof_is_about(name):
     assert ledger_drift(load_policy(shipped_policy(name))) == ()
+
+
+@pytest.mark.parametrize("name", SHIPPED_POLICIES)
+def test_the_network_runs_what_the_proof_is_about(name):
+    assert network_drift(load_policy(shipped_policy(name))) == ()
+
+
+def test_a_network_that_compiles_otherwise_is_seen(monkeypatch):
+    def generous(policy):
+        flow = policy.flows[0].model_copy(update={"sources": ("web",), "targets": ("wallet",)})
+        return network_compile.compile_flows(policy.model_copy(update={"flows": (*policy.flows[1:], flow)}))
+
+    monkeypatch.setattr(drifting, "compile_flows", generous)
+    assert network_drift(platform()) == (
+        "the network lets web reach wallet, and the proof does not know it",
+        "the proof lets web reach match, and the network does not",
+    )
 
 
 def test_a_ledger_that_compiles_otherwise_is_seen(monkeypatch):
