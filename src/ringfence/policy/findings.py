@@ -92,6 +92,7 @@ LAWS: dict[str, str] = {
     "unused-family": "Note: a family of which nobody owns anything.",
     "unused-key": "Note: a key that nothing needs.",
     "unused-compartment": "Note: a compartment without a gate.",
+    "cover-is-no-insurance": "Note: a waterfall lets something pay that is no insurance pool.",
     "unused-zone": "Note: a zone in which nothing runs.",
 }
 """The law that each finding says was broken, by the finding's name."""

@@ -203,7 +203,6 @@ SMALL_ROWS = [
     ("no-waterfall", 'for: ["client/{client}/hedge", "client/{client}/bet"]', 'for: ["client/{client}/hedge"]', '"client/{client}/bet":', "who bears its shortfall"),
     ("waterfall", "record: USDC-debt", "record: USDC", "record: USDC\n", "debt_in"),
     ("waterfall", "steps: [own, {cover: insurance}]", "steps: [{cover: insurance}, own]", "steps:", "begin with `own`"),
-    ("waterfall", "steps: [own, {cover: insurance}]", "steps: [own, {cover: treasury}]", "steps:", "no insurance"),
     ("waterfall", "steps: [own, {cover: insurance}]", 'steps: [own, {deleverage: pro_rata, class: treasury, cap: "0 % of equity"}]', "steps:", "10 % of equity"),
     ("waterfall", "from: [insurance, treasury]", "from: [insurance]", "  buckets:", "accrual: shortfall"),
     ("waterfall", "treasury: {owner: house, role: house_money, accepts: [USDC, USDC-debt]}", "treasury: {owner: house, role: house_money, accepts: [USDC]}", "record: USDC-debt", "accept it there"),
@@ -226,6 +225,7 @@ SMALL_ROWS = [
     ("unused-family", "  house: {kind: house}", "  house: {kind: house}\n  staff: {kind: affiliate, family: true}", "  staff:", "give it a compartment"),
     ("unused-key", "  risk_key:", "  spare_key: {person: carol, signs: by_hand}\n  risk_key:", "  spare_key", "nothing needs"),
     ("unused-compartment", "  rounding: {owner", "  attic: {owner: house, role: custody, accepts: USDC}\n  rounding: {owner", "  attic", "no gate leads"),
+    ("cover-is-no-insurance", "steps: [own, {cover: insurance}]", "steps: [own, {cover: treasury}]", "steps:", "pays for others"),
     ("unused-zone", "zones: [public,", "zones: [attic, public,", "zones:", "nothing runs"),
 ]  # fmt: skip
 

@@ -58,8 +58,8 @@ def steps_are_in_order(view: View) -> Iterator[Finding]:
             if isinstance(step, CoverStep):
                 pool = view.compartment(step.compartment)
                 if pool is not None and pool.role != "insurance":
-                    found = f"`{step.compartment}` covers and is no insurance"
-                    yield view.error("waterfall", path, found, "write `role: insurance` there")
+                    found = f"`{step.compartment}` covers and is no insurance: its owner pays for others"
+                    yield view.note("cover-is-no-insurance", path, found, "cover from an insurance pool")
             elif isinstance(step, DeleverageStep):
                 yield from _class_trades(view, path, step)
 
