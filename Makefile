@@ -36,7 +36,7 @@ test: setup ## every test but the nightly ones
 	$(RUN) pytest -n 2 $(TESTS)
 
 nightly: setup ## the longer campaigns
-	$(RUN) pytest -m nightly -n 2 $(TESTS)
+	HYPOTHESIS_PROFILE=nightly $(RUN) pytest -m nightly -n 2 $(TESTS)
 
 bench: setup ## every benchmark, each a ratio against a named peer or limit
 	@$(call TIMED,.venv/bin/python bench/run.py)

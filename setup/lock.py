@@ -3,9 +3,10 @@
     python3 setup/lock.py              keep what is locked, add what pyproject.toml newly asks for
     python3 setup/lock.py --upgrade    take the newest versions that pyproject.toml allows
 
-What is wanted stands in pyproject.toml only: `dependencies` and the build's own needs make runtime.lock; the
-optional dependencies and the group `test` are added for test.lock. pip-tools resolves them in an environment
-that is thrown away. Run it under Python 3.11, the oldest version we promise.
+What is wanted stands in pyproject.toml only. The dependencies, the extra `history` (so that the demo can read
+real candles) and the build's own needs make runtime.lock; the other extras and the group `test` are added for
+test.lock. pip-tools resolves them in an environment that is thrown away. Run it under Python 3.11, the oldest
+version we promise.
 """
 
 import os
@@ -36,10 +37,15 @@ def main(arguments: list[str]) -> int:
 
 
 def requirements() -> tuple[list[str], list[str]]:
-    """Read from pyproject.toml what the runtime and what the tests ask for."""
+    """Read from pyproject.toml what the demo and what the tests ask for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    runtime = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
-    extras = [name for names in project["project"]["optional-dependencies"].values() for name in names]
+    optional = project["project"]["optional-dependencies"]
+    runtime = [
+        *project["project"]["dependencies"],
+        *optional["history"],
+        *project["build-system"]["requires"],
+    ]
+    extras = [name for names in optional.values() for name in names]
     return runtime, [*runtime, *extras, *project["dependency-groups"]["test"]]
 
 
