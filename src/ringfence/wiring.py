@@ -1,7 +1,7 @@
 """The one file where services and adapters meet: everything that is opened from outside starts here."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from ringfence.adapters.policy_files import include_beside, read_text
 from ringfence.adapters.probe_sockets import Listeners, matrix, probe
 from ringfence.adapters.system_clock import SystemClock
 from ringfence.kernel.errors import BadInput, UsageError
+from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import Head
 from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.kubernetes.model import Cluster
@@ -32,6 +33,11 @@ from ringfence.services.segmentation import HUB, Enforcer
 
 if TYPE_CHECKING:
     from ringfence.proof.claims import SecondOpinion
+    from ringfence.replay.engine import Run
+    from ringfence.replay.market import Market
+    from ringfence.replay.population import Population
+    from ringfence.replay.summary import BookProof
+    from ringfence.services.mirror import Watch
 
 SHIPPED_POLICIES = ("two-buckets", "trading-desk", "venue", "custodian")
 """The example policies that come with ringfence, smallest first."""
@@ -160,6 +166,65 @@ def _begun_or_recovered(
         rest = f"\n  and {more} more; `ringfence policy diff` lists them" if more > 0 else ""
         raise UsageError(f"the book obeys another policy; to become this one it\n  {shown}{rest}")
     return book
+
+
+# --- replays -----------------------------------------------------------------------------------
+
+
+def load_market(policy: Policy, data: str | Path | None, window: str | None) -> "Market":
+    """Read the prices of a replay from a file or folder; None: the built-in published figures.
+
+    Raises BadInput where the prices cannot be used, UnreachableError where there are none, UsageError where
+    a window is asked of the built-in table.
+    """
+    from ringfence.adapters.prices_parquet import load_sheet, price_files
+    from ringfence.replay.market import choose_market
+    from ringfence.replay.published import published_market
+
+    if data is None:
+        if window is not None:
+            raise UsageError("--window chooses from price files; name them with --data")
+        return published_market(policy)
+    return choose_market([load_sheet(file) for file in price_files(Path(data))], policy, window)
+
+
+def live_again(
+    run: "Run",
+    population: "Population",
+    watch: "Watch | None",
+    file: Path,
+    on_batch: Callable[[int], None],
+    on_record: OnRecord = no_report,
+) -> "BookProof":
+    """Live a replayed run again in a new book at `file`, then open that book again and read it back.
+
+    Everybody's keys come from the population's seed. Raises ViolationError where the book refuses what the
+    replay did, or ends otherwise; JournalBroken where it does not read back.
+    """
+    from ringfence.adapters.seeded_keys import SeededKeys
+    from ringfence.replay.chains import FUNDING_NS_MAX
+    from ringfence.replay.summary import BookProof
+    from ringfence.services.mirror import mirror
+
+    at = Instant(int(run.path.at[0]) - FUNDING_NS_MAX)
+    with ExitStack() as after:
+        store = open_file(file, may_create=True)
+        after.callback(store.close)
+        book = Book.found(store, run.ground.policy, at, signatures_ed25519.verify, margin_of=MarginFacts)
+        mirrored = mirror(book, run, population, SeededKeys(population.seed), watch, on_batch)
+        book.state.check_conservation()
+        digest, head = book.state.digest(), book.head
+    read = read_book(file, noted=head, on_record=on_record)
+    verified = read.state.digest() == digest
+    read.close()
+    return BookProof(
+        operations=mirrored.operations,
+        compared=mirrored.compared,
+        records=head.sequence + 1,
+        verified=verified,
+        conserved=True,
+        hashes=next(reversed(mirrored.hashes.values()), None),
+    )
 
 
 # --- the network -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ringfence.cli import book, margin, net, policy, proof
+from ringfence.cli.demo import demo
 from ringfence.cli.lab import lab
 from ringfence.cli.output import print_json, report_error
 from ringfence.kernel.errors import RingfenceError, UnreachableError
@@ -27,7 +28,12 @@ GROUPS: dict[str, typer.Typer] = {
 }
 """Each group of commands by its word."""
 
-COMMANDS: dict[str, Callable[..., None]] = {"lab": lab, "prove": proof.claims, "blast": proof.blast}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "lab": lab,
+    "prove": proof.claims,
+    "blast": proof.blast,
+}
 """Each command that stands alone by its word."""
 
 app = typer.Typer(

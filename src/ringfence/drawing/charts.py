@@ -16,6 +16,7 @@ Tone = Literal["good", "bad", "accent", "calm", "muted"]
 
 WIDTH = 760
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 128, 18, 46
+_EVENT_ROW = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,13 @@ def line_chart(
     *,
     height: int = 300,
 ) -> Markup:
-    """Draw lines over a common x, with events as upright lines; ValueError without a single point."""
+    """Draw lines over a common x, events as upright lines named above them; ValueError without a point."""
     points = [point for line in lines for point in line.points]
     if not points:
         raise ValueError(f"the chart {title!r} has no point to draw")
     across = Scale(min(p[0] for p in points), max(p[0] for p in points), _LEFT, WIDTH - _RIGHT)
-    up = Scale(*widened([p[1] for p in points]), height - _BOTTOM, _TOP)
+    top = _TOP + _EVENT_ROW * len(events)
+    up = Scale(*widened([p[1] for p in points]), height - _BOTTOM, top)
     return _chart(
         title,
         description,
@@ -195,7 +197,7 @@ def _names_at_end(lines: Sequence[Line], up: Scale) -> list[Markup]:
 def _event(event: Event, across: Scale, height: int, row: int) -> Markup:
     x = across.at(event.x)
     late = x > (WIDTH - _RIGHT + _LEFT) / 2
-    y = _TOP + 12 + 15 * (row % 6)
+    y = _TOP + 12 + _EVENT_ROW * row
     return join(
         _rule(x, _TOP, x, height - _BOTTOM, f"event tone-{event.tone}"),
         _text(

@@ -13,7 +13,7 @@ from ringfence.policy.families import variables_of
 from ringfence.policy.model import CoverStep, Gate, Policy
 from ringfence.replay.population import Population
 
-POOL_PPM = 20_000
+POOL_PPM = 50_000
 """Part of what clients and makers put where a pool covers."""
 
 LAST_PPM = 500_000

@@ -1,6 +1,7 @@
-"""The one run of each layout that is told in full: sliding prices, closures at 1 % slippage.
+"""The one run of each layout that is told in full, and lived again in a book.
 
-It is the mildest order with an ordinary cost of closing; the bands say what the others give.
+Prices slide in small steps, and in the deepest bar the coins fall through one after the other; closures lose
+1 %. The bands say what other orders and other slippages give.
 """
 
 from collections.abc import Mapping
@@ -9,11 +10,10 @@ from dataclasses import dataclass
 from ringfence.replay.contagion import Figures, figures_of, sleeve_worth
 from ringfence.replay.engine import Run, replay
 from ringfence.replay.layouts import LAYOUTS, Layout
-from ringfence.replay.paths import price_path
+from ringfence.replay.paths import told_path
 from ringfence.replay.study import Scene
 from ringfence.replay.tale import Hero, Moment, choose_hero, tell, worth_by_sleeve
 
-ORDER = "sliding"
 SLIPPAGE_PPM = 10_000
 
 
@@ -35,7 +35,7 @@ class Headline:
 
 def run_headline(scene: Scene) -> Headline:
     """Replay each layout once more, the segregated one with a log and one client followed."""
-    path = price_path(scene.market, ORDER)
+    path = told_path(scene.market)
     runs: dict[Layout, Run] = {}
     for layout in LAYOUTS:
         runs[layout] = replay(scene.grounds[layout], scene.population, path, SLIPPAGE_PPM)

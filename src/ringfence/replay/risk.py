@@ -157,6 +157,8 @@ def scan(tables: World, ticks: Ints, prices_e10: Ints, first: int, stop: int) ->
             worth = equity(world, unit, ticks[point], prices_e10[point])
             row.level = level_of(world, worth, needed)
             row.worst = max(row.worst, row.level)
+            if world.first_at[unit, row.level] < 0:
+                world.first_at[unit, row.level] = point
             if row.level == LIQUIDATE:
                 found = True
             if unit == world.followed:

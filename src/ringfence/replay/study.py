@@ -23,6 +23,8 @@ from ringfence.replay.world import Ground, compile_world
 SLIPPAGES_PPM = (0, 10_000, 50_000)
 """What forced closures lose against the mark: nothing, 1 %, 5 %."""
 
+RUNS = len(LAYOUTS) * len(ORDERS) * len(SLIPPAGES_PPM)
+
 OnProgress = Callable[[int, int, str], None]
 
 
@@ -98,16 +100,15 @@ def run_study(scene: Scene, on_progress: OnProgress | None = None) -> Study:
 
     Raises ViolationError where a layout saw no bankruptcy at all: then nothing was put to the test.
     """
-    total = len(LAYOUTS) * len(ORDERS) * len(SLIPPAGES_PPM)
     found: dict[Layout, dict[tuple[str, int], Figures]] = {layout: {} for layout in LAYOUTS}
     for done, (layout, order, slippage, figures) in enumerate(_runs(scene), start=1):
         found[layout][order, slippage] = figures
         if on_progress is not None:
-            on_progress(done, total, f"{layout}, {order}, slippage {slippage / 10_000:g} %")
+            on_progress(done, RUNS, f"{layout}, {order}, slippage {slippage / 10_000:g} %")
     results = {layout: _result(scene, layout, figures) for layout, figures in found.items()}
     for result in results.values():
         _refuse_calm(scene, result)
-    return Study(scene, results, total)
+    return Study(scene, results, RUNS)
 
 
 def _runs(scene: Scene) -> Iterator[tuple[Layout, str, int, Figures]]:

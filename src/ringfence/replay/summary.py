@@ -7,8 +7,8 @@ from ringfence.kernel.instant import show_instant
 from ringfence.replay.capital import CAPITAL_GATE, LAST_PPM, POOL_PPM
 from ringfence.replay.contagion import COLUMNS
 from ringfence.replay.engine import SALE_COST_PPM_MAX
-from ringfence.replay.headline import ORDER, SLIPPAGE_PPM
-from ringfence.replay.paths import ORDERS
+from ringfence.replay.headline import SLIPPAGE_PPM
+from ringfence.replay.paths import ORDERS, TOLD
 from ringfence.replay.study import Band, LayoutResult, Scene, Study
 
 
@@ -101,7 +101,7 @@ def assumptions(scene: Scene) -> tuple[str, ...]:
         f"Coins sold to pay a loss lose as much as a closure does, {SALE_COST_PPM_MAX / 10_000:g} % at most.",
         "Funding is 0.01 % an interval, paid by longs. Rebates to makers stay unpaid.",
         *(added if scene.capital.is_gate_added else ()),
-        f"The book was kept for the segregated layout, {ORDER} at {SLIPPAGE_PPM / 10_000:g} % slippage.",
+        f"The book was kept for the segregated layout, {TOLD}, at {SLIPPAGE_PPM / 10_000:g} % slippage.",
     )
 
 

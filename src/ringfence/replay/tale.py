@@ -5,7 +5,7 @@ was reduced before it failed, and its failure cost its own pool something. Its f
 every price point; what happened to it comes from the log.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,24 +67,31 @@ def choose_hero(run: Run) -> Hero | None:
     settled: dict[int, set[int]] = {}
     for row in _rows(run):
         _read(run, row, fates, settled)
-    candidates = []
-    for unit, fate in fates.items():
-        client = unit // len(ground.kinds)
-        if fate.failed_at < 0 or client >= ground.makers_from:
-            continue
-        hedge = _hedge_of(ground, client, unit)
-        slot = int(world.units["first_slot"][unit])
-        hedged_in = _instruments_of(ground, hedge)
-        is_apart = bool(hedged_in) and not (hedged_in & settled.get(fate.failed_at, set()))
-        candidates.append(
-            ((is_apart, bool(hedged_in), fate.cost > 0, min(fate.reduced, 3), fate.cost), unit, slot, hedge)
-        )
-    if not candidates:
+    failed = [
+        (_merit(run, unit, fate, settled), unit)
+        for unit, fate in fates.items()
+        if fate.failed_at >= 0 and unit // len(ground.kinds) < ground.makers_from
+    ]
+    if not failed:
         return None
-    _, unit, slot, hedge = max(candidates)
-    path = ground.path(int(world.units["comp"][hedge])) if hedge >= 0 else ""
-    instrument = int(world.slots["instrument"][slot])
-    return Hero(unit // len(ground.kinds), unit, instrument, path, fates[unit].failed_at)
+    _, unit = max(failed)
+    client = unit // len(ground.kinds)
+    hedge = _hedge_of(ground, client, unit)
+    return Hero(
+        client=client,
+        unit=unit,
+        instrument=int(world.slots["instrument"][world.units["first_slot"][unit]]),
+        hedge=ground.path(int(world.units["comp"][hedge])) if hedge >= 0 else "",
+        failed_at=fates[unit].failed_at,
+    )
+
+
+def _merit(run: Run, unit: int, fate: "_Fate", settled: Mapping[int, set[int]]) -> tuple[int, ...]:
+    """Say how much a unit's day shows; first of all, a hedge that nothing touched as the bet failed."""
+    hedged_in = _instruments_of(run.ground, _hedge_of(run.ground, unit // len(run.ground.kinds), unit))
+    is_apart = bool(hedged_in) and not (hedged_in & settled.get(fate.failed_at, set()))
+    seen = int((run.world.first_at[unit, State.WARNED :] >= 0).sum())
+    return int(is_apart), int(bool(hedged_in)), int(fate.cost > 0), min(fate.reduced, 2), seen, fate.cost
 
 
 def tell(run: Run, hero: Hero) -> tuple[Moment, ...]:
@@ -145,7 +152,8 @@ def _read(run: Run, row: Ints, fates: dict[int, _Fate], settled: dict[int, set[i
             fate.reduced += 1
     elif kind is Row.FILL and Cause(int(row[2])) is Cause.TAKEOVER:
         failed = int(row[3]) if int(row[3]) >= 0 else int(row[4])
-        fates[failed].cost += int(row[6])
+        lot = int(run.ground.terms.instruments["value_per_tick"][int(row[5])])
+        fates[failed].cost += int(row[6]) * int(row[7]) * lot
     elif kind is Row.COVER:
         fates.setdefault(int(row[2]), _Fate()).cost += int(row[5])
     elif kind is Row.SETTLE:

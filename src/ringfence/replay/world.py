@@ -65,10 +65,11 @@ class World(NamedTuple):
     what other compartments of clients put in, less what it put into others; unit_sleeves, comp_sleeves:
     sleeves by unit and compartment; instrument_slots: slots by instrument, from instrument_first[i] on;
     unit_pools: [units, steps] who covers a shortfall, in order; classes: [kinds, kinds] who may be
-    deleveraged for whom; takes: [compartments, instruments] may receive contracts of a failed unit;
-    rounding: the compartment that takes residues; touched: [instruments] closed since the last
-    settlement; tally: see `log.Tally`; trace: [points, 3] equity, requirement and level of the unit
-    `followed`; log: see `log`, with the number of rows in logged[0]; stamp: see `exact.stamp`.
+    deleveraged for whom; first_at: [units, levels] the price point that first brought a unit there; takes:
+    [compartments, instruments] may receive contracts of a failed unit; rounding: the compartment that takes
+    residues; touched: [instruments] closed since the last settlement; tally: see `log.Tally`; trace:
+    [points, 3] equity, requirement and level of the unit `followed`; log: see `log`, with the number of rows
+    in logged[0]; stamp: see `exact.stamp`.
     """
 
     instruments: Table
@@ -83,6 +84,7 @@ class World(NamedTuple):
     unit_sleeves: Ints
     unit_pools: Ints
     classes: Ints
+    first_at: Ints
     slots: Table
     instrument_slots: Ints
     instrument_first: Ints
@@ -239,6 +241,7 @@ class _Builder:
             unit_sleeves=unit_sleeves,
             unit_pools=pools,
             classes=self._classes(),
+            first_at=np.full((len(units), 6), -1, dtype=np.int64),
             slots=slots,
             instrument_slots=by_instrument,
             instrument_first=by_instrument_first,
