@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ringfence.replay.summary import BookProof
 
 CLIENTS = 500
-SEED = 20251010
+SEED = 2025
 PAGE = "ringfence-demo.html"
 
 

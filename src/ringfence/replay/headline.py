@@ -7,6 +7,8 @@ Prices slide in small steps, and in the deepest bar the coins fall through one a
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from ringfence.replay.contagion import Figures, figures_of, sleeve_worth
 from ringfence.replay.engine import Run, replay
 from ringfence.replay.layouts import LAYOUTS, Layout
@@ -42,7 +44,7 @@ def run_headline(scene: Scene) -> Headline:
     ground = scene.grounds["segregated"]
     rows = int(runs["segregated"].world.logged[0])
     logged = replay(ground, scene.population, path, SLIPPAGE_PPM, log_rows=rows)
-    hero = choose_hero(logged)
+    hero = choose_hero(logged, _drained(runs["cross"]))
     if hero is not None:
         logged = replay(ground, scene.population, path, SLIPPAGE_PPM, log_rows=rows, followed=hero.unit)
     runs["segregated"] = logged
@@ -54,6 +56,12 @@ def run_headline(scene: Scene) -> Headline:
         began=_began(logged, hero),
         ends=_ends(runs, hero),
     )
+
+
+def _drained(run: Run) -> frozenset[int]:
+    """Name the clients with a sleeve below zero: something else of theirs, or of others, pays for it."""
+    is_below = (sleeve_worth(run) < 0).reshape(-1, len(run.ground.sleeves)).any(axis=1)
+    return frozenset(int(client) for client in np.flatnonzero(is_below))
 
 
 def _began(run: Run, hero: Hero | None) -> tuple[tuple[str, int], ...]:

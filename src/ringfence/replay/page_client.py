@@ -65,11 +65,11 @@ def _equity_chart(study: Study, headline: Headline, hero: Hero) -> Markup:
 def _turning_points(moments: Sequence[Moment]) -> list[tuple[Moment, str]]:
     """Pick the first warning, the first call, the first closing and the end: more would not be read."""
     found: list[tuple[Moment, str]] = []
-    for said, shown in (("warned", "warned"), ("margin call", "margin call"), ("closed by force", "reduced")):
+    for said, shown in (("warned", "warned"), ("margin call", "margin call"), ("reduced", "reduced")):
         match = next((one for one in moments[:-1] if any(said in words for words in one.words)), None)
         if match is not None:
             found.append((match, shown))
-    return [*found, (moments[-1], "failed")] if moments else found
+    return [*found, (moments[-1], "liquidated")] if moments else found
 
 
 def _first_shown(moments: Sequence[Moment]) -> int:

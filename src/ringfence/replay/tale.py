@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import PRICE_SCALE
 from ringfence.margin.calls import State
 from ringfence.replay.engine import Run
 from ringfence.replay.log import Cause, Row
@@ -60,15 +61,18 @@ class _Fate:
     settled: dict[int, set[int]] = field(default_factory=dict)
 
 
-def choose_hero(run: Run) -> Hero | None:
-    """Choose whom to follow; None where nobody failed."""
+def choose_hero(run: Run, drained: frozenset[int]) -> Hero | None:
+    """Choose whom to follow; None where nobody failed.
+
+    drained: clients whose bets cost them other money where they have one account: they show the difference.
+    """
     ground, world = run.ground, run.world
     fates: dict[int, _Fate] = {}
     settled: dict[int, set[int]] = {}
     for row in _rows(run):
         _read(run, row, fates, settled)
     failed = [
-        (_merit(run, unit, fate, settled), unit)
+        (_merit(run, unit, fate, settled, drained), unit)
         for unit, fate in fates.items()
         if fate.failed_at >= 0 and unit // len(ground.kinds) < ground.makers_from
     ]
@@ -86,12 +90,16 @@ def choose_hero(run: Run) -> Hero | None:
     )
 
 
-def _merit(run: Run, unit: int, fate: "_Fate", settled: Mapping[int, set[int]]) -> tuple[int, ...]:
+def _merit(
+    run: Run, unit: int, fate: "_Fate", settled: Mapping[int, set[int]], drained: frozenset[int]
+) -> tuple[int, ...]:
     """Say how much a unit's day shows; first of all, a hedge that nothing touched as the bet failed."""
-    hedged_in = _instruments_of(run.ground, _hedge_of(run.ground, unit // len(run.ground.kinds), unit))
+    client = unit // len(run.ground.kinds)
+    hedged_in = _instruments_of(run.ground, _hedge_of(run.ground, client, unit))
     is_apart = bool(hedged_in) and not (hedged_in & settled.get(fate.failed_at, set()))
     seen = int((run.world.first_at[unit, State.WARNED :] >= 0).sum())
-    return int(is_apart), int(bool(hedged_in)), int(fate.cost > 0), min(fate.reduced, 2), seen, fate.cost
+    marks = (is_apart, bool(hedged_in), fate.cost > 0, client in drained)
+    return *(int(mark) for mark in marks), min(fate.reduced, 2), seen, fate.cost
 
 
 def tell(run: Run, hero: Hero) -> tuple[Moment, ...]:
@@ -99,18 +107,21 @@ def tell(run: Run, hero: Hero) -> tuple[Moment, ...]:
 
     run: of the same world, with a log and with the hero's unit followed.
     """
-    happened: dict[int, list[str]] = {}
+    happened: dict[int, list[Ints]] = {}
     for row in _rows(run):
-        if sentence := _words_of(run, row, hero):
-            happened.setdefault(int(row[1]), []).append(sentence)
+        if _concerns(row, hero):
+            happened.setdefault(int(row[1]), []).append(row)
     bar_ends = set(np.flatnonzero(np.diff(run.path.bar)).tolist())
-    level, moments = State.FREE, []
+    moments: list[Moment] = []
+    said: set[State] = set()
     for point in range(1, hero.failed_at + 1):
         now = State(int(run.world.trace[point, 2]))
-        words = list(happened.get(point, ()))
-        if now > level and now in _LEVEL_WORDS:
+        words = _words_of(run, happened.get(point, ()), hero, is_end=point == hero.failed_at)
+        if now <= State.HELD:
+            said = set()
+        elif now in _LEVEL_WORDS and now not in said:
             words.insert(0, _LEVEL_WORDS[now])
-        level = now
+            said.add(now)
         if words or point in bar_ends:
             moments.append(_moment(run, hero, point, words))
     return tuple(moments)
@@ -176,30 +187,48 @@ def _instruments_of(ground: Ground, unit: int) -> set[int]:
     return {int(one) for one in ground.world.slots["instrument"][first:end]}
 
 
-def _words_of(run: Run, row: Ints, hero: Hero) -> str:
-    """Say in words what a row did to the hero; "" where nothing."""
+def _concerns(row: Ints, hero: Hero) -> bool:
+    """Say whether a row of the log is about the hero."""
     kind = Row(int(row[0]))
-    ground, units = run.ground, int(row[5])
-    if kind is Row.FILL and hero.unit in (int(row[3]), int(row[4])):
-        return _fill_words(run, row, hero)
-    if kind is Row.COVER and int(row[2]) == hero.unit:
-        return f"{ground.path(int(row[3]))} pays {_money(ground, units)}"
-    if kind is Row.LEND and int(row[2]) == hero.unit:
-        return f"{ground.path(int(row[3]))} pays {_money(ground, units)} against a debt"
-    if kind is Row.PENALTY and int(row[2]) == hero.unit:
-        return f"penalty of {_money(ground, units)} to {ground.path(int(row[3]))}"
-    return ""
+    if kind is Row.FILL:
+        return hero.unit in (int(row[3]), int(row[4]))
+    return kind in (Row.COVER, Row.LEND, Row.PENALTY) and int(row[2]) == hero.unit
 
 
-def _fill_words(run: Run, row: Ints, hero: Hero) -> str:
-    ground, cause, contracts = run.ground, Cause(int(row[2])), int(row[6])
-    name = ground.names.instruments[int(row[5])]
-    other = int(row[4]) if int(row[3]) == hero.unit else int(row[3])
-    if cause is Cause.TAKEOVER:
-        return f"{ground.path(-1 - other)} takes over {contracts} {name} at the bankruptcy price"
-    if cause is Cause.DELEVERAGING:
-        return f"{contracts} {name} closed against a winner at the bankruptcy price"
-    return f"{contracts} {name} closed by force in the market"
+def _words_of(run: Run, rows: Sequence[Ints], hero: Hero, *, is_end: bool) -> list[str]:
+    """Say in words what happened to the hero at one price point."""
+    ground = run.ground
+    words = list(_fill_words(run, rows, hero, "liquidated" if is_end else "reduced"))
+    for row in rows:
+        kind = Row(int(row[0]))
+        if kind is Row.FILL:
+            continue
+        payer, units = ground.path(int(row[3])), _money(ground, int(row[5]))
+        if kind is Row.PENALTY:
+            words.append(f"penalty of {units} to {payer}")
+        else:
+            words.append(f"{payer} pays {units}" + (" against a debt" if kind is Row.LEND else ""))
+    return words
+
+
+def _fill_words(run: Run, rows: Sequence[Ints], hero: Hero, verb: str) -> Iterator[str]:
+    """Add the forced fills of one price point up, by how they were closed."""
+    ground, closed = run.ground, dict[tuple[Cause, int, int], int]()
+    for row in rows:
+        if Row(int(row[0])) is Row.FILL:
+            other = int(row[4]) if int(row[3]) == hero.unit else int(row[3])
+            key = (Cause(int(row[2])), min(other, 0), int(row[7]))
+            closed[key] = closed.get(key, 0) + int(row[6])
+    for (cause, other, ticks), contracts in closed.items():
+        tick = int(ground.terms.instruments["tick_e10"][hero.instrument])
+        price = f"{ticks * tick / PRICE_SCALE:,.6g}"
+        if cause is Cause.TAKEOVER:
+            pool = ground.path(-1 - other)
+            yield f"{verb}: {pool} takes over {contracts:,} contracts at {price}, where it is bankrupt"
+        elif cause is Cause.DELEVERAGING:
+            yield f"{verb}: {contracts:,} contracts closed against winners at {price}, where it is bankrupt"
+        else:
+            yield f"{verb}: {contracts:,} contracts closed by force at {price}"
 
 
 def _money(ground: Ground, units: int) -> str:

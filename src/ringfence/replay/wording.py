@@ -1,5 +1,7 @@
 """The words and numbers of a study as people read them, the same on the terminal and on the page."""
 
+from dataclasses import replace
+
 from ringfence.replay.layouts import LAYOUTS, Layout
 from ringfence.replay.paths import ORDERS
 from ringfence.replay.study import SLIPPAGES_PPM, Band, Scene, Study
@@ -24,7 +26,9 @@ COLUMN_WORDS = {
 }
 MONEY = frozenset(COLUMN_WORDS) - {"clients_wiped_out", "accounts_liquidated", "bankruptcies"}
 FROZEN_WORDS = "margin one account would free"
-MOMENTS_MAX = 20
+EVENTS_MAX, CALM_BARS = 12, 4
+"""How much of a client's day a table shows."""
+
 THOUSANDS_FROM = 10_000_000
 """Whole units of money from which on a table is in thousands."""
 
@@ -75,14 +79,16 @@ def checks(study: Study, proof: BookProof | None, unproved: str) -> tuple[str, .
 
 
 def shown_moments(moments: tuple[Moment, ...]) -> list[Moment]:
-    """Choose the moments that a table shows: what happened, and a few bars of calm before it."""
+    """Choose the moments that a table shows: a few bars of calm, and what happened, the middle left out."""
     eventful = [one for one in moments if one.words]
     calm = [one for one in moments if not one.words]
-    if len(eventful) > MOMENTS_MAX:
-        half = MOMENTS_MAX // 2
-        eventful = [*eventful[:half], *eventful[-half:]]
-    room = min(6, MOMENTS_MAX - len(eventful))
-    return sorted([*eventful, *calm[len(calm) - room :]], key=lambda one: one.point)
+    if len(eventful) > EVENTS_MAX:
+        half = EVENTS_MAX // 2
+        left_out = eventful[half:-half]
+        first = left_out[0]
+        between = replace(first, words=(f"… {len(left_out)} more moments like these",))
+        eventful = [*eventful[:half], between, *eventful[-half:]]
+    return sorted([*calm[-CALM_BARS:], *eventful], key=lambda one: one.point)
 
 
 def whole(scene: Scene, units: int) -> float:
