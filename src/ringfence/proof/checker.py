@@ -240,7 +240,7 @@ def _charged(world: World, item: Item, asset: str, horizon_ns: int) -> int:
     caps = rule.each if item.kind == "each" else rule.all
     cap = caps[number]
     others = item.who in {member.name for member in world.members if member.others}
-    if False:
+    if item.kind == "each" and others and cap.units:
         raise Unproved(f"{item.rule} has a cap for each of any number of members")
     return _times(cap, horizon_ns)
 
