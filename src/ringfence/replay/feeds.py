@@ -7,12 +7,13 @@ which gate. A gate that moves only what is owed for another reason (a settlement
 waits, or that needs a key or a mandate of the client is no such way.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, product
 
-from ringfence.policy.families import is_variable, parts_of, variables_of
+from ringfence.policy.families import variables_of
 from ringfence.policy.model import Gate, KeyNeed, Need, Policy, Quorum
+from ringfence.replay.layouts import same_shape
 
 FEEDING_ACCRUALS = frozenset({"margin_shortfall", "shortfall"})
 """What is owed to a bucket because it is short; any other accrual is owed for a reason of its own."""
@@ -70,15 +71,7 @@ def _ways(policy: Policy, name: str, gate: Gate) -> Iterator[Feed]:
 
 def _homes(policy: Policy, pattern: str) -> list[str]:
     """List the compartments that a gate's pattern means, whatever their variables are called."""
-    wanted = parts_of(pattern)
-    return [home for home in policy.compartments if _has_shape(parts_of(home), wanted)]
-
-
-def _has_shape(home: Sequence[str], wanted: Sequence[str]) -> bool:
-    return len(home) == len(wanted) and all(
-        one == other or (is_variable(one) and is_variable(other))
-        for one, other in zip(home, wanted, strict=True)
-    )
+    return [home for home in policy.compartments if same_shape(home, pattern)]
 
 
 def _may_give(policy: Policy, source: str) -> bool:

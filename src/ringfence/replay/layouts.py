@@ -13,7 +13,7 @@ they speak of walls that no longer stand. The derived policies pass the same che
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from ringfence.policy.families import variables_of
+from ringfence.policy.families import is_variable, parts_of, variables_of
 from ringfence.policy.model import (
     BucketLimits,
     Compartment,
@@ -57,12 +57,25 @@ def account_pattern(party: str) -> str:
     return f"{party}/{{{party}}}/account"
 
 
+def same_shape(pattern: str, other: str) -> bool:
+    """Say whether two patterns mean the same family, whatever their variables are called."""
+    one, two = parts_of(pattern), parts_of(other)
+    return len(one) == len(two) and all(
+        left == right or (is_variable(left) and is_variable(right))
+        for left, right in zip(one, two, strict=True)
+    )
+
+
 def _merged(policy: Policy, party: str, home: str) -> Policy:
     """Merge every compartment a client has into `home`."""
     owned = owned_by(policy, party)
 
     def rename(pattern: str) -> str:
-        return home if pattern in owned else pattern
+        """Name the merged home of a pattern, whatever its variable is called there."""
+        if not any(same_shape(pattern, other) for other in owned):
+            return pattern
+        (variable,) = variables_of(pattern)
+        return home.replace(f"{{{party}}}", f"{{{variable}}}")
 
     kept = {name: one for name, one in policy.compartments.items() if name not in owned}
     return policy.model_copy(
@@ -154,21 +167,20 @@ def _without_client_keys(policy: Policy, party: str) -> Policy:
     assert pool.trade is not None
     trade = Trade(needs=service_needs, instruments=pool.trade.instruments)
     gates = {
-        name: gate
+        name: _without_members(gate)
         for name, gate in policy.gates.items()
-        if not _names_client_key(gate.needs, policy, party) and not _parts_clients(gate)
+        if not _names_client_key(gate.needs, policy, party) and not _tells_clients_apart(gate)
     }
     exchanges = {
         name: exchange
         for name, exchange in policy.exchanges.items()
         if not _names_client_key(exchange.needs, policy, party)
     }
-    without_mandates = {name: gate.model_copy(update={"standing": None}) for name, gate in gates.items()}
     home = pool.model_copy(update={"trade": trade, "owner": _house(policy)})
     return policy.model_copy(
         update={
             "compartments": {**policy.compartments, POOL: home},
-            "gates": without_mandates,
+            "gates": gates,
             "exchanges": exchanges,
         }
     )
@@ -184,9 +196,15 @@ def _house(policy: Policy) -> str | None:
     return next((name for name, party in policy.parties.items() if party.kind == "house"), None)
 
 
-def _parts_clients(gate: Gate) -> bool:
-    """Say whether a gate tells clients apart at one end and not at the other."""
+def _tells_clients_apart(gate: Gate) -> bool:
+    """Say whether a gate names clients at an end: the pool is at the other, and belongs to none."""
     return any(variables_of(pattern) for pattern in (*gate.sources, *gate.targets))
+
+
+def _without_members(gate: Gate) -> Gate:
+    """Take out of a gate what counts or asks by client; what each client may do, nobody may do alone."""
+    limit = gate.limit.model_copy(update={"each": {}, "all": gate.limit.all or gate.limit.each})
+    return gate.model_copy(update={"standing": None, "limit": limit})
 
 
 def _names_client_key(needs: tuple[Need, ...], policy: Policy, party: str) -> bool:

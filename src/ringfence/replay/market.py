@@ -173,7 +173,7 @@ def build_market(series: Sequence[Candles], policy: Policy, span: Span) -> Marke
         else:
             kept[name] = candles.between(span.start, span.end)
     if not kept:
-        raise BadInput(_nothing_left(series, span))
+        raise BadInput(_nothing_left(series, policy, span))
     return _aligned(kept, policy, span, _once(skipped, kept))
 
 
@@ -244,11 +244,13 @@ def _once(skipped: Iterable[str], kept: Mapping[str, Candles]) -> list[str]:
     return [words for words in dict.fromkeys(skipped) if words.partition(" ")[0] not in symbols]
 
 
-def _nothing_left(series: Sequence[Candles], span: Span) -> str:
+def _nothing_left(series: Sequence[Candles], policy: Policy, span: Span) -> str:
     if not series:
         return (
             "--data: no candles were found; give a Parquet or CSV file with open_time, open, high, low, close"
         )
+    if all(instrument_for(policy, candles.symbol) is None for candles in series):
+        return f"{policy.name}: no linear perpetual follows a coin of {series[0].file}; add instruments"
     first = min(int(candles.opened[0]) for candles in series)
     last = max(int(candles.opened[-1]) for candles in series)
     begin, end = (show_instant(Instant(moment)) for moment in (first, last))

@@ -1,19 +1,19 @@
 """A small market, written as a table, and the policy it is replayed under."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
+from ringfence.kernel.instant import Instant
 from ringfence.policy.model import Policy
 from ringfence.replay.candles import Candles
 from ringfence.replay.market import Market, Span, build_market
+from ringfence.replay.study import Scene, set_scene
 from ringfence.wiring import load_policy, shipped_policy
 
-START = 1_760_054_400_000_000_000  # 2025-10-10T00:00:00Z
+START = Instant(1_760_054_400_000_000_000)  # 2025-10-10T00:00:00Z
 BAR = 30 * 60 * 1_000_000_000
 
-MarketMaker = Callable[..., Market]
+Row = tuple[float, float, float, float]
 
 
 @pytest.fixture(scope="session")
@@ -21,16 +21,14 @@ def venue() -> Policy:
     return load_policy(shipped_policy("venue"))
 
 
-def candles(symbol: str, rows: list[tuple[float, float, float, float]], *, file: str = "made.csv") -> Candles:
+def candles(symbol: str, rows: list[Row], *, file: str = "made.csv") -> Candles:
     opened = START + BAR * np.arange(len(rows), dtype=np.int64)
     return Candles(file, symbol, opened, np.array(rows, dtype=float), spot="spot" in file)
 
 
-def crash(
-    before: float, low: float, after: float, *, calm: int = 2, bars: int = 6
-) -> list[tuple[float, ...]]:
+def crash(before: float, low: float, after: float, *, calm: int = 2, bars: int = 6) -> list[Row]:
     """A few calm bars, one that falls to `low` and closes at `after`, then calm again."""
-    rows: list[tuple[float, ...]] = [(before, before, before, before)] * calm
+    rows: list[Row] = [(before, before, before, before)] * calm
     rows.append((before, before, low, after))
     return rows + [(after, after, after, after)] * (bars - calm - 1)
 
@@ -44,5 +42,10 @@ def small_market(venue: Policy) -> Market:
         candles("DOGEUSDT", crash(0.23, 0.085, 0.165)),
         candles("SUIUSDT", crash(3.2, 0.56, 2.0)),
     ]
-    span = Span("made", START, START + 6 * BAR)
-    return build_market(series, venue, span)
+    return build_market(series, venue, Span("made", START, Instant(START + 6 * BAR)))
+
+
+@pytest.fixture(scope="session")
+def scene(venue: Policy, small_market: Market) -> Scene:
+    """Sixty clients under the venue policy, in all three layouts."""
+    return set_scene(venue, small_market, 60, 3)
