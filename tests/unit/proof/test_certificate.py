@@ -12,6 +12,7 @@ from ringfence.policy.digest import digest
 from ringfence.proof.certificate import certify, differences, read_certificate, seal, write_certificate
 from ringfence.proof.checker import complaints
 from ringfence.proof.claims import prove
+from ringfence.proof.evidence import Cover, Covers, Cut, Cuts, Fallen, Hop, Item
 
 CLIENT_DROPPED = ("needs: [client_key, wallet_key,", "needs: [wallet_key,")
 
@@ -176,6 +177,110 @@ def test_more_worlds_and_kinds_of_evidence_do_not_pass_for_each_other(certificat
     assert any("another kind" in words for words in complaints(forged))
     forged = resealed(certificate, "one_thief_is_slow", world=lambda _: 99)
     assert complaints(forged)
+
+
+def test_an_attacker_who_ends_up_with_less_is_seen(certificate):
+    nobody = Fallen((), ())
+    for claim in ("a_broken_gateway_moves_nothing", "fills_by_a_broken_matching_engine"):
+        forged = resealed(certificate, claim, evidence=evidence(fallen=lambda _: nobody))
+        assert any(claim in words and "ends up with something else" in words for words in complaints(forged))
+
+
+def test_fewer_thefts_than_claimed_are_seen(certificate):
+    forged = resealed(certificate, "no_single_break_in_withdraws", bound=lambda _: {"thefts": 1})
+    assert any("fewer than the 2 that are claimed" in words for words in complaints(forged))
+
+
+def test_a_cover_of_nothing_where_value_gets_through_is_seen(certificate):
+    """Everything inside is closed, of course; but then the sink is inside too."""
+    entry = next(one for one in certificate.entries if one.claim == "no_single_break_in_withdraws")
+    world = certificate.worlds[entry.world]
+    everything = tuple((place.name, asset) for place in world.places for asset in world.assets)
+    fallen = Fallen(tuple(s.name for s in world.services), tuple(key.name for key in world.keys))
+    empty = Covers((Cover((), (), fallen, everything),))
+    forged = resealed(certificate, "no_single_break_in_withdraws", evidence=lambda _: empty)
+    assert any("value gets to where it must not" in words for words in complaints(forged))
+
+
+def test_a_cap_for_each_of_any_number_of_members_bounds_nothing():
+    policy = harbour(
+        ('moves: "client/{a}/* -> outside"', 'moves: "client/** -> outside"'),
+        ('      all: {USDC: "2000000 per 1 d", BTC: "40 per 1 d", ETH: "800 per 1 d"}\n', ""),
+        (
+            'for: {a: client}\n    compromised: ["client_key/{a}", officer_a]',
+            "compromised: [client_key, officer_a]",
+        ),
+    )
+    found = certify(policy.name, digest(policy), prove(policy))
+    entry = next(one for one in found.entries if one.claim == "one_thief_is_slow")
+    assert entry.bound["USDC"] is None
+    keys = [key.name for key in found.worlds[entry.world].keys if key.name != "officer_b"]
+    fallen = Fallen((), tuple(keys))
+    places = tuple(one.name for one in found.worlds[entry.world].places if not one.external)
+    members = [member.name for member in found.worlds[entry.world].members if member.party == "client"]
+    items = tuple(Item("each", "withdraw", name, 200_000 * 10**6) for name in members)
+    cuts = tuple(Cut(asset, items, places) for asset in entry.question.caps)
+    forged = resealed(
+        found,
+        "one_thief_is_slow",
+        status=lambda _: "proved",
+        bound=lambda bound: dict.fromkeys(bound, 200_000 * 10**6),
+        evidence=lambda _: Cuts(fallen, cuts),
+    )
+    assert any("for each of any number of members" in words for words in complaints(forged))
+
+
+# --- refutations that are none -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def refuted():
+    policy = platform()
+    return certify(policy.name, digest(policy), prove(policy))
+
+
+NEVER = "client_money_stays_out_of_the_house"
+
+
+def hops(change):
+    return evidence(hops=change)
+
+
+def test_a_route_that_breaks_off_is_seen(refuted):
+    g7 = Hop("g7", 0, "client_hot", "margin", "USDT")
+    g3 = Hop("g3", 0, "margin", "insurance", "USDT")
+    forged = resealed(refuted, NEVER, evidence=hops(lambda found: (g7, g3, *found)))
+    assert any("breaks off at insurance" in words for words in complaints(forged))
+    longer = resealed(refuted, NEVER, evidence=hops(lambda found: (g7, *found)))
+    assert complaints(longer) == ()
+
+
+def test_a_route_that_opens_nowhere_or_ends_elsewhere_is_seen(refuted):
+    unknown = resealed(refuted, NEVER, evidence=hops(lambda _: (Hop("g9", 0, "margin", "house", "USDT"),)))
+    assert any("does not open" in words for words in complaints(unknown))
+    elsewhere = resealed(
+        refuted, NEVER, evidence=hops(lambda _: (Hop("g3", 0, "margin", "insurance", "USDT"),))
+    )
+    assert any("does not lead from a source" in words for words in complaints(elsewhere))
+    empty = resealed(refuted, NEVER, evidence=hops(lambda _: ()))
+    assert any("no route" in words for words in complaints(empty))
+
+
+def test_a_route_of_as_many_thefts_as_are_claimed_refutes_nothing(refuted):
+    claim = "two_keys_are_needed"
+    forged = resealed(refuted, claim, evidence=evidence(keys=lambda keys: (*keys, "api")))
+    assert any("as many thefts as are claimed" in words for words in complaints(forged))
+
+
+def test_a_route_with_other_thefts_than_the_claims_refutes_nothing():
+    policy = harbour(CLIENT_DROPPED)
+    found = certify(policy.name, digest(policy), prove(policy))
+    forged = resealed(
+        found,
+        "all_officers_cannot_empty_a_client",
+        evidence=evidence(keys=lambda keys: (*keys, "client_key")),
+    )
+    assert any("starts with other thefts" in words for words in complaints(forged))
 
 
 # --- random policies ---------------------------------------------------------------------------

@@ -132,6 +132,13 @@ def test_a_feed_beside_the_policy_prints_fills():
     assert prices.lost_by_trading["day"] == {"USDC": None}
 
 
+def test_nobody_loses_more_by_trading_than_there_is():
+    hedge, bet = "client/{client}/hedge", "client/{client}/directional"
+    facts = (AddSupply(hedge, "USDC", 70), AddSupply(bet, "USDC", 30))
+    found = blast(harbour(), ["matching"], "contained", facts)
+    assert found.lost_by_trading == {"hour": {"USDC": 100}, "day": {"USDC": 100}}
+
+
 @pytest.mark.parametrize(
     ("fact", "words"),
     [

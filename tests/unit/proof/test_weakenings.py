@@ -222,6 +222,41 @@ def test_a_finding_catches(weakening):
     assert parsed.errors or (parsed.policy is not None and shared_quorums(parsed.policy))
 
 
+ADDED_AND_FINE = {
+    "a pool may pay a client by two officers": added("gift", "insurance/hedge", CASH, OFFICERS),
+    "the house may fill a pool by two officers": added(
+        "more", "house/treasury", "insurance/hedge", OFFICERS, 'limit: {all: {USDC: "1 per 1 d"}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ADDED_AND_FINE)
+def test_a_gate_that_is_a_step_of_the_invariant_refuses_no_exception(name):
+    policy = read(harbour_text(ADDED_AND_FINE[name]), "policies/venue.yaml", include).policy
+    verdicts = {verdict.claim: verdict for verdict in prove(policy)}
+    assert verdicts["one_client_never_pays_for_another"].status == "proved"
+
+
+def test_a_gift_between_clients_beside_settlement_refuses_it():
+    """Even signed by the giver: what nobody owed would leave the receiver's bucket as a settlement."""
+    gift = added("gift", '"client/{a}/cash"', '"client/{b}/hedge"', '["client_key/{a}"]')
+    policy = read(harbour_text(gift), "policies/venue.yaml", include).policy
+    found = {verdict.claim: verdict for verdict in prove(policy)}["one_client_never_pays_for_another"]
+    assert found.status == "open"
+    assert any("gift" in words for words in found.decided[0].answer.remarks)
+
+
+def test_a_mandate_counts_as_a_signature_that_is_left_out():
+    words = 'for: {a: client}, never: "client/{a}/cash -> client/{a}/hedge", except: [settle]'
+    claim = f"claims:\n  cash_stays: {{{words}, without: [client_key, officer_a, officer_b]}}\n"
+    text = harbour_text(("claims:\n", claim))
+    policy = read(text, "policies/venue.yaml", include).policy
+    assert {verdict.claim: verdict for verdict in prove(policy)}["cash_stays"].status == "proved"
+    policy = read(text.replace("    standing: client_key\n", ""), "policies/venue.yaml", include).policy
+    # Open, not refuted: the ledger does not build this accrual yet and keeps the gate shut.
+    assert {verdict.claim: verdict for verdict in prove(policy)}["cash_stays"].status == "open"
+
+
 def test_harbour_itself_shares_no_quorum():
     parsed = parse(harbour_text(), "policies/venue.yaml", include)
     assert shared_quorums(parsed.policy) == ()
