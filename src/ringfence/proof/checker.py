@@ -216,6 +216,8 @@ def _check_moves(world: World, question: Moves, cuts: Cuts, bound: dict[str, int
     shown = {cut.asset: cut for cut in cuts.cuts}
     for asset, (most_units, horizon_ns) in question.caps.items():
         cut = shown[asset]
+        if len({(item.kind, item.rule, item.who) for item in cut.items}) < len(cut.items):
+            raise Unproved(f"the cut of {asset} names an item twice")
         units = sum(_charged(world, item, asset, horizon_ns) for item in cut.items)
         if units != bound.get(asset):
             raise Unproved(

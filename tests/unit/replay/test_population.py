@@ -10,7 +10,7 @@ from ringfence.policy.model import Policy
 from ringfence.replay.market import Market
 from ringfence.replay.placement import place_sleeves
 from ringfence.replay.population import build_population
-from ringfence.replay.terms import compile_terms
+from ringfence.replay.terms import compile_terms, contract_values
 
 
 @settings(max_examples=20)
@@ -32,21 +32,21 @@ def test_the_same_seed_gives_the_same_population(venue: Policy, small_market: Ma
 
 def test_a_hedge_holds_as_much_of_its_coin_as_it_sold(venue: Policy, small_market: Market) -> None:
     population = build_population(venue, small_market, 200, 3)
-    terms = compile_terms(venue, small_market)
+    terms, _ = compile_terms(venue, small_market)
     hedge = population.placement.with_style("hedge")[0]
     rows = population.opening.sleeve == hedge
     opening = population.opening
     assert rows.any()
     assert (opening.contracts[rows] < 0).all()
-    coin = np.array([terms.coins.index(terms.underlyings[number]) for number in opening.instrument[rows]])
-    held = population.deposits[opening.client[rows], hedge, coin]
-    assert (held == -opening.contracts[rows] * terms.contract_quanta[opening.instrument[rows]]).all()
+    sold = terms.instruments[opening.instrument[rows]]
+    held = population.deposits[opening.client[rows], hedge, sold["coin"]]
+    assert (held == -opening.contracts[rows] * sold["contract_quanta"]).all()
 
 
 def test_bets_stay_under_the_leverage_limit(venue: Policy, small_market: Market) -> None:
     population = build_population(venue, small_market, 500, 11)
-    terms = compile_terms(venue, small_market)
-    values = terms.contract_values(small_market.start_e10)
+    terms, _ = compile_terms(venue, small_market)
+    values = contract_values(terms, small_market.start_e10)
     positions = population.positions()
     bets = population.placement.with_style("bets")[0]
     rows = positions.sleeve == bets
@@ -56,7 +56,7 @@ def test_bets_stay_under_the_leverage_limit(venue: Policy, small_market: Market)
         positions.client[rows],
         np.abs(positions.contracts[rows]) * values[positions.instrument[rows]],
     )
-    capital = population.deposits[:, bets, terms.quote]
+    capital = population.deposits[:, bets, 0]
     assert (notional <= 10 * capital).all()
     assert notional[: population.makers_from].max() > 7 * capital[notional[: population.makers_from].argmax()]
 
