@@ -13,11 +13,11 @@ up in one verdict map, so that its cost does not grow with the policy, and the o
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from ipaddress import ip_network
 from typing import Any, Literal
 
+from ringfence.planes.network.addresses import show_v4, show_v6
 from ringfence.planes.network.compile import Flow, Rules
-from ringfence.planes.network.sites import INNER_INTERFACE, Sites, networks_of
+from ringfence.planes.network.sites import INNER_INTERFACE, Sites
 
 Closed = Literal["drop", "reset"]
 """What becomes of what is not permitted: dropped silently, or for TCP answered at once."""
@@ -102,12 +102,10 @@ def _hub_element(rules: Rules, sites: Sites, flow: Flow) -> list[Any]:
 
 def _guard_elements(rules: Rules, sites: Sites, flow: Flow, field: str, family: str) -> Iterable[list[Any]]:
     addresses = sites[flow.source if field == "saddr" else flow.target].addresses
-    for text in networks_of(addresses):
-        network = ip_network(text)
-        if str(network.version) == family:
-            single = network.num_addresses == 1
-            where = text if single else {"prefix": {"addr": text.partition("/")[0], "len": network.prefixlen}}
-            yield _element([where, flow.protocol, flow.port], rules.flows[flow].rule)
+    spans, show = (addresses.v4, show_v4) if family == "4" else (addresses.v6, show_v6)
+    for first, last in spans:
+        where = show(first) if first == last else {"range": [show(first), show(last)]}
+        yield _element([where, flow.protocol, flow.port], rules.flows[flow].rule)
 
 
 def _element(key: Sequence[Any], rule: str) -> list[Any]:

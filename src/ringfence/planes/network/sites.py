@@ -69,13 +69,34 @@ def interface_of(end: str) -> str:
 
 
 def networks_of(addresses: Addresses) -> tuple[str, ...]:
-    """Write a set of addresses as the fewest networks, IPv4 first; one address without its length."""
+    """Write a set of addresses as the fewest networks, IPv4 first, such as `10.0.0.0/8` and `10.1.2.3/32`."""
     found: list[str] = []
     for first, last in addresses.v4:
         found.extend(map(str, summarize_address_range(IPv4Address(first), IPv4Address(last))))
     for first, last in addresses.v6:
         found.extend(map(str, summarize_address_range(IPv6Address(first), IPv6Address(last))))
-    return tuple(network.removesuffix("/32").removesuffix("/128") for network in found)
+    return tuple(found)
+
+
+def blocks_of(addresses: Addresses) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Write a set of addresses as networks with holes, where that is shorter than without."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for family in (Addresses(v4=addresses.v4), Addresses(v6=addresses.v6)):
+        networks = networks_of(family)
+        if not networks:
+            continue
+        cover = _cover_of(family)
+        holes = networks_of(Addresses.parse(cover) - family)
+        found.extend([(cover, holes)] if 1 + len(holes) < len(networks) else [(one, ()) for one in networks])
+    return tuple(found)
+
+
+def _cover_of(family: Addresses) -> str:
+    """Return the smallest network that holds all addresses of one family."""
+    spans, bits = (family.v4.spans, 32) if family.v4 else (family.v6.spans, 128)
+    length = bits - (spans[0][0] ^ spans[-1][1]).bit_length()
+    base = spans[0][0] >> (bits - length) << (bits - length)
+    return f"{IPv4Address(base) if bits == 32 else IPv6Address(base)}/{length}"
 
 
 def _place(end: str, index: int) -> Site:
