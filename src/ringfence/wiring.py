@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringfence.adapters import namespaces, signatures_ed25519
+from ringfence.adapters import namespaces, sandbox_linux, signatures_ed25519
 from ringfence.adapters.book_memory import MemoryStore
 from ringfence.adapters.book_sqlite import open_file, read_file
 from ringfence.adapters.key_files import KeyFolder
@@ -19,10 +20,12 @@ from ringfence.adapters.system_clock import SystemClock
 from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import Head
-from ringfence.planes.network.compile import compile_flows
+from ringfence.planes.network import formats
+from ringfence.planes.network.compile import Rules, compile_flows
+from ringfence.planes.network.formats import Difference, Format
 from ringfence.planes.network.kubernetes.model import Cluster
 from ringfence.planes.network.kubernetes.read import read_cluster
-from ringfence.planes.network.sites import plan_sites
+from ringfence.planes.network.sites import Sites, plan_sites
 from ringfence.policy.model import Finding, Plane, Policy
 from ringfence.policy.parse import Parsed, parse
 from ringfence.services.lab import LabStep, exercise
@@ -236,6 +239,32 @@ def read_json(path: str | Path) -> object:
         return json.loads(read_text(Path(path)))
     except (ValueError, RecursionError) as fault:
         raise BadInput(f"{path} is no JSON: {fault}") from None
+
+
+def read_back(form: Format, loaded: str | Path, rules: Rules, sites: Sites, place: str) -> Difference:
+    """Read the rules of a tool from a file or folder and compare them with the policy's.
+
+    BadInput where they cannot be read; what is read and not understood is among the findings.
+    """
+    file = Path(loaded)
+    if form in ("kubernetes", "cluster-policies"):
+        documents, unreadable = load_manifests(file)
+        found = formats.compare_kubernetes(form, documents, rules, sites)
+        return replace(found, findings=(*unreadable, *found.findings))
+    if form == "systemd":
+        return formats.compare_unit(read_text(file), rules, sites, place)
+    if form == "compose":
+        documents, unreadable = load_manifests(file)
+        whole = documents[0].data if len(documents) == 1 else None
+        return replace(formats.compare_compose(whole, rules), findings=unreadable)
+    if form == "sandbox":
+        return formats.compare_sandbox(read_json(file), rules, file.name)
+    return formats.compare_nftables(read_json(file), rules, sites, place, file.name)
+
+
+def sandbox_shortfall() -> tuple[str, ...]:
+    """Say what of a sandbox profile this machine's kernel, and this user, could not put in force."""
+    return sandbox_linux.shortfall()
 
 
 PROBE_S = 0.3

@@ -38,6 +38,14 @@ _FILE_ONLY = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 
 _EXECUTE = 1 << 0
 
+_SINCE = {
+    4: "this kernel's Landlock does not limit ports (version 4 does)",
+    6: "this kernel's Landlock does not limit signals and abstract sockets (version 6 does)",
+}
+"""What each later version of Landlock added that a profile asks for, in words for where it is missing."""
+
+_UNKNOWN_CALLS = f"system calls of {platform.machine()} are not known here: none is refused"
+
 _ARCHES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 _CALLS = {
     "x86_64": {
@@ -75,6 +83,21 @@ def landlock_version() -> int:
     return max(version, 0)
 
 
+def shortfall() -> tuple[str, ...]:
+    """Say in words what of a profile could not be put in force here, without entering anything."""
+    found = [] if os.geteuid() == 0 else ["only root can become the user of a service"]
+    found.extend(_landlock_shortfall(landlock_version()))
+    if platform.machine() not in _ARCHES:
+        found.append(_UNKNOWN_CALLS)
+    return tuple(found)
+
+
+def _landlock_shortfall(version: int) -> list[str]:
+    if version < 1:
+        return ["this kernel has no Landlock: files and ports are not limited"]
+    return [words for needed, words in _SINCE.items() if version < needed]
+
+
 def enter(profile: SandboxProfile) -> Applied:
     """Put this process into the sandbox; UnreachableError where a step that must work does not."""
     done: list[str] = []
@@ -105,8 +128,8 @@ def _become(profile: SandboxProfile, done: list[str], not_done: list[str]) -> No
 
 
 def _restrict(profile: SandboxProfile, version: int, done: list[str], not_done: list[str]) -> None:
+    not_done.extend(_landlock_shortfall(version))
     if version < 1:
-        not_done.append("this kernel has no Landlock: files and ports are not limited")
         return
     handled = (1 << _FILE_RIGHTS_BY_ABI[min(version, 5)]) - 1
     ports = _BIND | _CONNECT if version >= 4 else 0
@@ -123,10 +146,6 @@ def _restrict(profile: SandboxProfile, version: int, done: list[str], not_done: 
     done.append(f"files: {len(profile.reads)} to read, {len(profile.writes)} to write")
     if ports:
         done.append(f"TCP: listens on {_list(profile.listens)}, connects to {_list(profile.connects)}")
-    else:
-        not_done.append(f"Landlock {version} does not limit ports (4 does)")
-    if not scope:
-        not_done.append(f"Landlock {version} does not limit signals and abstract sockets (6 does)")
 
 
 def _create(files: int, ports: int, scope: int, version: int) -> int:
@@ -164,7 +183,7 @@ _NUMBER_AT, _ARCH_AT, _FIRST_AT, _SECOND_AT = 0, 4, 16, 24
 def _filter(profile: SandboxProfile, done: list[str], not_done: list[str]) -> None:
     machine = platform.machine()
     if machine not in _ARCHES:
-        not_done.append(f"system calls of {machine} are not known here: none is refused")
+        not_done.append(_UNKNOWN_CALLS)
         return
     program = _program(profile, machine)
     code = ctypes.create_string_buffer(b"".join(program))

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.markup import escape
 
+from ringfence.cli import net_render
+from ringfence.cli.net_render import PolicyFile, rules_of
 from ringfence.cli.output import Json, errors, print_json
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from ringfence.planes.network.compile import Rules
     from ringfence.planes.network.connections import Protocol
     from ringfence.planes.network.kubernetes.model import Cluster
     from ringfence.policy.model import Finding
 
-app = typer.Typer(no_args_is_help=True, help="See and compile who may talk to whom.")
+app = typer.Typer(no_args_is_help=True, help="See, compile and enforce who may talk to whom.")
+app.add_typer(net_render.app)
 
 Manifests = Annotated[Path, typer.Argument(help="A folder of Kubernetes manifests, YAML or JSON.")]
 
@@ -150,10 +152,6 @@ def parse_port(text: str) -> "tuple[Protocol, int]":
 
 # --- under the policy --------------------------------------------------------------------------
 
-PolicyFile = Annotated[
-    Path | None, typer.Option("--policy", help="The policy file; the venue policy by default.")
-]
-
 
 @app.command("explain")
 def explain_flow(
@@ -173,7 +171,7 @@ def explain_flow(
     protocol, number = parse_port(port)
     if protocol == "SCTP":
         raise UsageError("flows of a policy are TCP or UDP")
-    rules = _rules_of(policy)
+    rules = rules_of(policy)
     answer = explain(rules, Flow(source, target, "tcp" if protocol == "TCP" else "udp", number))
     if json:
         print_json(
@@ -198,71 +196,3 @@ def explain_flow(
             if listed:
                 print(f"{words}:", *listed, sep="\n  ")
     raise typer.Exit(0 if answer.is_accepted else 1)
-
-
-@app.command()
-def render(
-    place: Annotated[str, typer.Argument(help="`hub`, or the service whose own rules are wanted.")],
-    policy: PolicyFile = None,
-    closed: Annotated[
-        Literal["drop", "reset"], typer.Option("--closed", help="What becomes of what is not permitted.")
-    ] = "drop",
-    json: Json = False,
-) -> None:
-    """Say what the rules of one place permit; with --json the rules themselves, for `nft -j -f`."""
-    from ringfence.planes.network.render_nftables import render_guard, render_hub
-    from ringfence.planes.network.sites import plan_sites
-
-    rules = _rules_of(policy)
-    if place not in ("hub", *rules.workloads):
-        raise UsageError(f"there is no place {place!r}; there are hub, {', '.join(rules.workloads)}")
-    if json:
-        sites = plan_sites(rules)
-        is_hub = place == "hub"
-        print_json(render_hub(rules, sites, closed) if is_hub else render_guard(rules, sites, place, closed))
-        return
-    for flow, permission in rules.flows.items():
-        if place in ("hub", flow.source, flow.target):
-            print(f"{flow}  ({permission.rule})")
-
-
-@app.command("drift")
-def hub_drift(
-    ruleset: Annotated[Path, typer.Argument(help="What `nft -j list ruleset` printed at the hub.")],
-    policy: PolicyFile = None,
-    json: Json = False,
-) -> None:
-    """Compare the rules loaded at a hub with the policy; exit code 1 where they differ."""
-    from ringfence import wiring
-    from ringfence.planes.network.observe import drift
-    from ringfence.planes.network.observe_nftables import observe_hub
-    from ringfence.planes.network.sites import plan_sites
-
-    rules = _rules_of(policy)
-    seen = observe_hub(wiring.read_json(ruleset), plan_sites(rules), str(ruleset))
-    for finding in seen.findings:
-        errors.print(f"{finding.level}: {escape(str(finding))}", highlight=False, soft_wrap=True)
-    found = drift(rules, seen)
-    if json:
-        print_json(
-            {"missing": [str(one) for one in found.missing], "excess": [str(one) for one in found.excess]}
-        )
-    else:
-        for flow in found.missing:
-            print(f"declared and closed: {flow}")
-        for excess in found.excess:
-            print(f"open and not declared: {excess}")
-        print(
-            "what is loaded differs from the policy"
-            if found
-            else "what is loaded is what the policy declares"
-        )
-    is_whole = not any(finding.level == "error" for finding in seen.findings)
-    raise typer.Exit(0 if is_whole and not found else 1)
-
-
-def _rules_of(policy: Path | None) -> "Rules":
-    from ringfence import wiring
-    from ringfence.planes.network.compile import compile_flows
-
-    return compile_flows(wiring.load_policy(policy or wiring.shipped_policy("venue")))
