@@ -262,8 +262,8 @@ class BookState:
         return (party, member) in self._tables.members
 
     def members(self, party: str) -> tuple[str, ...]:
-        """List the open members of a family, in the order they were opened."""
-        return tuple(member for family, member in self._tables.members if family == party)
+        """List the open members of a family by name."""
+        return tuple(sorted(member for family, member in self._tables.members if family == party))
 
     def public_keys(self) -> Mapping[str, bytes]:
         """Return the public keys the book knows, by concrete name. Do not change them."""
@@ -295,7 +295,7 @@ class BookState:
 
     def digest(self) -> bytes:
         """Return the digest of the whole state: books that were asked the same have the same one."""
-        return tagged_digest("ringfence book", canonical_bytes(self.snapshot()))
+        return tagged_digest("ringfence book", msgspec.json.encode(self.snapshot(), order="deterministic"))
 
     def bucket_digest(self, compartment: str) -> bytes:
         """Return the digest of one compartment: its balances, contracts and session values, nothing else."""

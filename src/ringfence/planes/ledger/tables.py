@@ -6,7 +6,7 @@ minus debits. Each asset keeps its own totals beside them: the two ways of count
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.limits import Counter
@@ -33,27 +33,31 @@ def _no_answer(identifier: int) -> None:
 class Tables:
     """Everything a book knows; equal tables are equal books.
 
+    A table is one line below, with its type: snapshots, digests and this class itself read it there.
     rows: digest of the batches of rows judged so far; row_answer: asks the row lane about an id; changed: the
     keys that committed changes touched, for a row lane to take over (None: there is none to tell).
     """
 
+    balances: dict[tuple[str, str], Totals]
+    totals: dict[str, Totals]
+    sessions: dict[str, dict[str, int]]
+    session_totals: dict[str, int]
+    owed: dict[Owed, int]
+    windows: dict[tuple[str, str, tuple[str, ...], str], Counter]
+    prices: dict[str, AgreedPrice]
+    members: dict[tuple[str, str], int]
+    keys: dict[str, bytes]
+    revoked: dict[str, str]
+    frozen: dict[str, str]
+    ids: dict[int, tuple[bytes, int]]
+    orders: dict[tuple[str, int], tuple[bytes, int]]
+    receipts: dict[tuple[str, str], bytes]
+    reversible: dict[tuple[int, str, str, str], int]
+    funded: dict[str, int]
+
     def __init__(self) -> None:
-        self.balances: dict[tuple[str, str], Totals] = {}
-        self.totals: dict[str, Totals] = {}
-        self.sessions: dict[str, dict[str, int]] = {}
-        self.session_totals: dict[str, int] = {}
-        self.owed: dict[Owed, int] = {}
-        self.windows: dict[tuple[str, str, tuple[str, ...], str], Counter] = {}
-        self.prices: dict[str, AgreedPrice] = {}
-        self.members: dict[tuple[str, str], int] = {}
-        self.keys: dict[str, bytes] = {}
-        self.revoked: dict[str, str] = {}
-        self.frozen: dict[str, str] = {}
-        self.ids: dict[int, tuple[bytes, int]] = {}
-        self.orders: dict[tuple[str, int], tuple[bytes, int]] = {}
-        self.receipts: dict[tuple[str, str], bytes] = {}
-        self.reversible: dict[tuple[int, str, str, str], int] = {}
-        self.funded: dict[str, int] = {}
+        for name in FORMS:
+            setattr(self, name, {})
         self.rows = b""
         self.row_answer: RowAnswer = _no_answer
         self.changed: list[tuple[dict[Any, Any], Any]] | None = None
@@ -163,23 +167,13 @@ class Tables:
     def content(self) -> dict[str, object]:
         """Return every table as plain data in a fixed order: what a snapshot or digest is made of."""
         rows = {"rows": self.rows.hex()} if self.rows else {}
-        return rows | {
-            "balances": [[*key, *value] for key, value in sorted(self.balances.items())],
-            "sessions": [
-                [name, sorted(values.items())] for name, values in sorted(self.sessions.items()) if values
-            ],
-            "owed": [[*key, value] for key, value in sorted(self.owed.items())],
-            "windows": [
-                [*key[:2], list(key[2]), key[3], list(value)] for key, value in sorted(self.windows.items())
-            ],
-            "prices": [[name, price.price_e10, price.at] for name, price in sorted(self.prices.items())],
-            "members": [[*key, value] for key, value in sorted(self.members.items())],
-            "keys": [[name, public.hex()] for name, public in sorted(self.keys.items())],
-            "revoked": sorted(self.revoked.items()),
-            "frozen": sorted(self.frozen.items()),
-            "ids": [[key, value[0].hex(), value[1]] for key, value in sorted(self.ids.items())],
-            "orders": [[*key, value[0].hex(), value[1]] for key, value in sorted(self.orders.items())],
-            "receipts": [[*key, value.hex()] for key, value in sorted(self.receipts.items())],
-            "reversible": [[*key, value] for key, value in sorted(self.reversible.items())],
-            "funded": sorted(self.funded.items()),
-        }
+        return rows | {name: self.sorted_rows(name) for name in FORMS}
+
+    def sorted_rows(self, name: str) -> list[tuple[Any, Any]]:
+        """Return one table as (key, value) in the order of its keys; a session that nobody holds is no row."""
+        table = getattr(self, name)
+        return sorted((key, value) for key, value in table.items() if value != {})
+
+
+FORMS: Final[dict[str, Any]] = get_type_hints(Tables)
+"""The type of each table by its name: a table that is declared in `Tables` is in every snapshot and digest."""
