@@ -170,10 +170,10 @@ class Tables:
         return rows | {name: self.sorted_rows(name) for name in FORMS}
 
     def sorted_rows(self, name: str) -> list[tuple[Any, Any]]:
-        """Return one table as (key, value) in the order of its keys; a session that nobody holds is no row."""
+        """Return one table as (key, value) in the order of its keys, without sessions that nobody holds."""
         table = getattr(self, name)
         return sorted((key, value) for key, value in table.items() if value != {})
 
 
 FORMS: Final[dict[str, Any]] = get_type_hints(Tables)
-"""The type of each table by its name: a table that is declared in `Tables` is in every snapshot and digest."""
+"""The type of each table by its name: what is declared in `Tables` is in every snapshot and digest."""
