@@ -82,6 +82,52 @@ BALANCES = {"client_hot": 2000, "client_cold": 50000, "margin": 100, "insurance"
 
 SUPPLIES: tuple[Fact, ...] = tuple(AddSupply(name, "USDT", units) for name, units in BALANCES.items())
 
+RING = """
+ringfence: 1
+name: ring
+numeraire: USDC
+assets: {USDC: {decimals: 6}, BTC: {decimals: 8, haircut: "5 %"}}
+parties: {client: {kind: client, family: true}, house: {kind: house}}
+keys:
+  client_key: {per: client, held_by: client, signs: by_hand}
+  robot_key: {held_by: robot, signs: on_evidence}
+prices: {index/BTC: {sources: [v1, v2, v3], agree: "2 of 3 within 1 %", stale: 30 s}}
+compartments:
+  "client/{client}/cash": {owner: client, role: client_money, accepts: [USDC, BTC]}
+  house/own: {owner: house, role: house_money, accepts: [USDC]}
+exchanges:
+  ring:
+    legs:
+      - "client/{a}/cash -> client/{b}/cash"
+      - "client/{b}/cash -> client/{c}/cash"
+      - "client/{c}/cash -> client/{a}/cash"
+    needs: [robot_key]
+    price: "within 1 % of index"
+    on: ledger
+    limit: {each: {USDC: "10 per 1 d", BTC: "1 per 1 d"}}
+services:
+  robot: {zone: z, identity: "spiffe://ring/robot", holds: robot_key}
+zones: [z]
+claims:
+  one_never_pays_for_another:
+    for: {a: client, b: client}
+    never: "client/{a}/cash -> client/{b}/cash"
+  one_client_alone:
+    for: {a: client}
+    compromised: robot
+    mode: contained
+    plane: ledger
+    moves: "client/{a}/cash -> anywhere"
+    at_most: {USDC: "20 per 1 d", BTC: "2 per 1 d"}
+  all_clients_together:
+    compromised: robot
+    mode: contained
+    plane: ledger
+    moves: "client/** -> anywhere"
+    at_most: {USDC: "1000000 per 1 d", BTC: "1000000 per 1 d"}
+"""
+"""A ring that a robot keeps three clients going round: with two members nothing of it is seen."""
+
 Edit = Callable[[str], str]
 
 

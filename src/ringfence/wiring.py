@@ -36,6 +36,7 @@ from ringfence.services.segmentation import HUB, Enforcer
 
 if TYPE_CHECKING:
     from ringfence.proof.claims import SecondOpinion
+    from ringfence.proof.encode import Solve
     from ringfence.replay.engine import Run
     from ringfence.replay.market import Market
     from ringfence.replay.population import Population
@@ -148,6 +149,13 @@ def second_opinion(seconds_max: float) -> "SecondOpinion":
     from ringfence.proof.opinions import second_opinion as join
 
     return join(z3_solver(seconds_max), clingo_solver(seconds_max))
+
+
+def constraint_solver(seconds_max: float) -> "Solve":
+    """Return what answers constraints with Z3 within a time limit; UnreachableError without Z3."""
+    from ringfence.adapters.solver_z3 import z3_solver
+
+    return z3_solver(seconds_max)
 
 
 _recover = partial(Book.recover, verify=signatures_ed25519.verify, margin_of=MarginFacts)

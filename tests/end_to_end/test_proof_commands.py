@@ -84,6 +84,9 @@ def test_a_certificate_is_written_checked_and_refused_when_altered(ringfence, tm
     assert ringfence("proof", "check", str(file), "--policy", "venue").code == 0
     said = ringfence("proof", "check", str(file), "--json")
     assert said.json["complaints"] == []
+    assert "trusts that the checker reads the steps of" in ringfence("proof", "check", str(file)).out
+    said = ringfence("proof", "check", str(file), "--second", "--seconds", "20")
+    assert (said.code, "were proved again by Z3" in said.out) == (0, True)
     assert ringfence("proof", "check", str(file), "--policy", "custodian").code == 1
     text = bytearray(file.read_bytes())
     text[len(text) // 2] ^= 1
@@ -216,8 +219,8 @@ def test_rights_that_nobody_used(ringfence, tmp_path):
 def test_a_picture_marks_the_spread(ringfence):
     said = ringfence("proof", "picture", "venue", "gateway", "--json")
     rooms = {room["name"]: room for room in said.json["rooms"]}
-    assert rooms["trading"]["marked"] == ["matching", "risk"]
-    assert rooms["books"]["marked"] == []
+    assert rooms["trading"]["marked"] == {"matching": "falls by gateway", "risk": "falls by matching"}
+    assert rooms["books"]["marked"] == {}
     drawing = ElementTree.fromstring(ringfence("proof", "picture", "venue", "gateway").out)
     assert drawing.tag.endswith("svg")
     assert ringfence("proof", "picture", "venue", "--format", "dot").out.startswith("digraph")

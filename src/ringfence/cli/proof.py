@@ -33,6 +33,9 @@ Mode = Annotated[
     Literal["contained", "pivot"],
     typer.Option("--mode", help="What the start itself may do, or also what it can reach."),
 ]
+Seconds = Annotated[
+    float, typer.Option("--seconds", help="Time limit of each question to another engine.", min=0.001)
+]
 Names = Annotated[
     list[str], typer.Argument(help="Services, keys, hosts or people that fall, e.g. gateway officer_a.")
 ]
@@ -52,9 +55,7 @@ def claims(
     second: Annotated[
         bool, typer.Option("--second", help="Ask Z3 and clingo as well; all engines must agree.")
     ] = False,
-    seconds_max: Annotated[
-        float, typer.Option("--seconds", help="Time limit of each question to another engine.", min=0.001)
-    ] = 30.0,
+    seconds_max: Seconds = 30.0,
     certificate: Annotated[
         Path | None, typer.Option("--certificate", help="Write the certificate of all verdicts here.")
     ] = None,
@@ -147,6 +148,10 @@ def check(
         Path | None, typer.Option("--policy", help="Also compare it with what this policy claims.")
     ] = None,
     facts: Facts = None,
+    second: Annotated[
+        bool, typer.Option("--second", help="Let Z3 prove the invariants of exceptions again.")
+    ] = False,
+    seconds_max: Seconds = 30.0,
     as_json: Json = False,
 ) -> None:
     """Check a certificate with a second, small program that shares nothing with the engines.
@@ -158,13 +163,18 @@ def check(
 
     found = read_certificate(_read_bytes(certificate))
     wrong = complaints(found)
+    if second:
+        from ringfence import wiring
+        from ringfence.proof.opinions import unproved_invariants
+
+        wrong = (*wrong, *unproved_invariants(found, wiring.constraint_solver(seconds_max)))
     if policy is not None:
         wrong = (*wrong, *differences(found, proof_words.load(policy), _facts(facts)))
     if as_json:
         entries = [{"claim": one.claim, "plane": one.plane, "status": one.status} for one in found.entries]
         print_json({"policy": found.policy, "digest": found.digest, "entries": entries, "complaints": wrong})
     else:
-        proof_words.print_check(found, wrong)
+        proof_words.print_check(found, wrong, second=second)
     if wrong:
         raise typer.Exit(1)
 

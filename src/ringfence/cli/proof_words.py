@@ -146,8 +146,8 @@ def _print_grounds(verdict: "Verdict") -> None:
     _print_rest("trusts", verdict.trusted)
 
 
-def print_check(certificate: "Certificate", wrong: "Sequence[str]") -> None:
-    """Print what the checker found."""
+def print_check(certificate: "Certificate", wrong: "Sequence[str]", *, second: bool) -> None:
+    """Print what the checker found. second: Z3 proved the invariants again."""
     for words in wrong:
         print_sentence(f"not shown: {words}")
     count = len(certificate.entries)
@@ -155,6 +155,21 @@ def print_check(certificate: "Certificate", wrong: "Sequence[str]") -> None:
     print_sentence(f"The certificate of {certificate.policy} ({count} entries) {said}.")
     for fault in certificate.faults:
         print_sentence(f"vacuous: {fault.claim}: {fault.words}")
+    names = ", ".join(exceptions_in(certificate))
+    if names and second:
+        print_sentence(f"    the invariants of {names} were proved again by Z3")
+    elif names:
+        print_sentence(
+            f"    trusts that the checker reads the steps of {names} rightly (--second: Z3 proves them too)"
+        )
+
+
+def exceptions_in(certificate: "Certificate") -> tuple[str, ...]:
+    """Name the exceptions that a certificate keeps an invariant of."""
+    from ringfence.proof.evidence import Closed
+
+    closed = [entry.evidence for entry in certificate.entries if isinstance(entry.evidence, Closed)]
+    return tuple(dict.fromkeys(kept.exception for one in closed for kept in one.invariants))
 
 
 # --- blast radius ------------------------------------------------------------------------------

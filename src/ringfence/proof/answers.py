@@ -22,7 +22,7 @@ from ringfence.proof.evidence import (
     NoEvidence,
     Route,
 )
-from ringfence.proof.exemption import Exemption, exempt
+from ringfence.proof.exemption import Exemption, exempt, invariant_of
 from ringfence.proof.fewest import fewest
 from ringfence.proof.names import hop_of, named_grip, named_nodes, nodes, nodes_held, places, taken
 from ringfence.proof.questions import Asked, Fewest, Moves, Never, Trading
@@ -82,7 +82,9 @@ def _never(asked: Asked, question: Never) -> Answer:
     remarks = tuple(f"the exception is refused: {one.refused}" for one in exemptions if one.refused)
     if hit is None:
         words = f"value stays within {len(found.by)} of {len(world.places) * len(world.assets)} nodes"
-        return Answer(asked, "holds", words, {}, Closed(named_nodes(world, found.by)), remarks)
+        invariants = tuple(invariant_of(world, one) for one in exemptions if not one.refused)
+        evidence = Closed(named_nodes(world, found.by), invariants)
+        return Answer(asked, "holds", words, {}, evidence, remarks)
     hops = tuple(hop_of(world, way) for way in _telling_path(world, ways, found, targets, exemptions, hit))
     words = f"{hops[0].asset} gets from {hops[0].source} to {hops[-1].target}"
     return Answer(asked, "fails", words, {}, Route((), (), hops), remarks, hops[0].asset)

@@ -14,15 +14,16 @@ from ringfence.policy.model import Policy
 from ringfence.proof.claims import Decided, Verdict
 from ringfence.proof.evidence import Evidence, NoEvidence
 from ringfence.proof.questions import Fault as MeaningFault
-from ringfence.proof.questions import Grounds, Never, Question, ask
+from ringfence.proof.questions import Grounds, Never, Question, Trading, ask
 from ringfence.proof.world import Fact, Row, World, write
+from ringfence.proof.world import check as check_world
 
 FORMAT = "ringfence certificate 1"
 
 
 class Entry(Row, frozen=True):
     """One question decided: its claim and plane, the status, the bound, the evidence, and the number of the
-    world it was asked in."""
+    world it was asked in. A bound stands only where the evidence shows it."""
 
     claim: str
     plane: str
@@ -70,10 +71,18 @@ def certify(name: str, digest: bytes, verdicts: tuple[Verdict, ...]) -> Certific
 
 
 def _entry(verdict: Verdict, decided: Decided, world: int) -> Entry:
-    found = decided.answer
-    evidence = NoEvidence() if decided.status == "unknown" else found.evidence
+    found, question = decided.answer, decided.answer.asked.question
+    is_unknown = decided.status == "unknown"
+    # A route shows that something gets through, not how much.
+    is_bound_shown = found.outcome == "holds" or (isinstance(question, Trading) and not is_unknown)
     return Entry(
-        verdict.claim, decided.plane, decided.status, world, found.asked.question, found.bound, evidence
+        claim=verdict.claim,
+        plane=decided.plane,
+        status=decided.status,
+        world=world,
+        question=question,
+        bound=found.bound if is_bound_shown else {},
+        evidence=NoEvidence() if is_unknown else found.evidence,
     )
 
 
@@ -99,8 +108,10 @@ def read_certificate(text: bytes) -> Certificate:
         raise BadInput(f"the certificate says `{certificate.format}`; this program reads `{FORMAT}`")
     if seal(certificate).seal != certificate.seal:
         raise BadInput("the certificate was changed: its content does not fit its seal")
-    if write_certificate(certificate) != text.strip():
+    if write_certificate(certificate) != text.removesuffix(b"\n"):
         raise BadInput("the certificate was changed: it is not written as certificates are")
+    for world in certificate.worlds:
+        check_world(world)
     return certificate
 
 

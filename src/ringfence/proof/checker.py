@@ -2,15 +2,29 @@
 
 It reads the world (`world`) and the forms of questions and evidence, and shares nothing else: what an
 attacker ends up with is worked out again the slow way, a closed set is checked by looking at every way once,
-a cut by adding it up and looking for a way round it, covers by trying every smaller set of thefts. Sets of
-thefts are tried up to `THEFTS_MAX`; a larger bound is refused rather than believed.
+an invariant by what each way does to it, a cut by adding it up and looking for a way round it, covers by
+trying every smaller set of thefts. Sets of thefts are tried up to `THEFTS_MAX`; a larger bound is refused
+rather than believed.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 
 from ringfence.proof.certificate import Certificate, Entry
-from ringfence.proof.evidence import Closed, Cover, Covers, Cut, Cuts, Hop, Item, Losses, NoEvidence, Route
+from ringfence.proof.evidence import (
+    Closed,
+    Cover,
+    Covers,
+    Cut,
+    Cuts,
+    Effect,
+    Hop,
+    Invariant,
+    Item,
+    Losses,
+    NoEvidence,
+    Route,
+)
 from ringfence.proof.questions import Fewest, Moves, Never, Question, Trading
 from ringfence.proof.world import NOBODY, Cap, Place, Way, World
 
@@ -31,20 +45,53 @@ def complaints(certificate: Certificate) -> tuple[str, ...]:
     found = []
     for entry in certificate.entries:
         try:
-            _check(certificate.worlds[entry.world], entry)
-        except (Unproved, KeyError, IndexError) as error:
+            _check(_world_of(certificate, entry), entry)
+        except Unproved as error:
             plane = f" on {entry.plane}" if entry.plane else ""
             found.append(f"{entry.claim}{plane}: {error}")
     return tuple(found)
 
 
+def _world_of(certificate: Certificate, entry: Entry) -> World:
+    if not 0 <= entry.world < len(certificate.worlds):
+        raise Unproved(f"there is no world {entry.world} in the certificate")
+    return certificate.worlds[entry.world]
+
+
 def _check(world: World, entry: Entry) -> None:
+    _check_question(world, entry)
     if entry.status in ("refuted", "open"):
         _check_failure(world, entry)
     elif entry.status in ("proved", "proved assuming"):
         _check_proof(world, entry)
     elif entry.status != "unknown" or not isinstance(entry.evidence, NoEvidence):
         raise Unproved(f"`{entry.status}` is no verdict that evidence could show")
+
+
+def _check_question(world: World, entry: Entry) -> None:
+    """Refuse a question about what is not there: it would be answered too easily."""
+    question = entry.question
+    plane = "" if isinstance(question, Never) else question.plane
+    if entry.plane != plane:
+        raise Unproved(f"it says `{entry.plane}`, and its question is about `{plane}`")
+    if isinstance(question, Moves | Trading):
+        _refuse_unknown("asset", question.caps, world.assets)
+        _refuse_unknown("service", question.services, [row.name for row in world.services])
+        _refuse_unknown("key", question.keys, [row.name for row in world.keys])
+    places = [place.name for place in world.places]
+    if isinstance(question, Never):
+        _refuse_unknown("key", question.without, [row.name for row in world.keys])
+        _refuse_unknown("rule", question.exceptions, [rule.name for rule in world.rules])
+        _refuse_unknown("compartment", (*question.sources, *question.targets), places)
+    elif not isinstance(question, Trading):
+        _refuse_unknown("compartment", (*question.sources, *(question.sinks or ())), places)
+
+
+def _refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    there = set(known)
+    for name in names:
+        if name not in there:
+            raise Unproved(f"it speaks of the {kind} {name}, which its world does not have")
 
 
 def _check_proof(world: World, entry: Entry) -> None:
@@ -137,7 +184,8 @@ def _check_never(world: World, question: Never, closed: Closed) -> None:
     for name, asset_name in inside:
         if name in question.targets:
             raise Unproved(f"the closed set holds {asset_name} of {name}, where it must never get")
-    for way in _ways_of_never(world, question):
+    excepted = [_check_invariant(world, question, invariant) for invariant in closed.invariants]
+    for way in _ways_of_never(world, question, excepted):
         source, target = world.places[way.source], world.places[way.target]
         if source.external and source.name not in question.sources:
             continue  # What left to the outside and comes back is new value.
@@ -149,60 +197,83 @@ def _check_never(world: World, question: Never, closed: Closed) -> None:
             )
 
 
-def _ways_of_never(world: World, question: Never) -> list[Way]:
+def _ways_of_never(world: World, question: Never, excepted: Collection[str]) -> list[Way]:
     met = _met(world, {key.name for key in world.keys} - set(question.without))
-    gone = {name for name in question.exceptions if not _objection(world, question, name)}
     return [
         way
         for way in world.ways
         if met[way.needs]
         and (way.mandate == NOBODY or met[way.mandate])
-        and world.rules[way.rule].name not in gone
+        and world.rules[way.rule].name not in excepted
     ]
 
 
-def _objection(world: World, question: Never, name: str) -> str:
-    """Say why a name may not be excepted; "" where every way at its compartments keeps the invariant."""
+def _check_invariant(world: World, question: Never, invariant: Invariant) -> str:
+    """Check that an exception may be left out, and return its name."""
+    name = invariant.exception
+    if name not in question.exceptions:
+        raise Unproved(f"the claim does not except {name}")
+    steps = _steps_of(world, question, name)
+    if steps != {(step.rule, step.place, step.enters, step.effect) for step in invariant.steps}:
+        raise Unproved(f"the steps of the invariant of {name} are not those that touch its compartments")
+    return name
+
+
+def _steps_of(world: World, question: Never, name: str) -> set[tuple[str, str, bool, Effect]]:
+    """List what touches a compartment of an exception; Unproved where one does not keep its invariant.
+
+    It holds of the empty book, where nothing was moved and nothing is owed.
+    """
     rules = {number: rule for number, rule in enumerate(world.rules) if rule.name == name}
-    if not rules:
-        return f"nothing is called {name}"
     for rule in rules.values():
-        if rule.kind == "exchange" and rule.band_ppm < 0:
-            return f"{name} names no price"
         if rule.kind != "deleverage" and not rule.accrual:
-            return f"{name} moves what is not owed"
-    ends = [(way.source, way.target) for way in world.ways if way.rule in rules]
-    touched = {place for pair in ends for place in pair}
-    paying = {
-        way.source
-        for way in world.ways
-        if world.rules[way.rule].name in question.exceptions and world.rules[way.rule].kind == "gate"
-    }
+            raise Unproved(f"{name} moves what is not owed")
+        if rule.kind == "exchange" and rule.band_ppm < 0:
+            raise Unproved(f"{name} names no price")
+    touched = {place for way in world.ways if way.rule in rules for place in (way.source, way.target)}
+    steps = set()
     for way in world.ways:
-        words = _breaks(world, question, way, touched, paying)
-        if words:
-            return words
-    return ""
+        for number, enters in ((way.source, False), (way.target, True)):
+            if number in touched:
+                effect = _effect(world, way)
+                place, rule_name = world.places[number], world.rules[way.rule].name
+                steps.add((rule_name, place.name, enters, effect))
+                is_gift = enters and effect == "unowed" and _pays(world, question, number)
+                if is_gift or (place.nets and effect != "owed"):
+                    raise Unproved(f"{rule_name} breaks the invariant of {name} at {place.name}")
+    return steps
 
 
-def _breaks(world: World, question: Never, way: Way, touched: set[int], paying: set[int]) -> str:
-    rule = world.rules[way.rule]
-    source, target = world.places[way.source], world.places[way.target]
-    is_owed = bool(rule.accrual) and rule.kind != "exchange"
-    for number in (way.source, way.target):
-        if number in touched and world.places[number].nets and not is_owed:
-            return f"{rule.name} moves what is not owed through {world.places[number].name}"
-    is_fair = rule.kind == "exchange" and rule.band_ppm >= 0
-    is_own = (source.owner, source.member) == (target.owner, target.member)
-    if (
-        way.target not in touched
-        or way.target not in paying
-        or target.name in question.sources + question.targets
-    ):
-        return ""
-    if is_owed or is_fair or source.external or (is_own and rule.kind != "exchange"):
-        return ""
-    return f"{rule.name} brings what is not owed into {target.name}, which pays what is excepted"
+def _stands(world: World, question: Never, name: str) -> bool:
+    try:
+        _steps_of(world, question, name)
+    except Unproved:
+        return False
+    return True
+
+
+def _pays(world: World, question: Never, number: int) -> bool:
+    """Say whether a place, no end of the claim, pays what is excepted from what it holds."""
+    if world.places[number].name in question.sources + question.targets:
+        return False
+    return any(
+        way.source == number
+        and world.rules[way.rule].name in question.exceptions
+        and world.rules[way.rule].kind == "gate"
+        for way in world.ways
+    )
+
+
+def _effect(world: World, way: Way) -> Effect:
+    """Say what a way counts as, at both of its ends."""
+    rule, source, target = world.rules[way.rule], world.places[way.source], world.places[way.target]
+    if rule.kind == "exchange":
+        return "exchanged" if rule.band_ppm >= 0 else "unowed"
+    if rule.accrual:
+        return "owed"
+    if source.external or target.external:
+        return "outside"
+    return "own" if (source.owner, source.member) == (target.owner, target.member) else "unowed"
 
 
 # --- moves -------------------------------------------------------------------------------------
@@ -214,11 +285,16 @@ def _check_moves(world: World, question: Moves, cuts: Cuts, bound: dict[str, int
         raise Unproved("the attacker ends up with something else than the certificate says")
     ways = list(_usable(world, owned, had, question.plane))
     shown = {cut.asset: cut for cut in cuts.cuts}
+    if len(shown) < len(cuts.cuts) or shown.keys() != question.caps.keys() or bound.keys() != shown.keys():
+        raise Unproved("there is not one cut and one bound for each asset that is claimed")
     for asset, (most_units, horizon_ns) in question.caps.items():
         cut = shown[asset]
         if len({(item.kind, item.rule, item.who) for item in cut.items}) < len(cut.items):
             raise Unproved(f"the cut of {asset} names an item twice")
-        units = sum(_charged(world, item, asset, horizon_ns) for item in cut.items)
+        for item in cut.items:
+            if item.units != _charged(world, item, asset, horizon_ns):
+                raise Unproved(f"the cut of {asset} counts {item.units} for {item.rule or item.who}")
+        units = sum(item.units for item in cut.items)
         if units != bound.get(asset):
             raise Unproved(
                 f"the cut of {asset} adds up to {units}, and the certificate says {bound.get(asset)}"
@@ -236,9 +312,12 @@ def _charged(world: World, item: Item, asset: str, horizon_ns: int) -> int:
         if place.supply is None or _is_many(world, place.member):
             raise Unproved(f"{item.who} holds without end")
         return place.supply.get(number, 0)
-    rule = next(rule for rule in world.rules if rule.name == item.rule)
-    caps = rule.each if item.kind == "each" else rule.all
-    cap = caps[number]
+    rule = next((rule for rule in world.rules if rule.name == item.rule), None)
+    if rule is None or item.kind not in ("each", "all"):
+        raise Unproved(f"the cut of {asset} names a cap of {item.rule} that is none")
+    cap = (rule.each if item.kind == "each" else rule.all).get(number)
+    if cap is None:
+        raise Unproved(f"{item.rule} has no cap for {item.kind} of {asset}")
     others = item.who in {member.name for member in world.members if member.others}
     if item.kind == "each" and others and cap.units:
         raise Unproved(f"{item.rule} has a cap for each of any number of members")
@@ -259,7 +338,10 @@ def _is_many(world: World, member: int) -> bool:
 
 
 def _place(world: World, name: str) -> Place:
-    return next(place for place in world.places if place.name == name)
+    place = next((place for place in world.places if place.name == name), None)
+    if place is None:
+        raise Unproved(f"no compartment is called {name}")
+    return place
 
 
 def _check_cut(world: World, question: Moves, cut: Cut, ways: list[tuple[Way, bool]]) -> None:
@@ -297,15 +379,26 @@ def _is_stopped(world: World, way: Way, items: set[tuple[str, str, str]]) -> boo
 
 
 def _check_trading(world: World, question: Trading, losses: Losses, bound: dict[str, int | None]) -> None:
+    over = _check_losses(world, question, losses, bound)
+    if over:
+        raise Unproved(f"{over}: more can be lost than is claimed")
+
+
+def _check_losses(world: World, question: Trading, losses: Losses, bound: dict[str, int | None]) -> str:
+    """Add up losses again, and return an asset of which more can be lost than is claimed; "" for none."""
     owned, had = _fallen(world, question.services, question.keys, question.mode)
     if owned != set(losses.fallen.services) or had != set(losses.fallen.keys):
         raise Unproved("the attacker ends up with something else than the certificate says")
+    if bound.keys() != question.caps.keys():
+        raise Unproved("there is not one bound for each asset that is claimed")
+    over = ""
     for asset, (most_units, horizon_ns) in question.caps.items():
         units = _lost(world, owned, had, question.scope, asset, horizon_ns)
-        if units != bound.get(asset):
-            raise Unproved(f"{asset}: {units} can be lost, and the certificate says {bound.get(asset)}")
+        if units != bound[asset]:
+            raise Unproved(f"{asset}: {units} can be lost, and the certificate says {bound[asset]}")
         if units is None or units > most_units:
-            raise Unproved(f"{asset}: {units} can be lost, over the {most_units} that are claimed")
+            over = asset
+    return over
 
 
 def _lost(world: World, owned: Services, had: Keys, scope: str, asset: str, horizon_ns: int) -> int | None:
@@ -345,6 +438,8 @@ def _lost(world: World, owned: Services, had: Keys, scope: str, asset: str, hori
 
 def _check_fewest(world: World, question: Fewest, covers: Covers, bound: dict[str, int | None]) -> None:
     thefts = bound.get("thefts")
+    if bound.keys() != {"thefts"}:
+        raise Unproved("there is no one bound on the thefts")
     least = question.at_least if thefts is None else thefts
     if least < question.at_least:
         raise Unproved(f"{thefts} thefts suffice, fewer than the {question.at_least} that are claimed")
@@ -406,14 +501,13 @@ def _check_cover(world: World, question: Fewest, cover: Cover) -> None:
 def _check_failure(world: World, entry: Entry) -> None:
     question, evidence = entry.question, entry.evidence
     if isinstance(question, Trading) and isinstance(evidence, Losses):
-        owned, had = _fallen(world, question.services, question.keys, question.mode)
-        for asset, (most_units, horizon_ns) in question.caps.items():
-            units = _lost(world, owned, had, question.scope, asset, horizon_ns)
-            if units is None or units > most_units:
-                return
-        raise Unproved("no more can be lost than is claimed")
+        if not _check_losses(world, question, evidence, entry.bound):
+            raise Unproved("no more can be lost than is claimed")
+        return
     if not isinstance(evidence, Route) or isinstance(question, Trading) or not evidence.hops:
         raise Unproved("there is no route to show that the claim fails")
+    if entry.bound:
+        raise Unproved("it says a bound, which no route can show")
     _check_route(world, question, evidence)
 
 
@@ -439,7 +533,9 @@ def _check_route(world: World, question: Question, route: Route) -> None:
 
 def _ways_of_failure(world: World, question: Never | Moves | Fewest, route: Route) -> list[Way]:
     if isinstance(question, Never):
-        return _ways_of_never(world, question)
+        return _ways_of_never(
+            world, question, [name for name in question.exceptions if _stands(world, question, name)]
+        )
     mode = question.mode if isinstance(question, Moves) else "contained"
     if isinstance(question, Moves) and (route.services, route.keys) != (question.services, question.keys):
         raise Unproved("the route starts with other thefts than the claim")

@@ -5,11 +5,12 @@ is worth something. Solvers are passed in as callables with a time limit (adapte
 an answer that does not come in time is `unknown`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ringfence.proof.exemption import Exemption, Step, exempt
+from ringfence.proof.evidence import Invariant
+from ringfence.proof.exemption import Exemption, exempt
 from ringfence.proof.names import places
 from ringfence.proof.questions import Fewest, Moves, Never
 from ringfence.proof.world import NOBODY, Need, World
@@ -150,34 +151,41 @@ class Obligation:
 
 _STATE = ("held", "owed_in", "paid_in", "owed_out", "paid_out", "own_in", "own_out")
 
+START, CONCLUSION = "the empty book", "what is claimed"
+"""The obligations of an invariant that are no steps."""
+
 
 def invariant_obligations(
-    world: World, exemption: Exemption, paying: frozenset[int]
+    invariant: Invariant, netting: Collection[str], paying: Collection[str]
 ) -> tuple[Obligation, ...]:
-    """Write the induction of an exception's invariant: the start, and a step for every way that touches one
-    of its compartments. Steps that count alike are proved together.
+    """Write the induction of an exception's invariant: it holds at the start, every step that touches one of
+    its compartments keeps it, and the claim follows. Steps that count alike are proved together.
 
     At each compartment: held = paid in - paid out (+ own in - own out, where it need not net to zero), and
-    nothing paid is more than owed. paying: places that pay excepted accruals from what they hold.
+    nothing paid is more than owed. netting: places that must net to zero; paying: places that pay excepted
+    accruals from what they hold.
     """
-    start = "\n".join([*_state(""), *_zero(), f"(assert (not {_invariant('', nets=True)}))"])
     names: dict[str, dict[str, None]] = {}
-    for step in exemption.steps:
-        place = world.places[step.place]
-        text = _step(_counter(world, step, paying), enters=step.enters, nets=place.nets)
+    for step in invariant.steps:
+        nets = step.place in netting
+        is_asked = step.place in paying and step.enters and step.effect == "unowed"
+        # A step counts as paid, as the owner's own, or nowhere, which the invariant does not bear.
+        counter = "paid" if step.effect == "owed" else "" if is_asked or nets else "own"
         way = "into" if step.enters else "out of"
-        rule = world.rules[world.ways[step.way].rule].name
-        names.setdefault(text, {})[f"{rule} {way} {place.name} ({step.effect})"] = None
-    steps = (Obligation(tuple(steps), text) for text, steps in names.items())
-    return (Obligation(("the empty book",), start), *steps)
+        told = f"{step.rule} {way} {step.place} ({step.effect})"
+        names.setdefault(_step(counter, enters=step.enters, nets=nets), {})[told] = None
+    steps = (Obligation(tuple(told), text) for text, told in names.items())
+    start = "\n".join([*_state(""), *_zero(), f"(assert (not {_invariant('', nets=True)}))"])
+    return (Obligation((START,), start), *steps, Obligation((CONCLUSION,), _conclusion()))
 
 
-def _counter(world: World, step: Step, paying: frozenset[int]) -> str:
-    """Say where a step counts: as paid, as the owner's own, or nowhere, which the invariant does not bear."""
-    if step.effect == "owed":
-        return "paid"
-    is_asked = step.place in paying and step.enters and step.effect == "unowed"
-    return "" if is_asked or world.places[step.place].nets else "own"
+def _conclusion() -> str:
+    """Write that from the invariant follows: nothing paid is more than owed, and what must net to zero holds
+    nothing once as much is owed in as out and all of it is paid."""
+    lines = [*_state(""), f"(assert {_invariant('', nets=True)})"]
+    settled = "(and (= owed_in owed_out) (= paid_in owed_in) (= paid_out owed_out))"
+    follows = f"(and (<= paid_in owed_in) (<= paid_out owed_out) (=> {settled} (= held 0)))"
+    return "\n".join([*lines, f"(assert (not {follows}))"])
 
 
 def _state(mark: str) -> Iterator[str]:

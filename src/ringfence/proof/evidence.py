@@ -5,6 +5,8 @@ believed: a closed set is checked by looking at every way once, a cut by adding 
 round.
 """
 
+from typing import Literal
+
 from ringfence.proof.world import Row
 
 Node = tuple[str, str]
@@ -21,10 +23,33 @@ class Hop(Row, frozen=True):
     asset: str
 
 
+Effect = Literal["owed", "exchanged", "own", "outside", "unowed"]
+"""How a way changes what a compartment holds, as an invariant counts it."""
+
+
+class Step(Row, frozen=True, array_like=True):
+    """All ways of a rule into a place, or out of it, that count alike."""
+
+    rule: str
+    place: str
+    enters: bool
+    effect: Effect
+
+
+class Invariant(Row, frozen=True):
+    """What an exception moves is at most what is owed: it holds of the empty book, every gate that touches
+    one of its compartments is a step that keeps it, and the claim follows (docs/why/exceptions.md)."""
+
+    exception: str
+    steps: tuple[Step, ...]
+
+
 class Closed(Row, frozen=True, tag="closed"):
-    """Value that starts in the sources stays within these nodes; none of them is a target."""
+    """Value that starts in the sources stays within these nodes; none of them is a target. What moves only
+    what is owed is left out of that, each by its invariant."""
 
     nodes: tuple[Node, ...]
+    invariants: tuple[Invariant, ...] = ()
 
 
 class Fallen(Row, frozen=True):

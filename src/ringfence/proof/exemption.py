@@ -17,14 +17,12 @@ with the arcs in place.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from ringfence.policy.model import Limits, Policy
 from ringfence.policy.phrases import show_cap
+from ringfence.proof import evidence
+from ringfence.proof.evidence import Effect, Invariant
 from ringfence.proof.world import NOBODY, Rule, Way, World
-
-Effect = Literal["owed", "exchanged", "own", "outside", "unowed"]
-"""How a way changes what a compartment holds, as the invariant counts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,20 @@ def _decide(world: World, name: str, excepted: set[int], ends: frozenset[int]) -
         if words:
             return Exemption(name, arcs, steps, words, step.way)
     return Exemption(name, arcs, steps)
+
+
+def invariant_of(world: World, exemption: Exemption) -> Invariant:
+    """Write down the invariant of an exception; ways of one rule that count alike are one step."""
+    steps = dict.fromkeys(
+        evidence.Step(
+            world.rules[world.ways[step.way].rule].name,
+            world.places[step.place].name,
+            step.enters,
+            step.effect,
+        )
+        for step in exemption.steps
+    )
+    return Invariant(exemption.name, tuple(steps))
 
 
 def _not_owed(rule: Rule) -> str:

@@ -4,6 +4,7 @@ Each function returns "" where a second engine agrees or has nothing to say, and
 """
 
 from ringfence.proof.answers import Answer
+from ringfence.proof.certificate import Certificate
 from ringfence.proof.claims import SecondOpinion
 from ringfence.proof.encode import (
     Solve,
@@ -12,7 +13,8 @@ from ringfence.proof.encode import (
     moves_constraints,
     never_constraints,
 )
-from ringfence.proof.exemption import exempt, paying_places
+from ringfence.proof.evidence import Closed, Invariant
+from ringfence.proof.exemption import exempt, invariant_of, paying_places
 from ringfence.proof.names import places
 from ringfence.proof.questions import Fewest, Moves, Never
 from ringfence.proof.world import World
@@ -53,20 +55,38 @@ def on_moves(world: World, question: Moves, found: Answer, solve: Solve) -> str:
 def on_invariants(world: World, question: Never, solve: Solve) -> str:
     """Prove the invariant of every exception that stands; one that is refused must have a bad step."""
     sources, targets = places(world, question.sources), places(world, question.targets)
-    paying = paying_places(world, question.exceptions, sources | targets)
     for one in exempt(world, question.exceptions, sources, targets):
         if one.refused and not one.steps:
             continue  # Not owed at all: there is no invariant to prove.
-        parts = invariant_obligations(world, one, paying)
-        broken = [
-            step for part in parts if solve(part.text).outcome != "unsatisfiable" for step in part.steps
-        ]
+        broken = broken_steps(world, question, invariant_of(world, one), solve)
         if bool(broken) != bool(one.refused):
             steps = ", ".join(broken) or "no step"
             return (
                 f"the invariant of {one.name}: {steps} breaks it, and `{one.refused or 'none'}` was expected"
             )
     return ""
+
+
+def broken_steps(world: World, question: Never, invariant: Invariant, solve: Solve) -> tuple[str, ...]:
+    """Name the obligations of an invariant that a constraint solver does not find to hold."""
+    ends = places(world, question.sources) | places(world, question.targets)
+    paying = {world.places[one].name for one in paying_places(world, question.exceptions, ends)}
+    netting = {place.name for place in world.places if place.nets}
+    obligations = invariant_obligations(invariant, netting, paying)
+    broken = [one for one in obligations if solve(one.text).outcome != "unsatisfiable"]
+    return tuple(step for one in broken for step in one.steps)
+
+
+def unproved_invariants(certificate: Certificate, solve: Solve) -> tuple[str, ...]:
+    """Prove every invariant of a certificate again; say which a constraint solver does not find to hold."""
+    found = []
+    for entry in certificate.entries:
+        if isinstance(entry.question, Never) and isinstance(entry.evidence, Closed):
+            world = certificate.worlds[entry.world]
+            for invariant in entry.evidence.invariants:
+                steps = broken_steps(world, entry.question, invariant, solve)
+                found += [f"{entry.claim}: the invariant of {invariant.exception}: {one}" for one in steps]
+    return tuple(found)
 
 
 def on_fewest(world: World, question: Fewest, found: Answer, solve: Solve) -> str:

@@ -4,13 +4,13 @@ Rooms are the zones with their services, and the compartments by owner; doors ar
 fallen, and every gate that stands open, is marked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+from ringfence.drawing import floor_plans as plans
 from ringfence.drawing import page
-from ringfence.drawing.charts import Tone
-from ringfence.drawing.maps import Area, Arrow, place_map
-from ringfence.drawing.maps import Place as Box
+from ringfence.drawing.floor_plans import Panel, PlanRow, floor_plan
 from ringfence.drawing.markup import Markup
 from ringfence.policy.model import Policy
 from ringfence.proof.cutoff import cast_for_amounts
@@ -23,11 +23,12 @@ from ringfence.proof.world import World
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A zone, or the compartments of one owner; `marked` names what has fallen or can be emptied."""
+    """A zone, or the compartments of one owner; `marked` says of what has fallen, or can be emptied, how."""
 
+    kind: Literal["zone", "owner"]
     name: str
     inside: tuple[str, ...]
-    marked: frozenset[str]
+    marked: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +66,29 @@ def picture(
 
 
 def _zones(policy: Policy, world: World, grip: Grip) -> Iterable[Room]:
-    fallen = frozenset(world.services[number].name for number in grip.owned)
+    names = [service.name for service in world.services]
+    fallen = {
+        names[number]: f"falls by {names[cause.by[0]]}" if cause.how == "flow" else "broken into"
+        for number, cause in grip.owned.items()
+    }
     for zone in policy.zones:
         inside = tuple(name for name, service in policy.services.items() if service.zone == zone)
         if inside:
-            yield Room(zone, inside, fallen & frozenset(inside))
+            yield Room("zone", zone, inside, {name: fallen[name] for name in inside if name in fallen})
 
 
 def _owners(world: World, opened: Iterable[int]) -> Iterable[Room]:
-    emptied = {world.ways[way].source for way in opened}
-    by_owner: dict[str, dict[str, bool]] = {}
+    left = {world.ways[way].source for way in opened}
+    entered = {world.ways[way].target for way in opened}
+    by_owner: dict[str, dict[str, str]] = {}
     for number, place in enumerate(world.places):
         room = by_owner.setdefault("outside" if place.external else place.owner or "compartments", {})
         name = family_name(world, place.name)
-        room[name] = room.get(name, False) or number in emptied
+        words = "value can leave" if number in left else "value can get here" if number in entered else ""
+        room[name] = room.get(name, "") or words
     for owner, inside in by_owner.items():
-        yield Room(owner, tuple(inside), frozenset(name for name, marked in inside.items() if marked))
+        marked = {name: words for name, words in inside.items() if words}
+        yield Room("owner", owner, tuple(inside), marked)
 
 
 def _flows(world: World, grip: Grip, mode: Mode) -> Iterable[Door]:
@@ -107,7 +115,7 @@ def show_plain(drawn: Picture) -> dict[str, object]:
     return {
         "title": drawn.title,
         "rooms": [
-            {"name": one.name, "inside": list(one.inside), "marked": sorted(one.marked)}
+            {"kind": one.kind, "name": one.name, "inside": list(one.inside), "marked": dict(one.marked)}
             for one in drawn.rooms
         ],
         "doors": [
@@ -146,29 +154,44 @@ def _quoted(text: str) -> str:
 
 
 def draw(drawn: Picture) -> Markup:
-    """Draw a picture as SVG: rooms side by side; shut gates are left out where a breach is shown."""
-    has_breach = any(room.marked for room in drawn.rooms) or any(door.is_open for door in drawn.doors)
-    areas = [
-        Area(
-            room.name,
-            [Box(name, "fallen" if name in room.marked else "", _tone(name, room)) for name in room.inside],
-        )
+    """Draw a picture as SVG: services in their zones with a lane for each flow, and compartments by owner
+    with a lane for each gate, open ones first where a breach is shown."""
+    description = "Services in their zones and compartments by owner, with a lane for each door between them."
+    panels = [
+        _panel(drawn, "services in their zones, and who can open a connection to whom", "zone", "flow"),
+        _panel(drawn, "compartments by owner, and the gates between them", "owner", "gate"),
+    ]
+    return floor_plan(drawn.title, description, [panel for panel in panels if panel.rooms])
+
+
+def _panel(drawn: Picture, title: str, room_kind: str, door_kind: str) -> Panel:
+    rooms = [
+        plans.Room(room.name, [_row(name, room) for name in room.inside])
         for room in drawn.rooms
+        if room.kind == room_kind
     ]
-    arrows = [
-        Arrow(door.source, door.target, door.name, "bad" if door.is_open else "muted")
-        for door in drawn.doors
-        if door.source != door.target and (door.is_open or door.kind == "flow" or not has_breach)
+    lanes: dict[tuple[str, bool], list[Door]] = {}
+    for door in drawn.doors:
+        if door.kind == door_kind:
+            # A flow has no name: a lane is all that one service can connect to.
+            lanes.setdefault((door.name or door.source, door.is_open), []).append(door)
+    doors = [
+        plans.Door(
+            name,
+            [one.source for one in group],
+            [one.target for one in group],
+            "bad" if is_open else "muted",
+        )
+        for (name, is_open), group in sorted(lanes.items(), key=lambda lane: not lane[0][1])
     ]
-    return place_map(
-        drawn.title, "Services in their zones, compartments by owner, doors between them.", areas, arrows
-    )
+    return Panel(title, rooms, doors)
+
+
+def _row(name: str, room: Room) -> PlanRow:
+    words = room.marked.get(name, "")
+    return PlanRow(name, words, "bad" if words else "calm")
 
 
 def draw_alone(drawn: Picture) -> str:
     """Draw a picture as an SVG document that stands alone."""
     return page.picture(draw(drawn))
-
-
-def _tone(name: str, room: Room) -> Tone:
-    return "bad" if name in room.marked else "calm"

@@ -22,7 +22,6 @@ from ringfence.proof.questions import (
     Fault,
     Fewest,
     Grounds,
-    Never,
     ask,
     selected,
     start_of,
@@ -223,10 +222,4 @@ def _holds_without(asked: Asked, rules: tuple[str, ...], gone: frozenset[int]) -
     flows = tuple(flow for number, flow in enumerate(world.flows) if number + len(rules) not in gone)
     ways = tuple(way for way in world.ways if world.rules[way.rule].name not in names)
     index = Index(msgspec.structs.replace(world, ways=ways, flows=flows))
-    question = asked.question
-    if isinstance(question, Never):
-        # What was excepted and is gone needs no exception any more.
-        kept = tuple(name for name in question.exceptions if name not in names)
-        changed = msgspec.structs.replace(question, exceptions=kept)
-        return answer(Asked(asked.claim, changed, index)).outcome == "holds"
     return answer(Asked(asked.claim, asked.question, index)).outcome == "holds"

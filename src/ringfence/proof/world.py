@@ -203,9 +203,17 @@ def read(text: bytes) -> World:
 
 
 def check(world: World) -> None:
-    """Refuse a world whose rows name positions that do not exist, or needs that are not trees."""
+    """Refuse a world whose rows name positions that do not exist, needs that are not trees, names that mean
+    two rows, and caps that are none."""
     if world.format != FORMAT:
         raise BadInput(f"the world says `{world.format}`; this program reads `{FORMAT}`")
+    for kind, names in _names(world):
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BadInput(f"the world has two {kind} called `{twice}`")
+    caps = [cap for rule in world.rules for caps in (rule.each, rule.all) for cap in caps.values()]
+    if any(cap.units < 0 or cap.length_ns < 1 for cap in caps):
+        raise BadInput("a cap of the world lets less than nothing through, or in no time")
     for name, positions, size in _references(world):
         low, high = min(positions, default=0), max(positions, default=NOBODY)
         if low < NOBODY or high >= size:
@@ -213,6 +221,13 @@ def check(world: World) -> None:
     for index, need in enumerate(world.needs):
         if any(not 0 <= part < index for part in need.parts):
             raise BadInput(f"need {index} of the world is built from a later one")
+
+
+def _names(world: World) -> Iterable[tuple[str, list[str]]]:
+    yield "assets", list(world.assets)
+    yield "keys", [row.name for row in world.keys]
+    yield "services", [row.name for row in world.services]
+    yield "compartments", [row.name for row in world.places]
 
 
 def _references(world: World) -> Iterable[tuple[str, list[int], int]]:

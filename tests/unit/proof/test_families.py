@@ -2,7 +2,7 @@
 
 import pytest
 from drawn_platforms import SERVICES, Sizes, drawn
-from platforms import harbour, read
+from platforms import RING, harbour, read
 
 from ringfence.kernel.instant import HOUR_NS
 from ringfence.policy.model import KeyNeed, Quorum
@@ -103,51 +103,6 @@ def flow(policy, cast, seed, others, *, anywhere=False):
 
 
 # --- leaks that need many ----------------------------------------------------------------------
-
-RING = """
-ringfence: 1
-name: ring
-numeraire: USDC
-assets: {USDC: {decimals: 6}, BTC: {decimals: 8, haircut: "5 %"}}
-parties: {client: {kind: client, family: true}, house: {kind: house}}
-keys:
-  client_key: {per: client, held_by: client, signs: by_hand}
-  robot_key: {held_by: robot, signs: on_evidence}
-prices: {index/BTC: {sources: [v1, v2, v3], agree: "2 of 3 within 1 %", stale: 30 s}}
-compartments:
-  "client/{client}/cash": {owner: client, role: client_money, accepts: [USDC, BTC]}
-  house/own: {owner: house, role: house_money, accepts: [USDC]}
-exchanges:
-  ring:
-    legs:
-      - "client/{a}/cash -> client/{b}/cash"
-      - "client/{b}/cash -> client/{c}/cash"
-      - "client/{c}/cash -> client/{a}/cash"
-    needs: [robot_key]
-    price: "within 1 % of index"
-    on: ledger
-    limit: {each: {USDC: "10 per 1 d", BTC: "1 per 1 d"}}
-services:
-  robot: {zone: z, identity: "spiffe://ring/robot", holds: robot_key}
-zones: [z]
-claims:
-  one_never_pays_for_another:
-    for: {a: client, b: client}
-    never: "client/{a}/cash -> client/{b}/cash"
-  one_client_alone:
-    for: {a: client}
-    compromised: robot
-    mode: contained
-    plane: ledger
-    moves: "client/{a}/cash -> anywhere"
-    at_most: {USDC: "20 per 1 d", BTC: "2 per 1 d"}
-  all_clients_together:
-    compromised: robot
-    mode: contained
-    plane: ledger
-    moves: "client/** -> anywhere"
-    at_most: {USDC: "1000000 per 1 d", BTC: "1000000 per 1 d"}
-"""
 
 
 def test_a_leak_that_needs_three_members_is_found():

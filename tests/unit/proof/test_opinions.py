@@ -5,11 +5,20 @@ from drawn_platforms import Sizes, drawn_with_claims
 from platforms import SUPPLIES, harbour, platform
 
 from ringfence.proof.answers import answer
+from ringfence.proof.certificate import certify
 from ringfence.proof.claims import prove
-from ringfence.proof.encode import Solved, invariant_obligations
-from ringfence.proof.exemption import exempt, paying_places
+from ringfence.proof.encode import CONCLUSION, START, Solved, invariant_obligations
+from ringfence.proof.evidence import Closed
+from ringfence.proof.exemption import exempt, invariant_of, paying_places
 from ringfence.proof.names import places
-from ringfence.proof.opinions import on_fewest, on_invariants, on_moves, on_never, second_opinion
+from ringfence.proof.opinions import (
+    on_fewest,
+    on_invariants,
+    on_moves,
+    on_never,
+    second_opinion,
+    unproved_invariants,
+)
 from ringfence.proof.questions import Fewest, Grounds, Moves, Never, ask
 
 
@@ -76,24 +85,50 @@ def leaking(name):
 
 
 def settle_obligations(policy):
-    grounds = Grounds(policy)
-    asked = ask(grounds, "one_client_never_pays_for_another")[0]
+    asked = ask(Grounds(policy), "one_client_never_pays_for_another")[0]
     world, question = asked.index.world, asked.question
-    ends = places(world, question.sources) | places(world, question.targets)
-    found = exempt(
-        world, question.exceptions, places(world, question.sources), places(world, question.targets)
-    )
+    sources, targets = places(world, question.sources), places(world, question.targets)
+    found = exempt(world, question.exceptions, sources, targets)
     settle = next(one for one in found if one.name == "settle")
-    return settle, invariant_obligations(world, settle, paying_places(world, question.exceptions, ends))
+    paying = {world.places[one].name for one in paying_places(world, question.exceptions, sources | targets)}
+    netting = {place.name for place in world.places if place.nets}
+    return settle, invariant_obligations(invariant_of(world, settle), netting, paying)
 
 
 def test_the_invariant_of_settlement_is_inductive_over_every_gate_that_touches_it(z3):
     settle, obligations = settle_obligations(harbour())
-    steps = {step for part in obligations for step in part.steps}
+    assert (obligations[0].steps, obligations[-1].steps) == ((START,), (CONCLUSION,))
+    steps = {step for part in obligations[1:-1] for step in part.steps}
     gates = {step.split()[0] for step in steps}
     assert {"settle", "cover", "last_resort", "residue", "fund", "release", "fee", "fill_pool"} <= gates
     assert all(z3(part.text).outcome == "unsatisfiable" for part in obligations)
     assert settle.refused == ""
+
+
+@pytest.mark.parametrize("part", [0, -1])
+def test_the_start_and_the_conclusion_say_something(z3, part):
+    """Without what they start from, neither follows."""
+    text = settle_obligations(harbour())[1][part].text
+    bare = "\n".join(line for line in text.splitlines() if "declare" in line or "(not" in line)
+    assert z3(bare).outcome == "satisfiable"
+
+
+def test_invariants_of_a_certificate_are_proved_again(z3):
+    policy = harbour()
+    certificate = certify(policy.name, b"", prove(policy))
+    kept = [
+        one.exception
+        for entry in certificate.entries
+        if isinstance(entry.evidence, Closed)
+        for one in entry.evidence.invariants
+    ]
+    assert set(kept) == {"settle", "fee", "convert", "convert_directional", "deleverage"}
+    assert unproved_invariants(certificate, z3) == ()
+
+    def unsure(_text):
+        return Solved("unknown")
+
+    assert len(unproved_invariants(certificate, unsure)) > len(kept)
 
 
 @pytest.mark.parametrize("name", LEAKS)

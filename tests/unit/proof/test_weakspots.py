@@ -204,7 +204,16 @@ def test_observed_against_declared():
 
 def test_a_picture_marks_what_fell_and_what_stands_open():
     drawn = picture(platform(), ["web"], "pivot", "vault")
-    assert drawn.rooms[0].marked == {"web", "match", "risk", "ledger", "wallet"}
+    assert drawn.rooms[0].marked == {
+        "web": "broken into",
+        "match": "falls by web",
+        "ledger": "falls by web",
+        "risk": "falls by match",
+        "wallet": "falls by risk",
+    }
+    by_owner = {room.name: room.marked for room in drawn.rooms if room.kind == "owner"}
+    assert by_owner["clients"] == {"client_hot": "value can leave", "margin": "value can leave"}
+    assert by_owner["outside"] == {"outside": "value can get here"}
     opened = {door.name for door in drawn.doors if door.kind == "gate" and door.is_open}
     assert opened == {"g1", "g3", "g4", "g6", "g7"}
     assert show_dot(drawn).count("->") == len(drawn.doors)
