@@ -142,9 +142,11 @@ class BatchBook:
         windows, owed, signing = (NONE, NONE), _MISSING, 0
         if is_found and gate is not None and start is not None and end is not None:
             refuse_unsupported(gate)
+            if self.rules.assets[move.asset].interest_ppm:
+                raise ValueError(f"{move.asset} bears interest, which is counted at every move; ask the book")
             windows = self._windows_of(gate, limited_members(start, end), move.asset)
             owed = self._owed_of(gate, move)
-            signing = self._signing(asked, gate, start)
+            signing = self._signing(asked, gate, start, end)
         known = start is not None and end is not None and asset != NONE
         return (
             *_split(min(max(move.units, 0), LIMBS_MAX)),
@@ -164,10 +166,11 @@ class BatchBook:
             is_linked,
         )
 
-    def _signing(self, asked: Asked, gate: GateRule, source: Place) -> int:
+    def _signing(self, asked: Asked, gate: GateRule, source: Place, target: Place) -> int:
         if asked.signing is not None:
             return int(asked.signing)
-        missing = unmet(gate.needs, asked.signers, names_for(self.rules.keys, source, None))
+        names = names_for(self.rules.keys, source, self.rules.members_bound(gate.name, source, target))
+        missing = unmet(gate.needs, asked.signers, names)
         return int(Reason.NEEDS_NOT_MET) if missing else 0
 
     def _windows_of(self, gate: GateRule, members: tuple[str, ...], asset: str) -> tuple[int, int]:
@@ -254,6 +257,10 @@ def refuse_unsupported(gate: GateRule) -> None:
         raise ValueError(f"{gate.name} moves what a waterfall decides; ask the book")
     if gate.reverses == "required":
         raise ValueError(f"{gate.name} only reverses; ask the book")
+    if gate.valued_in is not None:
+        raise ValueError(f"{gate.name} values amounts at prices; ask the book")
+    if gate.draws or "interest" in gate.accrual:
+        raise ValueError(f"{gate.name} moves what debts and time make owed; ask the book")
 
 
 def _refuse_other_rules(rules: Rules, name: str) -> None:

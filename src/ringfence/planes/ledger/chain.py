@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.conditions import Conditions
+from ringfence.planes.ledger.interest import accrue
 from ringfence.planes.ledger.ledger import Ledger
 from ringfence.planes.ledger.operations import Entry, Request
 from ringfence.planes.ledger.rules import Place
@@ -64,7 +65,10 @@ class Chain:
         return self._signers
 
     def book(self, source: Place, target: Place, asset: str, units: int) -> None:
-        """Book one leg."""
+        """Book one leg; what bears interest at either end is brought up to now first."""
+        if self.ledger.rules.assets[asset].interest_ppm if asset in self.ledger.rules.assets else 0:
+            accrue(self.ledger, source, asset, self.at)
+            accrue(self.ledger, target, asset, self.at)
         self.ledger.tables.move(source.path, target.path, asset, units)
         self.entries.append(Entry(source.path, target.path, asset, units))
         for end in (source, target):

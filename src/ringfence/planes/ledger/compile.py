@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ringfence.planes.ledger.rules import (
     DEBT_GATE,
+    DRAW,
     EVIDENCE_NEEDS,
     AssetRule,
     CompartmentRule,
@@ -49,6 +50,8 @@ BUILT_ACCRUALS = frozenset(
         "liquidation_surplus",
         "shortfall",
         "residue",
+        "interest",
+        DRAW,
     }
 )
 """What the ledger works out itself from journalled facts and lets a gate move."""
@@ -107,7 +110,9 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
         resume_needs=in_order(freeze.lift) if freeze else None,
         clearing=_only(compartments, "clearing"),
         rounding=_only(compartments, "rounding"),
-        notes=tuple(_notes(policy, planes, gates, exchanges)),
+        notes=tuple(
+            _notes(policy, planes, gates, exchanges, frozenset(word for word, _, _ in (*pays, *is_paid)))
+        ),
         policy=policy,
     )
 
@@ -126,6 +131,7 @@ def _asset_rule(policy: Policy, name: str, asset: Asset) -> AssetRule:
         worth_as=asset.debt_in or asset.mirrors or name,
         debt_cap_units=asset.debt_cap_units,
         price=price,
+        interest_ppm=asset.interest_ppm_per_year or 0,
     )
 
 
@@ -198,6 +204,7 @@ def _gate_rule(policy: Policy, name: str, gate: Gate) -> GateRule:
         all=gate.limit.all,
         asks_for_text=gate.reason == "required",
         reverses=gate.reverses,
+        valued_in=gate.limit.valued_in,
         unenforced=_unenforced(gate, BUILT_ACCRUALS),
     )
 
@@ -213,6 +220,7 @@ def _exchange_rule(policy: Policy, name: str, exchange: Exchange) -> ExchangeRul
         each_transfer=exchange.limit.each_transfer,
         each=exchange.limit.each,
         all=exchange.limit.all,
+        valued_in=exchange.limit.valued_in,
         unenforced=_unenforced(exchange, BUILT_EXCHANGE_ACCRUALS),
     )
     band_ppm = exchange.price.ppm if exchange.price else None
@@ -235,7 +243,7 @@ def _unenforced(gate: Gate | Exchange, accruals: frozenset[str]) -> tuple[str, .
     words = ["delay"] if gate.delay_ns is not None else []
     words += ["standing"] if gate.standing is not None else []
     words += [f"when: {one.word}" for one in sorted(gate.when, key=str) if one.word not in BUILT_CONDITIONS]
-    words += ["valued_in"] if gate.limit.valued_in is not None else []
+    words += ["accrual: debt_draw beside another"] if DRAW in gate.accrual and len(gate.accrual) > 1 else []
     if gate.accrual and not accruals.intersection(gate.accrual):
         words += [f"accrual: {word}" for word in sorted(gate.accrual)]
     if isinstance(gate, Exchange) and gate.price is not None and gate.price.of == "mark":
@@ -411,8 +419,9 @@ def _notes(
     planes: tuple[Plane, ...],
     gates: Mapping[str, GateRule],
     exchanges: Mapping[str, ExchangeRule],
+    moved: frozenset[str],
 ) -> Iterator[Finding]:
-    """Say, one finding each, what the book does not enforce."""
+    """Say, one finding each, what the book does not enforce; moved: the accruals that some gate moves."""
     rules = [*gates.values(), *(exchange.gate for exchange in exchanges.values())]
     for rule in rules:
         if rule.unenforced:
@@ -423,7 +432,7 @@ def _notes(
                 "this book does not enforce that yet: the gate stays shut",
             )
     yield from _plane_notes(policy, planes)
-    yield from _gap_notes(policy)
+    yield from _gap_notes(policy, moved)
 
 
 def _plane_notes(policy: Policy, planes: tuple[Plane, ...]) -> Iterator[Finding]:
@@ -441,7 +450,7 @@ def _plane_notes(policy: Policy, planes: tuple[Plane, ...]) -> Iterator[Finding]
                 )
 
 
-def _gap_notes(policy: Policy) -> Iterator[Finding]:
+def _gap_notes(policy: Policy, moved: frozenset[str]) -> Iterator[Finding]:
     later = "this book does not enforce that yet"
     for name, gate in policy.gates.items():
         missing = [word for word in gate.accrual if word not in BUILT_ACCRUALS]
@@ -453,8 +462,9 @@ def _gap_notes(policy: Policy) -> Iterator[Finding]:
         if compartment.pinned or compartment.cooling_ns is not None:
             yield _note(policy.line("compartments", pattern), f"{pattern} is pinned or cooling", later)
     for name, asset in policy.assets.items():
-        if asset.interest_ppm_per_year is not None:
-            yield _note(policy.line("assets", name), f"{name} bears interest", later)
+        if asset.interest_ppm_per_year is not None and "interest" not in moved:
+            right = "no gate moves `interest`, so nobody ever owes it"
+            yield _note(policy.line("assets", name), f"{name} bears interest", right)
     for name, instrument in policy.instruments.items():
         if instrument.kind == "option":
             yield _note(

@@ -1,7 +1,8 @@
 """A book's rules and tables side by side, and the small questions every rule asks of both."""
 
+from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
-from ringfence.kernel.money import BALANCE_MAX
+from ringfence.kernel.money import BALANCE_MAX, PRICE_SCALE
 from ringfence.planes.ledger.limits import room_units
 from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import GateRule, Members, Place, Rules
@@ -50,17 +51,24 @@ class Ledger:
         return next((scope for scope in scopes if scope in frozen), "")
 
     def room(self, gate: GateRule, members: Members, asset: str, at: Instant) -> tuple[int | None, str]:
-        """Return the units that the gate's limits leave, and which limit that is; None where none counts."""
-        room: int | None = gate.each_transfer.get(asset)
+        """Return the units that the gate's limits leave, and which limit that is; None where none counts.
+
+        Where the gate values amounts, nothing is left without fresh prices to value them with.
+        """
+        counted = gate.counted_in(asset)
+        room: int | None = gate.each_transfer.get(counted)
         limit = EACH_TRANSFER
         for scope, caps, who in ((EACH, gate.each, members), (ALL, gate.all, ())):
-            cap = caps.get(asset)
+            cap = caps.get(counted)
             if cap is None:
                 continue
-            left = room_units(cap, self.tables.windows.get((gate.name, scope, who, asset), ()), at)
+            left = room_units(cap, self.tables.windows.get((gate.name, scope, who, counted), ()), at)
             if room is None or left < room:
                 room, limit = left, scope
-        return room, limit
+        if room is None or counted == asset:
+            return room, limit
+        rate = self.rate(asset, counted, at, gate.line)
+        return (0 if isinstance(rate, Refused) else room * rate[1] // rate[0]), limit
 
     def total_room(self, source: str, target: str, asset: str) -> int:
         """Return the units until one of the two running totals is full."""
@@ -74,6 +82,34 @@ class Ledger:
         """Return the last agreed price of a name, and whether it is too old to be used."""
         price = self.tables.prices.get(name)
         return price, price is not None and price.is_stale(self.rules.prices[name], at)
+
+    def worth(self, name: str, at: Instant, line: str) -> int | Refused:
+        """Return what a whole unit of an asset is worth in the numeraire (PRICE_SCALE), where a fresh price
+        says so; `line` is the policy's that asks."""
+        asset = self.rules.assets.get(name)
+        if asset is None:
+            return Refused(Reason.PRICE_MISSING, f"{name} has no price", line)
+        coin = self.rules.assets[asset.worth_as]
+        if coin.price is None:
+            return PRICE_SCALE
+        price, is_stale = self.price(coin.price, at)
+        if price is None:
+            return Refused(Reason.PRICE_MISSING, f"the book holds no price {coin.price}", line)
+        if is_stale:
+            return Refused(
+                Reason.PRICE_STALE, f"{coin.price} is too old; a fresh price must come first", line
+            )
+        return price.price_e10
+
+    def rate(self, asset: str, wanted: str, at: Instant, line: str) -> tuple[int, int] | Refused:
+        """Return the fraction by which units of one asset become units of another of the same value."""
+        given, taken = self.worth(asset, at, line), self.worth(wanted, at, line)
+        if isinstance(given, Refused):
+            return given
+        if isinstance(taken, Refused):
+            return taken
+        assets = self.rules.assets
+        return given * 10 ** assets[wanted].decimals, taken * 10 ** assets[asset].decimals
 
 
 def limited_members(source: Place, target: Place) -> Members:

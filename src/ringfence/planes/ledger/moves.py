@@ -2,9 +2,11 @@
 
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
-from ringfence.kernel.money import PRICE_SCALE
+from ringfence.kernel.money import divide_up
 from ringfence.planes.ledger.chain import Chain
+from ringfence.planes.ledger.drawing import drawable_units, drawn_debt
 from ringfence.planes.ledger.exchange import ValueLeg, bind_legs, unequal_value
+from ringfence.planes.ledger.interest import INTEREST, accrue_between
 from ringfence.planes.ledger.ledger import ALL, EACH, Ledger, limited_members
 from ringfence.planes.ledger.limits import spend
 from ringfence.planes.ledger.needs import names_for, unmet
@@ -62,6 +64,10 @@ def _gate_facts(chain: Chain, move: Move, asset: AssetRule, source: Place, targe
     if gate.is_limited:
         room, limit = ledger.room(gate, limited_members(source, target), move.asset, chain.at)
     is_debt = move.gate == DEBT_GATE
+    if INTEREST in gate.accrual:
+        accrue_between(ledger, source, target, move.asset, chain.at)
+    drawn = drawn_debt(ledger, gate, source, target, move.asset) if gate.draws else None
+    unpriced = _unpriced(chain, gate, move.asset)
     return Facts(
         asset=asset,
         source=source,
@@ -69,25 +75,52 @@ def _gate_facts(chain: Chain, move: Move, asset: AssetRule, source: Place, targe
         way=way,
         signing=chain.signing,
         unmet=unmet(
-            gate.needs, chain.signers, names_for(ledger.rules.keys, source, _binding(way, source, target))
+            gate.needs,
+            chain.signers,
+            names_for(ledger.rules.keys, source, way.binding(source.members, target.members)),
         ),
         has_text=bool(request.reason.strip()),
         reverses=request.reverses != 0,
         reversible_units=_reversible(chain, move) if request.reverses else None,
-        frozen=ledger.frozen(gate.name, move.source, move.target, move.asset),
+        frozen=_frozen(ledger, move, drawn),
         releasable_units=_releasable(chain, move) if gate.conditions else None,
-        waterfall=_waterfall_fault(chain, move, asset, target, way) if is_debt else None,
-        room_units=room,
+        waterfall=_waterfall_fault(chain, move, asset, target, way) if is_debt else _refusal(drawn),
+        room_units=None if unpriced else room,
         limit=limit,
-        entitled_units=_entitled(chain, move, asset, source, gate) if gate.accrual else None,
+        entitled_units=_entitled(chain, move, asset, source, gate) if gate.accrual and not drawn else None,
         free_units=_free(ledger, source, asset),
         total_room_units=ledger.total_room(move.source, move.target, move.asset),
-        debt_room_units=debt_room(ledger, asset, target) if is_debt else None,
+        debt_room_units=_debt_room(ledger, asset, target, is_debt, drawn),
+        price=unpriced,
     )
 
 
-def _binding(way: Way, source: Place, target: Place) -> dict[str, str] | None:
-    return None if way.is_plain else way.binding(source.members, target.members)
+def _frozen(ledger: Ledger, move: Move, drawn: AssetRule | Refused | None) -> str:
+    """Name the first frozen scope that a move would touch, the debt of a draw among them."""
+    scope = ledger.frozen(move.gate, move.source, move.target, move.asset)
+    if scope or not isinstance(drawn, AssetRule):
+        return scope
+    return ledger.frozen(move.gate, move.source, move.target, drawn.name)
+
+
+def _refusal(found: AssetRule | Refused | None) -> Refused | None:
+    return found if isinstance(found, Refused) else None
+
+
+def _debt_room(
+    ledger: Ledger, asset: AssetRule, bucket: Place, is_debt: bool, drawn: AssetRule | Refused | None
+) -> int | None:
+    if is_debt:
+        return debt_room(ledger, asset, bucket)
+    return drawable_units(ledger, drawn, bucket) if isinstance(drawn, AssetRule) else None
+
+
+def _unpriced(chain: Chain, gate: GateRule, asset: str) -> Refused | None:
+    """Say why an amount cannot be valued for the gate's limits; None where it can, or need not be."""
+    if gate.valued_in is None:
+        return None
+    rate = chain.ledger.rate(asset, gate.valued_in, chain.at, gate.line)
+    return rate if isinstance(rate, Refused) else None
 
 
 def _free(ledger: Ledger, source: Place, asset: AssetRule) -> int | None:
@@ -184,6 +217,7 @@ def _exchange_facts(
     legs = [link for link in chain.request.links if isinstance(link, Move) and link.gate == gate.name]
     binding = bind_legs(rule, [_value_way(ledger, leg) for leg in legs])
     room, limit = ledger.room(gate, limited_members(source, target), move.asset, chain.at)
+    unpriced = _unpriced(chain, gate, move.asset)
     return Facts(
         asset=asset,
         source=source,
@@ -196,12 +230,12 @@ def _exchange_facts(
         reverses=chain.request.reverses != 0,
         frozen=ledger.frozen(gate.name, move.source, move.target, move.asset),
         releasable_units=_releasable(chain, move) if gate.conditions else None,
-        room_units=room,
+        room_units=None if unpriced else room,
         limit=limit,
         entitled_units=_repayable(ledger, move, asset, legs) if gate.accrual else None,
         free_units=_free(ledger, source, asset),
         total_room_units=ledger.total_room(move.source, move.target, move.asset),
-        price=_price_fault(chain, rule, legs),
+        price=unpriced or _price_fault(chain, rule, legs),
     )
 
 
@@ -236,7 +270,7 @@ def _price_fault(chain: Chain, rule: ExchangeRule, legs: list[Move]) -> Refused 
         return None
     values: list[ValueLeg] = []
     for leg in legs:
-        price = _price_of(chain, leg.asset, rule.gate.line)
+        price = chain.ledger.worth(leg.asset, chain.at, rule.gate.line)
         if isinstance(price, Refused):
             return price
         giver, receiver = _value_way(chain.ledger, leg)
@@ -249,29 +283,15 @@ def _price_fault(chain: Chain, rule: ExchangeRule, legs: list[Move]) -> Refused 
     return None
 
 
-def _price_of(chain: Chain, name: str, line: str) -> int | Refused:
-    rules = chain.ledger.rules
-    asset = rules.assets.get(name)
-    if asset is None:
-        return Refused(Reason.PRICE_MISSING, f"{name} has no price", line)
-    coin = rules.assets[asset.worth_as]
-    if coin.price is None:
-        return PRICE_SCALE
-    price, is_stale = chain.ledger.price(coin.price, chain.at)
-    if price is None:
-        return Refused(Reason.PRICE_MISSING, f"the book holds no price {coin.price}", line)
-    if is_stale:
-        return Refused(Reason.PRICE_STALE, f"{coin.price} is too old; a fresh price must come first", line)
-    return price.price_e10
-
-
 # --- booking -----------------------------------------------------------------------------------
 
 
 def book(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule) -> None:
     """Book a move that was accepted: units, what was owed, limits, and what may be reversed."""
     tables = chain.ledger.tables
-    if gate.accrual:
+    if gate.draws:
+        _lend(chain, move, source, target, gate)
+    elif gate.accrual:
         _take_off(chain, move, source, gate)
     chain.book(source, target, move.asset, move.units)
     if gate.is_limited:
@@ -288,12 +308,22 @@ def book(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule)
 
 
 def _count(chain: Chain, move: Move, gate: GateRule, source: Place, target: Place) -> None:
-    tables = chain.ledger.tables
+    tables, units, counted = chain.ledger.tables, move.units, gate.counted_in(move.asset)
+    if counted != move.asset:
+        rate = chain.ledger.rate(move.asset, counted, chain.at, gate.line)
+        units = 0 if isinstance(rate, Refused) else divide_up(units * rate[0], rate[1])
     for scope, caps, who in ((EACH, gate.each, limited_members(source, target)), (ALL, gate.all, ())):
-        cap = caps.get(move.asset)
+        cap = caps.get(counted)
         if cap is not None:
-            key = (gate.name, scope, who, move.asset)
-            tables.put(tables.windows, key, spend(cap, tables.windows.get(key, ()), move.units, chain.at))
+            key = (gate.name, scope, who, counted)
+            tables.put(tables.windows, key, spend(cap, tables.windows.get(key, ()), units, chain.at))
+
+
+def _lend(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule) -> None:
+    """Book the debt of a draw beside its coins."""
+    debt = drawn_debt(chain.ledger, gate, source, target, move.asset)
+    if isinstance(debt, AssetRule):
+        chain.book(source, target, debt.name, move.units)
 
 
 def _take_off(chain: Chain, move: Move, source: Place, gate: GateRule) -> None:

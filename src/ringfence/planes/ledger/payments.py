@@ -16,14 +16,15 @@ from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger import moves, settling
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.chain import Chain
+from ringfence.planes.ledger.interest import INTEREST, accrue_all
 from ringfence.planes.ledger.ledger import limited_members
 from ringfence.planes.ledger.operations import Fund, Link, Move, Settle
 from ringfence.planes.ledger.rules import DEBT_GATE, Place, Way
 from ringfence.planes.ledger.shortfall import payable_units, shortfall_units
 
 SHORTFALL = "shortfall"
-CHARGES: tuple[str, ...] = ("fees", "liquidation_surplus", "maker_rebate")
-"""What fills make owed and is collected when there is something to collect, in this order."""
+CHARGES: tuple[str, ...] = ("fees", "liquidation_surplus", "maker_rebate", INTEREST)
+"""What fills and time make owed and is collected when there is something to collect, in this order."""
 
 
 def settlement_links(state: BookState, links: Sequence[Settle | Fund], at: Instant) -> tuple[Link, ...]:
@@ -50,6 +51,8 @@ def collection_links(state: BookState, at: Instant, accruals: Sequence[str] = CH
     """Return the moves that collect what is owed under some accruals, as far as sources and limits allow."""
     chain = settling.rehearse(state.ledger, (), at)
     try:
+        if INTEREST in accruals:
+            accrue_all(state.ledger, at)
         return tuple(move for accrual in accruals for move in _collect(chain, accrual))
     finally:
         state.ledger.tables.rollback()

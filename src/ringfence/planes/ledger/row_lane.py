@@ -142,10 +142,12 @@ class RowLane(BatchBook):
         return known
 
     def _needs(self, route: Route, signers: frozenset[str]) -> int:
-        gate, source = self.rules.gates.get(route.gate), self.rules.place(route.source)
-        if gate is None or source is None:
+        gate, rules = self.rules.gates.get(route.gate), self.rules
+        source, target = rules.place(route.source), rules.place(route.target)
+        if gate is None or source is None or target is None:
             return 0
-        missing = unmet(gate.needs, signers, names_for(self.rules.keys, source, None))
+        names = names_for(rules.keys, source, rules.members_bound(route.gate, source, target))
+        missing = unmet(gate.needs, signers, names)
         return int(Reason.NEEDS_NOT_MET) if missing else 0
 
     def _note_reversible(self, batch: RowBatch, codes: Codes) -> None:

@@ -23,6 +23,9 @@ DEBT_GATE = "debt"
 TRADE_GATE = "trade"
 """The implied gates between buckets and clearing for contracts; the name by which trading is frozen."""
 
+DRAW = "debt_draw"
+"""The accrual of a gate that lends: what is drawn is owed back as a debt."""
+
 EVIDENCE_NEEDS: tuple[Need, ...] = (KeyNeed(key="risk_key"), KeyNeed(key="ledger_key"))
 """Who signs what the ledger can recompute: settlements, funding, forced closures, debts (policy meaning)."""
 
@@ -90,7 +93,7 @@ class GateRule:
 
     needs: all must hold; assets: None where an exchange lists none; each_transfer, each, all: the limits by
     asset; asks_for_text: `reason: required`; unenforced: words of it that this book does not enforce, for
-    which it stays shut.
+    which it stays shut; valued_in: the asset every amount is valued in before limits count it.
     """
 
     name: str
@@ -105,6 +108,16 @@ class GateRule:
     asks_for_text: bool = False
     reverses: Literal["required", "optional"] | None = None
     unenforced: tuple[str, ...] = ()
+    valued_in: str | None = None
+
+    @property
+    def draws(self) -> bool:
+        """Say whether it lends coins, each move of them against as many units of a debt."""
+        return DRAW in self.accrual
+
+    def counted_in(self, asset: str) -> str:
+        """Name the asset that the limits count an amount of `asset` in."""
+        return self.valued_in or asset
 
     @property
     def is_limited(self) -> bool:
@@ -185,7 +198,8 @@ class ExchangeRule:
 @dataclass(frozen=True, slots=True)
 class AssetRule:
     """A coin or debt: its decimals, the coin a debt is in and its cap; worth_as: the coin whose price it has
-    (itself, or the coin of a debt or credit); price: its name under `prices`, None for the numeraire."""
+    (itself, or the coin of a debt or credit); price: its name under `prices`, None for the numeraire;
+    interest_ppm: of a debt what it costs, of a coin what it earns where a gate pays it, per year."""
 
     name: str
     decimals: int
@@ -193,6 +207,7 @@ class AssetRule:
     worth_as: str
     debt_cap_units: int | None
     price: str | None
+    interest_ppm: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +281,11 @@ class Rules:
             if way.fits(source.members, target.members):
                 return way
         return None
+
+    def members_bound(self, gate: str, source: Place, target: Place) -> dict[str, str] | None:
+        """Say which member each variable of a gate stands for between two places; None where none leads."""
+        way = self.way(gate, source, target)
+        return None if way is None else way.binding(source.members, target.members)
 
     def gates_between(self, source: Place, target: Place) -> tuple[Way, ...]:
         """List every way from one place to another, in the order of the policy."""

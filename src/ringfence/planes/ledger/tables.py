@@ -54,6 +54,7 @@ class Tables:
     receipts: dict[tuple[str, str], bytes]
     reversible: dict[tuple[int, str, str, str], int]
     funded: dict[str, int]
+    accruing: dict[tuple[str, str], tuple[int, int]]
 
     def __init__(self) -> None:
         for name in FORMS:

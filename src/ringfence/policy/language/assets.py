@@ -116,7 +116,7 @@ ASSET = Block(
                 phrases.show_interest,
                 "bad-share",
             ),
-            "What this debt costs.",
+            "What this debt costs; of a coin, what it earns where a gate pays `interest` to it.",
             'interest: "8 % per year"',
             "interest_ppm_per_year",
         ),

@@ -16,9 +16,9 @@ def debts_and_credits_follow_a_coin(view: View) -> Iterator[Finding]:
         path = ("assets", name)
         coin_name = asset.debt_in or asset.mirrors
         if coin_name is None:
-            if asset.debt_cap_units is not None or asset.interest_ppm_per_year is not None:
-                found = f"`{name}` has `cap` or `interest` and is no debt"
-                yield view.error("debt", path, found, "write `debt_in: …`, or leave them out")
+            if asset.debt_cap_units is not None:
+                found = f"`{name}` has `cap` and is no debt"
+                yield view.error("debt", path, found, "write `debt_in: …`, or leave it out")
             continue
         yield from _follows(view, path, name, asset, coin_name)
 

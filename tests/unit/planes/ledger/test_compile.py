@@ -73,11 +73,6 @@ def test_words_that_are_not_enforced_shut_their_gate_and_are_noted():
     ("old", "new", "word"),
     [
         ("when: releasable", "when: operator_silent 30 d", "when: operator_silent"),
-        (
-            'limit: {all: {USDC: "50000 per 1 d"}}',
-            'limit: {valued_in: USDC, all: {USDC: "50000 per 1 d"}}',
-            "valued_in",
-        ),
         ('price: "within 2 % of index"', "price: at mark", "price: at mark"),
     ],
 )

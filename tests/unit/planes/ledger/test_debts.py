@@ -1,0 +1,235 @@
+"""Debts that are drawn, the interest they bear, and limits that count in value: each edge from both sides."""
+
+import pytest
+from harbour import BTC, EVIDENCE, NOON, TEXT, USDC, Harbour, rules_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringfence.kernel.decision import Reason
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, MINUTE_NS, Instant
+from ringfence.kernel.money import PPM
+from ringfence.planes.ledger.interest import INTEREST, YEAR_NS
+from ringfence.planes.ledger.operations import Freeze, Move
+from ringfence.planes.ledger.payments import collection_links
+
+HEDGE, CASH, TREASURY = "client/alice/hedge", "client/alice/cash", "house/treasury"
+LENDER = ("client_key/alice", *EVIDENCE)
+GATES = """
+  borrow: {from: house/treasury, to: "client/{client}/hedge", assets: USDC, on: ledger,
+    needs: ["client_key/{client}", risk_key, ledger_key], accrual: debt_draw, computed_by: [risk, ledger],
+    limit: {all: {USDC: "900 per 1 d"}}}
+  interest_charged: {from: "client/{client}/hedge", to: house/treasury, assets: USDC, on: ledger,
+    needs: [risk_key, ledger_key], accrual: interest, computed_by: [risk, ledger]}
+  interest_paid: {from: house/treasury, to: "client/{client}/cash", assets: ETH, on: ledger,
+    needs: [risk_key, ledger_key], accrual: interest, computed_by: [risk, ledger]}
+  move_house: {from: house/treasury, to: house/rounding, assets: [USDC, BTC, ETH], on: ledger,
+    needs: officer_a, limit: {valued_in: USDC, each_transfer: {USDC: 1500 USDC},
+    all: {USDC: "2000 per 1 d"}}}
+exchanges:"""
+DESK = (
+    TEXT.replace("\nexchanges:", GATES, 1)
+    .replace("{debt_in: USDC, decimals: 6", '{debt_in: USDC, decimals: 6, interest: "8 % per year"', 1)
+    .replace(
+        'ETH:  {decimals: 18, haircut: "7 %"', 'ETH:  {decimals: 18, haircut: "7 %", interest: "2 % per year"'
+    )
+)
+DEBT = next(name for name, rule in rules_of().assets.items() if rule.debt_in)
+
+
+@pytest.fixture
+def desk():
+    harbour = Harbour(DESK)
+    harbour.endow(TREASURY, 2_000 * USDC)
+    return harbour
+
+
+def draw(units, source=TREASURY, target=HEDGE):
+    return Move("borrow", source, target, "USDC", units)
+
+
+def wait(desk, length_ns):
+    desk.at = Instant(desk.at + length_ns)
+
+
+def test_the_words_of_debts_leave_no_note_behind():
+    rules = rules_of(DESK)
+    notes = " ".join(str(note) for note in rules.notes)
+    assert "interest" not in notes
+    assert "valued_in" not in notes
+    assert not any(rules.gates[name].unenforced for name in ("borrow", "interest_charged", "move_house"))
+
+
+def test_interest_that_no_gate_moves_is_noted():
+    text = TEXT.replace(
+        "debt_in: USDC, decimals: 6", 'debt_in: USDC, decimals: 6, interest: "8 % per year"', 1
+    )
+    assert any(f"{DEBT} bears interest" in str(note) for note in rules_of(text).notes)
+
+
+# --- drawing -----------------------------------------------------------------------------------
+
+
+def test_a_draw_books_its_coins_and_its_debt_together(desk):
+    outcome = desk.move(draw(300 * USDC), *LENDER)
+    assert {(entry.asset, entry.units) for entry in outcome.entries} == {
+        ("USDC", 300 * USDC),
+        (DEBT, 300 * USDC),
+    }
+    assert desk.state.balance(HEDGE, "USDC") == desk.state.balance(HEDGE, DEBT) == 300 * USDC
+    assert desk.state.balance(TREASURY, DEBT) == -300 * USDC
+    desk.state.check_conservation()
+
+
+def test_a_draw_needs_its_keys_room_coins_and_an_open_debt(desk):
+    assert desk.reason(draw(1), *EVIDENCE) == Reason.NEEDS_NOT_MET
+    assert desk.reason(draw(900 * USDC + 1), *LENDER) == Reason.GATE_LIMIT_EXCEEDED
+    desk.must(Freeze(f"asset/{DEBT}", "drill"))
+    assert desk.reason(draw(1), *LENDER) == Reason.ASSET_FROZEN
+
+
+def test_a_draw_takes_what_the_lender_has(desk):
+    desk.state.ledger.tables.move(TREASURY, "outside", "USDC", 1_900 * USDC)
+    desk.state.ledger.tables.commit()
+    assert desk.reason(draw(100 * USDC + 1), *LENDER) == Reason.FREE_BALANCE_TOO_LOW
+    desk.move(draw(100 * USDC), *LENDER)
+
+
+def test_a_draw_stops_at_the_cap_of_the_debt():
+    desk = Harbour(DESK.replace("debt_in: USDC, decimals: 6", "debt_in: USDC, decimals: 6, cap: 250 USDC", 1))
+    desk.endow(TREASURY, 2_000 * USDC)
+    desk.move(draw(100 * USDC), *LENDER)
+    assert desk.reason(draw(150 * USDC + 1), *LENDER) == Reason.DEBT_CAP_EXCEEDED
+    desk.move(draw(150 * USDC), *LENDER)
+
+
+def test_only_the_last_of_the_waterfall_lends():
+    text = DESK.replace("borrow: {from: house/treasury", "borrow: {from: house/fees", 1)
+    desk = Harbour(text)
+    desk.endow("house/fees", 100 * USDC)
+    assert desk.reason(draw(1, "house/fees"), *LENDER) == Reason.WATERFALL_DOES_NOT_NAME_IT
+
+
+def test_a_drawn_debt_is_repaid_by_the_declared_exchange_and_never_above_it(desk):
+    desk.move(draw(300 * USDC), *LENDER)
+
+    def repay(debt, coins):
+        legs = (
+            Move("convert", HEDGE, TREASURY, DEBT, debt),
+            Move("convert", HEDGE, TREASURY, "USDC", coins),
+        )
+        return desk.request(legs, *EVIDENCE, exchange="convert")
+
+    assert desk.refuses(repay(300 * USDC + 1, 300 * USDC)) == Reason.ENTITLEMENT_EXCEEDED
+    assert desk.refuses(repay(200 * USDC, 199 * USDC - 2 * USDC)) == Reason.PRICE_OUTSIDE_BAND
+    desk.must(repay(200 * USDC, 200 * USDC))
+    assert desk.state.balance(HEDGE, DEBT) == desk.state.balance(HEDGE, "USDC") == 100 * USDC
+
+
+# --- interest ----------------------------------------------------------------------------------
+
+
+def pay_interest(units, source=HEDGE, target=TREASURY, gate="interest_charged", asset="USDC"):
+    return Move(gate, source, target, asset, units)
+
+
+def test_a_debt_bears_exactly_its_rate(desk):
+    desk.move(draw(365 * USDC), *LENDER)
+    assert desk.reason(pay_interest(1), *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
+    wait(desk, 10 * DAY_NS)  # 365 x 8 % x 10 / 365
+    assert desk.reason(pay_interest(800_001), *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
+    desk.move(pay_interest(800_000), *EVIDENCE)
+    assert desk.reason(pay_interest(1), *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
+
+
+def test_interest_owed_is_collected_with_the_other_charges_and_bears_none_itself(desk):
+    desk.move(draw(365 * USDC), *LENDER)
+    wait(desk, 20 * DAY_NS)
+    (link,) = collection_links(desk.state, desk.at)
+    assert link == pay_interest(1_600_000)
+    desk.move(link, *EVIDENCE)
+    assert collection_links(desk.state, desk.at) == ()
+
+
+def test_interest_stops_with_the_debt(desk):
+    desk.move(draw(365 * USDC), *LENDER)
+    wait(desk, 10 * DAY_NS)
+    legs = (
+        Move("convert", HEDGE, TREASURY, DEBT, 365 * USDC),
+        Move("convert", HEDGE, TREASURY, "USDC", 365 * USDC),
+    )
+    desk.move(legs, *EVIDENCE, exchange="convert")
+    wait(desk, 300 * DAY_NS)
+    assert desk.state.owed(INTEREST, HEDGE, TREASURY, "USDC") == 800_000
+    desk.fund("alice", "hedge", USDC)
+    desk.move(pay_interest(800_000), *EVIDENCE)
+    assert desk.reason(pay_interest(1), *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
+
+
+def test_a_coin_earns_where_a_gate_pays_interest_to_it(desk):
+    ether = 10**18
+    desk.endow(TREASURY, ether, "ETH")
+    desk.deposit("alice", 365 * ether, "ETH")
+    wait(desk, DAY_NS)  # 365 x 2 % / 365
+    paid = pay_interest(ether // 50, TREASURY, CASH, "interest_paid", "ETH")
+    assert desk.reason(pay_interest(ether // 50 + 1, TREASURY, CASH, "interest_paid", "ETH"), *EVIDENCE) == (
+        Reason.ENTITLEMENT_EXCEEDED
+    )
+    desk.move(paid, *EVIDENCE)
+
+
+@settings(max_examples=40, deadline=None)
+@given(waits=st.lists(st.integers(0, 90 * DAY_NS), min_size=1, max_size=6), units=st.integers(1, 900 * USDC))
+def test_interest_is_the_same_however_often_it_is_looked_at(waits, units):
+    desk = Harbour(DESK, members=("alice",))
+    desk.endow(TREASURY, 2_000 * USDC)
+    desk.move(draw(units), *LENDER)
+    for length_ns in waits:
+        wait(desk, length_ns)
+        desk.do(desk.request(pay_interest(1), *EVIDENCE))  # paid where a unit is owed
+    paid = units - desk.state.balance(HEDGE, "USDC")
+    due = units * 80_000 * (desk.at - NOON) // (PPM * YEAR_NS)
+    assert desk.state.owed(INTEREST, HEDGE, TREASURY, "USDC") <= due - paid
+    left = sum(link.units for link in collection_links(desk.state, desk.at))
+    assert left == min(due - paid, desk.state.balance(HEDGE, "USDC"))
+
+
+# --- limits in value ---------------------------------------------------------------------------
+
+
+def house(units, asset="BTC"):
+    return Move("move_house", TREASURY, "house/rounding", asset, units)
+
+
+def test_a_limit_in_value_counts_every_asset_together(desk):
+    desk.endow(TREASURY, BTC, "BTC")
+    assert desk.reason(house(1), "officer_a") == Reason.PRICE_MISSING
+    desk.price("BTC", 100_000)
+    assert desk.state.room("move_house", TREASURY, "house/rounding", "BTC") == 1_500_000
+    assert desk.reason(house(1_500_001), "officer_a") == Reason.GATE_LIMIT_EXCEEDED
+    desk.move(house(1_500_000), "officer_a")  # 1,500 USDC, all one transfer may be worth
+    assert desk.reason(house(500 * USDC + 1, "USDC"), "officer_a") == Reason.GATE_LIMIT_EXCEEDED
+    desk.move(house(500 * USDC, "USDC"), "officer_a")
+    assert desk.reason(house(1), "officer_a") == Reason.GATE_LIMIT_EXCEEDED
+    wait(desk, DAY_NS)
+    assert desk.reason(house(1), "officer_a") == Reason.PRICE_STALE
+    assert desk.state.room("move_house", TREASURY, "house/rounding", "BTC") == 0
+    desk.move(house(1, "USDC"), "officer_a")
+
+
+def test_value_is_counted_up_to_the_next_unit(desk):
+    desk.endow(TREASURY, 10**18, "ETH")
+    desk.price("ETH", 2_000)
+    desk.move(house(1, "ETH"), "officer_a")  # a wei counts as one unit of USDC, never as nothing
+    assert desk.state.room("move_house", TREASURY, "house/rounding", "USDC") == 1_500 * USDC
+    desk.move(house(1_500 * USDC, "USDC"), "officer_a")
+    assert desk.reason(house(500 * USDC, "USDC"), "officer_a") == Reason.GATE_LIMIT_EXCEEDED
+    desk.move(house(500 * USDC - 1, "USDC"), "officer_a")
+
+
+def test_a_limit_in_value_rolls_over_with_its_window(desk):
+    desk.endow(TREASURY, 2_000 * USDC)
+    desk.move(house(1_500 * USDC, "USDC"), "officer_a")
+    wait(desk, 12 * HOUR_NS - MINUTE_NS)
+    assert desk.reason(house(501 * USDC, "USDC"), "officer_a") == Reason.GATE_LIMIT_EXCEEDED
+    wait(desk, MINUTE_NS)  # midnight, UTC
+    desk.move(house(1_500 * USDC, "USDC"), "officer_a")
