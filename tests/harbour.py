@@ -182,6 +182,11 @@ def seed(key: str) -> bytes:
     return sha256(key.encode()).digest()
 
 
+def public_of(key: str) -> bytes:
+    """The public half of a key, by its concrete name."""
+    return public_key(seed(key))
+
+
 class Harbour:
     """A book under the harbour policy with alice, bob and carol, and one clock."""
 

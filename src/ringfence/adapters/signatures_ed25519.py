@@ -6,6 +6,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from ringfence.kernel.curve import is_proper_key, is_proper_signature
+
 SEED_SIZE = 32
 PUBLIC_SIZE = 32
 
@@ -21,7 +23,12 @@ def sign(seed: bytes, message: bytes) -> bytes:
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Say whether a signature fits; false too where the public key is no point of the curve."""
+    """Say whether a signature fits; false too where the public key is no proper point of the curve.
+
+    Stricter than RFC 8032 asks: points of small order and second spellings never fit.
+    """
+    if not is_proper_signature(signature):
+        return False
     try:
         _public(public).verify(signature, message)
     except (InvalidSignature, ValueError):
@@ -36,4 +43,6 @@ def _private(seed: bytes) -> Ed25519PrivateKey:
 
 @lru_cache(maxsize=262_144)
 def _public(public: bytes) -> Ed25519PublicKey:
+    if not is_proper_key(public):
+        raise ValueError("no proper point of the curve")
     return Ed25519PublicKey.from_public_bytes(public)

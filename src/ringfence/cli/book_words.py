@@ -14,6 +14,10 @@ from ringfence.planes.ledger.book import Outcome
 from ringfence.planes.ledger.explain import Explanation
 from ringfence.planes.ledger.journal import Answered, Head, answered
 from ringfence.planes.ledger.operations import (
+    Announce,
+    Approve,
+    Cancel,
+    CarryOut,
     Fill,
     Freeze,
     Fund,
@@ -61,6 +65,8 @@ def plain_answer(rules: Rules, line: Answered) -> Plain:
         answer["id"] = show_id(line.operation.id)
     if line.repeated:
         answer["repeated"] = True
+    if line.pending:
+        answer["pending"] = True
     if line.refused is not None:
         refused = line.refused
         reason = REASONS[refused.reason].name
@@ -119,7 +125,8 @@ def print_answer(answer: Plain) -> None:
             f"         {answer['reason']}: {escape(answer['words'])}{rule}", highlight=False, soft_wrap=True
         )
         return
-    verb = "repeated" if answer.get("repeated") else "accepted"
+    verb = "pending" if answer.get("pending") else "accepted"
+    verb = "repeated" if answer.get("repeated") else verb
     console.print(f"[green]{verb}[/] {asked_words}", highlight=False, soft_wrap=True)
 
 
@@ -128,6 +135,15 @@ def asked(rules: Rules, operation: Operation) -> str:
     match operation:
         case Request():
             return "; ".join(_asked_link(rules, link) for link in operation.links) or "nothing"
+        case Announce():
+            return asked(rules, operation.request)
+        case Approve():
+            names = ", ".join(one.key for one in operation.signatures)
+            return f"approve {show_id(operation.request)} as {names or 'nobody'}"
+        case Cancel():
+            return f"cancel {show_id(operation.request)}: {operation.reason}"
+        case CarryOut():
+            return f"carry out {show_id(operation.request)}"
         case PriceFact():
             quotes = (
                 f"{quote.source}={show_decimal(quote.price_e10, PRICE_DIGITS)}" for quote in operation.quotes

@@ -498,12 +498,12 @@ def _carried_out(at: Path) -> "tuple[Policy, list[Request]]":
     """Read the policy of a book and every request that was carried out."""
     from ringfence import wiring
     from ringfence.cli.book_reading import opened
-    from ringfence.planes.ledger.operations import Request
+    from ringfence.services.ledger import requests_carried_out
 
     with opened(at, wiring.read_book) as book:
         lines = (dated.line for dated in book.lines())
-        done = (one.operation for one in lines if one.refused is None and not one.repeated)
-        return book.rules.policy, [one for one in done if isinstance(one, Request)]
+        done = (one for one in lines if one.refused is None and not one.repeated)
+        return book.rules.policy, list(requests_carried_out(done))
 
 
 def _facts(path: Path | None) -> "tuple[Fact, ...]":

@@ -35,6 +35,7 @@ class Reason(IntEnum):
     CHAIN_TOO_LONG = 10, "The request has more links or signatures than a request may have."
     CLOCK_WENT_BACK = 11, "The time given is before the time of an earlier record of the book."
     ID_NOT_POSSIBLE = 12, "An id is a positive whole number below 2^128."
+    NOT_PENDING = 13, "No request of that id is pending: it was never announced, or it has come to its end."
     # 20-39 what it names
     ASSET_UNKNOWN = 20, "The policy declares no such asset."
     COMPARTMENT_UNKNOWN = 21, "The policy declares no such compartment."
@@ -52,7 +53,8 @@ class Reason(IntEnum):
     SCOPE_UNKNOWN = 33, "Nothing of that name can be frozen."
     PRICE_NAME_UNKNOWN = 34, "The policy declares no such price."
     PRICE_SOURCE_UNKNOWN = 35, "A quote comes from a source that the policy does not list for the price."
-    KEY_ALREADY_KNOWN = 36, "The book knows a public key under that name already."
+    KEY_ALREADY_KNOWN = 36, "The book knows that public key, or one under that name, already."
+    KEY_NOT_SOUND = 37, "The public key is no proper point of the curve: anybody could sign for it."
     # 40-59 who asks
     SIGNATURE_INVALID = 40, "A signature does not fit the request and the key it names."
     KEY_UNKNOWN = 41, "The book knows no public key of that name."
@@ -65,6 +67,9 @@ class Reason(IntEnum):
     )
     REVERSAL_EXCEEDS_ORIGINAL = 46, "The reversal gives back more than is left of what the original moved."
     REVERSAL_NOT_DECLARED = 47, "The gate makes no reversals."
+    DELAY_NOT_PASSED = 48, "The delay of the gate has not passed since everybody needed had signed."
+    NOT_ASKED_TO_SIGN = 49, "The key is none that the request needs here."
+    REQUEST_CANCELLED = 50, "The request was cancelled while it was pending."
     # 60-79 the state of the walls
     GATE_FROZEN = 60, "The gate is frozen."
     COMPARTMENT_FROZEN = 61, "One of the ends is frozen."
@@ -111,9 +116,13 @@ REASONS: Mapping[int, Reason] = {reason.value: reason for reason in Reason}
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The request was carried out (or had been before, when `repeated` is true)."""
+    """The request was carried out (or had been before, when `repeated` is true).
+
+    pending: nothing has moved yet; it waits for approvals or for its delay, and may be cancelled.
+    """
 
     repeated: bool = False
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ringfence.kernel.errors import UsageError
 from ringfence.kernel.ids import RequestId
 from ringfence.kernel.instant import MINUTE_NS, Instant
 from ringfence.kernel.money import PRICE_DIGITS, parse_decimal
-from ringfence.planes.ledger.needs import NameOf, names_for
+from ringfence.planes.ledger.needs import keys_named, names_for
 from ringfence.planes.ledger.operations import (
     Freeze,
     Move,
@@ -24,7 +24,7 @@ from ringfence.planes.ledger.operations import (
     signing_bytes,
 )
 from ringfence.planes.ledger.rules import Rules
-from ringfence.policy.model import KeyNeed, Need
+from ringfence.policy.model import KeyNeed
 
 EXPIRY_NS = 5 * MINUTE_NS
 """How long a request counts that somebody types."""
@@ -122,15 +122,6 @@ def resume(rules: Rules, scope: str, reason: str, identifier: RequestId, sign: S
     bare = Resume(scope, reason, identifier)
     keys = keys_named(rules.resume_needs or (), _plain_name)
     return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
-
-
-def keys_named(needs: Sequence[Need], name_of: NameOf) -> Iterator[str]:
-    """Go through the names of all keys that needs speak of, quorums too, each once."""
-    seen: dict[str, None] = {}
-    for need in needs:
-        inner = [name_of(need)] if isinstance(need, KeyNeed) else keys_named(need.of, name_of)
-        seen.update((name, None) for name in inner if name)
-    yield from seen
 
 
 def _plain_name(need: KeyNeed) -> str:

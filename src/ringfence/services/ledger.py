@@ -11,7 +11,7 @@ is lifted to one nanosecond after it, as long as the caller's clock went back by
 A clock further back is refused before anything happens: windows and expiries would be judged by a wrong time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ringfence.kernel.decision import Refused
@@ -40,7 +40,7 @@ from ringfence.planes.ledger.journal import (
     verify_chain,
 )
 from ringfence.planes.ledger.observe import drift, observe
-from ringfence.planes.ledger.operations import Operation, Request
+from ringfence.planes.ledger.operations import Announce, CarryOut, Operation, Request
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.policy.diff import diff
@@ -288,7 +288,7 @@ class Book:
 
     def _apply(self, operation: Operation, at: Instant) -> Outcome:
         state = self._settled()
-        conditions = self._margin.before(state, operation, at)
+        conditions = self._margin.before(state, state.meant(operation), at)
         outcome = state.apply(operation, at, self._verify, conditions)
         self._margin.after(outcome)
         return outcome
@@ -371,6 +371,22 @@ def _rules(genesis: Genesis, digest: bytes) -> Rules:
     for words in sorted(notes.symmetric_difference(genesis.not_enforced)):
         raise BadInput(f"this ringfence enforces another part of the policy than the book does: {words}")
     return rules
+
+
+def requests_carried_out(lines: Iterable[Answered]) -> Iterator[Request]:
+    """Go through the requests that moved something, in the order in which they did, pending ones included."""
+    pending: dict[int, Request] = {}
+    for line in lines:
+        if line.refused is not None or line.repeated:
+            continue
+        operation = line.operation
+        request = operation.request if isinstance(operation, Announce) else operation
+        if isinstance(request, Request) and line.pending:
+            pending[request.id] = request
+        elif isinstance(request, Request):
+            yield request
+        elif isinstance(operation, CarryOut):
+            yield pending.pop(operation.request)
 
 
 def _line(operation: Operation, outcome: Outcome) -> Answered:

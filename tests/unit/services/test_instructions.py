@@ -104,7 +104,8 @@ def test_the_gate_is_found_or_there_is_a_wall(source: str, target: str, asset: s
 
 
 def test_a_gate_that_stays_shut_is_passed_over() -> None:
-    assert instructions.find_gate(with_gates(MORE_GATES), CASH, BET, "USDC") == "fund"
+    shut = MORE_GATES.replace("    delay: 1 h\n    cancel: client_key\n", "    when: operator_silent 30 d\n")
+    assert instructions.find_gate(with_gates(shut), CASH, BET, "USDC") == "fund"
 
 
 def test_a_gate_that_stays_shut_is_named_where_it_is_the_only_one() -> None:

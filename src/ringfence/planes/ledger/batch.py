@@ -255,6 +255,8 @@ def refuse_unsupported(gate: GateRule) -> None:
         raise ValueError(f"{gate.name} has a window that is not fixed; ask the book")
     if "shortfall" in gate.accrual or len(gate.accrual) > ACCRUALS_MAX:
         raise ValueError(f"{gate.name} moves what a waterfall decides; ask the book")
+    if gate.delay_ns:
+        raise ValueError(f"{gate.name} makes each move wait; ask the book")
     if gate.reverses == "required":
         raise ValueError(f"{gate.name} only reverses; ask the book")
     if gate.valued_in is not None:

@@ -16,11 +16,15 @@ from ringfence.kernel.digest import canonical_bytes, tagged_digest
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
-from ringfence.planes.ledger import fills, moves, records, settling
+from ringfence.planes.ledger import fills, moves, records, settling, waiting
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.ledger import Ledger, limited_members
 from ringfence.planes.ledger.operations import (
+    Announce,
+    Approve,
+    Cancel,
+    CarryOut,
     Entry,
     Fill,
     Freeze,
@@ -39,6 +43,7 @@ from ringfence.planes.ledger.operations import (
     Settle,
     signing_bytes,
 )
+from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
@@ -49,6 +54,8 @@ LINKS_MAX: Final = 1 << 20
 
 _ACCEPTED: Final = Accepted()
 _REPEATED: Final = Accepted(repeated=True)
+_PENDING: Final = Accepted(pending=True)
+_STILL_PENDING: Final = Accepted(repeated=True, pending=True)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -92,9 +99,15 @@ class BookState:
             words = f"the time was {show_instant(at)}, and the book is at {show_instant(self.at)}"
             return Outcome(Refused(Reason.CLOCK_WENT_BACK, words))
         self.at = at
-        if isinstance(operation, Request):
-            return self._request(operation, at, verify, conditions)
-        return self._record(operation, at, verify)
+        match operation:
+            case Request():
+                return self._request(operation, at, verify, conditions)
+            case Announce():
+                return self._request(operation.request, at, verify, conditions, gathers=True)
+            case CarryOut():
+                return self._carry_out_pending(operation.request, at, verify, conditions)
+            case _:
+                return self._record(operation, at, verify)
 
     def _record(self, operation: Operation, at: Instant, verify: Verifier) -> Outcome:
         found = self._take(operation, at, verify)
@@ -120,16 +133,31 @@ class BookState:
                 return records.take_receipt(ledger, operation, verify)
             case Freeze() | Resume():
                 return records.change_freeze(ledger, operation, verify)
-            case Remark() | Request():
+            case Approve():
+                return waiting.approve(ledger, operation, at, verify)
+            case Cancel():
+                return waiting.cancel(ledger, operation, at, verify)
+            case Remark() | Request() | Announce() | CarryOut():
                 return None
 
     # --- requests
 
-    def _request(self, request: Request, at: Instant, verify: Verifier, conditions: Conditions) -> Outcome:
+    def _request(
+        self,
+        request: Request,
+        at: Instant,
+        verify: Verifier,
+        conditions: Conditions,
+        gathers: bool = False,
+    ) -> Outcome:
+        """Carry out a request or announce it; gathers: it may wait for signatures."""
         content = signing_bytes(request)
         earlier = self._tables.answer(request.id)
         if earlier == (content, 0):
             return Outcome(_REPEATED)
+        pending = self._tables.pending.get(request.id)
+        if pending is not None and pending.content == content:
+            return Outcome(_STILL_PENDING)
         if not 0 < request.id <= ID_MAX:
             words = f"the id was {request.id}; it is a positive whole number below 2^128"
             return Outcome(Refused(Reason.ID_NOT_POSSIBLE, words))
@@ -138,7 +166,61 @@ class BookState:
             if earlier is None:
                 self._burn(request, content, refused)
             return Outcome(refused)
-        return self._carry_out(Chain(self.ledger, request, content, at, verify, conditions))
+        chain = Chain(self.ledger, request, content, at, verify, conditions)
+        if gathers or self._waits(request):
+            return self._announce(chain, gathers)
+        return self._carry_out(chain)
+
+    def _waits(self, request: Request) -> bool:
+        delayed = self.rules.delayed
+        return any(isinstance(link, Move) and link.gate in delayed for link in request.links)
+
+    def _announce(self, chain: Chain, gathers: bool) -> Outcome:
+        """Make a request pending that could be carried out now, but for its delay and missing signatures."""
+        request, content, at, verify = chain.request, chain.content, chain.at, chain.verify
+        if gathers:
+            refused = waiting.fault_of_announcing(self.ledger, request, content, at, verify)
+            signers = waiting.asked_of(waiting.passages_of(self.ledger, request))
+            chain = Chain(self.ledger, request, content, at, verify, chain.conditions, signers)
+        else:
+            delay_ns = waiting.delay_of(waiting.passages_of(self.ledger, request))
+            refused = waiting.fault_of_time(request, delay_ns, at)
+        refused = refused or self._run(chain)
+        if refused is not None:
+            return self._take_back(chain, refused)
+        self._tables.rollback()
+        waiting.keep(self.ledger, request, content, at, verify)
+        self._tables.commit()
+        return Outcome(_PENDING)
+
+    def _carry_out_pending(
+        self, identifier: int, at: Instant, verify: Verifier, conditions: Conditions
+    ) -> Outcome:
+        """Judge a pending request again, as of now, and carry it out."""
+        pending = self._tables.pending.get(identifier)
+        if pending is None:
+            known = self._tables.answer(identifier)
+            if known is not None and known[1] == 0:
+                return Outcome(_REPEATED)
+            return Outcome(waiting.not_pending(self.ledger, identifier))
+        request = pending.request
+        signers = waiting.signers_at(self.ledger, pending, at, verify)
+        lacks = waiting.lacking(waiting.passages_of(self.ledger, request), signers)
+        chain = Chain(self.ledger, request, pending.content, at, verify, conditions, signers)
+        refused = (
+            self._judge(request, pending.content, None, at)
+            or waiting.fault_of_time_and_signers(pending, lacks, at)
+            or self._run(chain)
+        )
+        if refused is None:
+            waiting.end(self.ledger, pending, 0)
+            self._tables.commit()
+            return Outcome(_ACCEPTED, tuple(chain.entries))
+        self._tables.rollback()
+        if refused.reason not in waiting.LEAVES_PENDING:
+            waiting.end(self.ledger, pending, int(refused.reason))
+            self._tables.commit()
+        return Outcome(refused)
 
     def _judge(
         self, request: Request, content: bytes, earlier: tuple[bytes, int] | None, at: Instant
@@ -169,18 +251,25 @@ class BookState:
         return None
 
     def _carry_out(self, chain: Chain) -> Outcome:
-        """Carry out a chain link by link; one refusal takes everything back."""
-        for leg, link in enumerate(chain.request.links):
-            refused = _carry_out_link(chain, link)
-            if refused is not None:
-                return self._take_back(chain, replace(refused, leg=leg) if leg else refused)
-        refused = chain.fault_at_end()
+        """Carry out a chain; one refusal takes everything back."""
+        refused = self._run(chain)
         if refused is not None:
-            return self._take_back(chain, replace(refused, leg=len(chain.request.links) - 1))
-        self._check_conservation(chain)
+            return self._take_back(chain, refused)
         self._tables.put(self._tables.ids, chain.request.id, (chain.content, 0))
         self._tables.commit()
         return Outcome(_ACCEPTED, tuple(chain.entries))
+
+    def _run(self, chain: Chain) -> Refused | None:
+        """Book a chain link by link, to be kept or taken back; say why it is refused, if it is."""
+        for leg, link in enumerate(chain.request.links):
+            refused = _carry_out_link(chain, link)
+            if refused is not None:
+                return replace(refused, leg=leg) if leg else refused
+        refused = chain.fault_at_end()
+        if refused is not None:
+            return replace(refused, leg=len(chain.request.links) - 1)
+        self._check_conservation(chain)
+        return None
 
     def _take_back(self, chain: Chain, refused: Refused) -> Outcome:
         self._tables.rollback()
@@ -256,6 +345,23 @@ class BookState:
         start, end = self.rules.place(source), self.rules.place(target)
         members = limited_members(start, end) if start is not None and end is not None else ()
         return self.ledger.room(rule, members, asset, self.at)[0]
+
+    def pending(self) -> Mapping[int, Pending]:
+        """Return every pending request by its id, those whose time has passed too. Do not change it."""
+        return self._tables.pending
+
+    def lacks(self, pending: Pending, at: Instant, verify: Verifier) -> str:
+        """Name the first need of a pending request that is not met at an instant; "" where all are."""
+        signers = waiting.signers_at(self.ledger, pending, at, verify)
+        return waiting.lacking(waiting.passages_of(self.ledger, pending.request), signers)
+
+    def meant(self, operation: Operation) -> Operation:
+        """Return the request that an operation announces or asks to carry out; others are what they are."""
+        if isinstance(operation, Announce):
+            return operation.request
+        if isinstance(operation, CarryOut) and operation.request in self._tables.pending:
+            return self._tables.pending[operation.request].request
+        return operation
 
     def is_open(self, party: str, member: str) -> bool:
         """Say whether a member of a family was opened."""

@@ -20,7 +20,8 @@ class Chain:
     """The request, what was booked of it so far, and what must be true at its end.
 
     entries: legs booked; netting: what must be zero in clearing at the end; due: what must be paid by then;
-    owing: the buckets that owe clearing, by clearing and asset; released: units that left on margin's word.
+    owing: the buckets that owe clearing, by clearing and asset; released: units that left on margin's word;
+    signers: who signed, where that was found out before (None: to be found from the request).
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Chain:
         at: Instant,
         verify: Verifier,
         conditions: Conditions,
+        signers: frozenset[str] | None = None,
     ) -> None:
         self.ledger = ledger
         self.request = request
@@ -43,7 +45,7 @@ class Chain:
         self.due: set[Owed] = set()
         self.owing: dict[tuple[str, str], dict[str, Place]] = {}
         self.released: dict[tuple[str, str], int] = {}
-        self._signers: frozenset[str] | Refused | None = None
+        self._signers: frozenset[str] | Refused | None = signers
 
     @property
     def signers(self) -> frozenset[str]:

@@ -114,6 +114,7 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
             _notes(policy, planes, gates, exchanges, frozenset(word for word, _, _ in (*pays, *is_paid)))
         ),
         policy=policy,
+        delayed=frozenset(rule.name for rule in _all_gates(gates, exchanges) if rule.delay_ns),
     )
 
 
@@ -206,6 +207,8 @@ def _gate_rule(policy: Policy, name: str, gate: Gate) -> GateRule:
         reverses=gate.reverses,
         valued_in=gate.limit.valued_in,
         unenforced=_unenforced(gate, BUILT_ACCRUALS),
+        delay_ns=gate.delay_ns or 0,
+        cancel=in_order(gate.cancel),
     )
 
 
@@ -222,6 +225,8 @@ def _exchange_rule(policy: Policy, name: str, exchange: Exchange) -> ExchangeRul
         all=exchange.limit.all,
         valued_in=exchange.limit.valued_in,
         unenforced=_unenforced(exchange, BUILT_EXCHANGE_ACCRUALS),
+        delay_ns=exchange.delay_ns or 0,
+        cancel=in_order(exchange.cancel),
     )
     band_ppm = exchange.price.ppm if exchange.price else None
     if band_ppm is None and gate.accrual:
@@ -240,8 +245,7 @@ def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
 
 def _unenforced(gate: Gate | Exchange, accruals: frozenset[str]) -> tuple[str, ...]:
     """Name the words for which a gate stays shut: nothing that restricts it may be passed over."""
-    words = ["delay"] if gate.delay_ns is not None else []
-    words += ["standing"] if gate.standing is not None else []
+    words = ["standing"] if gate.standing is not None else []
     words += [f"when: {one.word}" for one in sorted(gate.when, key=str) if one.word not in BUILT_CONDITIONS]
     words += ["accrual: debt_draw beside another"] if DRAW in gate.accrual and len(gate.accrual) > 1 else []
     if gate.accrual and not accruals.intersection(gate.accrual):
@@ -414,6 +418,10 @@ def _computed_by(policy: Policy) -> dict[str, tuple[str, ...]]:
     return services
 
 
+def _all_gates(gates: Mapping[str, GateRule], exchanges: Mapping[str, ExchangeRule]) -> list[GateRule]:
+    return [*gates.values(), *(exchange.gate for exchange in exchanges.values())]
+
+
 def _notes(
     policy: Policy,
     planes: tuple[Plane, ...],
@@ -422,8 +430,7 @@ def _notes(
     moved: frozenset[str],
 ) -> Iterator[Finding]:
     """Say, one finding each, what the book does not enforce; moved: the accruals that some gate moves."""
-    rules = [*gates.values(), *(exchange.gate for exchange in exchanges.values())]
-    for rule in rules:
+    for rule in _all_gates(gates, exchanges):
         if rule.unenforced:
             words = ", ".join(f"`{word}`" for word in rule.unenforced)
             yield _note(

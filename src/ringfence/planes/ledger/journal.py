@@ -105,18 +105,20 @@ class Refusal(Record, frozen=True):
 
 
 class Answered(Record, frozen=True):
-    """An operation and its answer. Without `refused` it was accepted; `repeated` moved nothing again."""
+    """An operation and its answer. Without `refused` it was accepted; `repeated` moved nothing again,
+    `pending` nothing yet."""
 
     operation: Operation
     entries: tuple[Entry, ...] = ()
     refused: Refusal | None = None
     repeated: bool = False
+    pending: bool = False
 
     @property
     def decision(self) -> Decision:
         """The answer as a value."""
         if self.refused is None:
-            return Accepted(self.repeated)
+            return Accepted(self.repeated, self.pending)
         refused = self.refused
         return Refused(REASONS[refused.reason], refused.words, refused.rule, refused.leg)
 
@@ -124,7 +126,7 @@ class Answered(Record, frozen=True):
 def answered(operation: Operation, decision: Decision, entries: Sequence[Entry] = ()) -> Answered:
     """Write down the answer to an operation."""
     if isinstance(decision, Accepted):
-        return Answered(operation, tuple(entries), repeated=decision.repeated)
+        return Answered(operation, tuple(entries), repeated=decision.repeated, pending=decision.pending)
     refusal = Refusal(int(decision.reason), decision.words, decision.rule, decision.leg)
     return Answered(operation, tuple(entries), refusal)
 
@@ -280,7 +282,7 @@ def replay(
 
 def _meaning(answer: Answered) -> object:
     refused = answer.refused
-    return answer.entries, answer.repeated, refused and (refused.reason, refused.leg)
+    return answer.entries, answer.repeated, answer.pending, refused and (refused.reason, refused.leg)
 
 
 def _difference(index: int, was: Answered, right: Answered) -> str:
@@ -292,7 +294,8 @@ def _difference(index: int, was: Answered, right: Answered) -> str:
 
 def _show(answer: Answered) -> str:
     if answer.refused is None:
-        return "repeated" if answer.repeated else "accepted"
+        kept = "pending" if answer.pending else "accepted"
+        return "repeated" if answer.repeated else kept
     reason = REASONS.get(answer.refused.reason)
     name = reason.name if reason else f"reason {answer.refused.reason}"
     return f"refused ({name}, leg {answer.refused.leg}: {answer.refused.words})"

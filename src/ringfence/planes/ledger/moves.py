@@ -10,7 +10,7 @@ from ringfence.planes.ledger.interest import INTEREST, accrue_between
 from ringfence.planes.ledger.ledger import ALL, EACH, Ledger, limited_members
 from ringfence.planes.ledger.limits import spend
 from ringfence.planes.ledger.needs import names_for, unmet
-from ringfence.planes.ledger.operations import Move
+from ringfence.planes.ledger.operations import Move, Request
 from ringfence.planes.ledger.rules import DEBT_GATE, AssetRule, ExchangeRule, GateRule, Place, Way
 from ringfence.planes.ledger.shortfall import (
     has_coins,
@@ -214,8 +214,8 @@ def _exchange_facts(
 ) -> Facts:
     ledger, gate = chain.ledger, way.gate
     rule = ledger.rules.exchanges[gate.name]
-    legs = [link for link in chain.request.links if isinstance(link, Move) and link.gate == gate.name]
-    binding = bind_legs(rule, [_value_way(ledger, leg) for leg in legs])
+    legs = legs_of(chain.request, gate.name)
+    binding = bind_exchange(ledger, rule, legs)
     room, limit = ledger.room(gate, limited_members(source, target), move.asset, chain.at)
     unpriced = _unpriced(chain, gate, move.asset)
     return Facts(
@@ -237,6 +237,16 @@ def _exchange_facts(
         total_room_units=ledger.total_room(move.source, move.target, move.asset),
         price=unpriced or _price_fault(chain, rule, legs),
     )
+
+
+def legs_of(request: Request, exchange: str) -> list[Move]:
+    """List the moves of a request that are legs of an exchange."""
+    return [link for link in request.links if isinstance(link, Move) and link.gate == exchange]
+
+
+def bind_exchange(ledger: Ledger, rule: ExchangeRule, legs: list[Move]) -> dict[str, str] | None:
+    """Bind an exchange's variables to the members of its legs; None where the moves are not its legs."""
+    return bind_legs(rule, [_value_way(ledger, leg) for leg in legs])
 
 
 def _value_way(ledger: Ledger, leg: Move) -> tuple[str, str]:

@@ -52,6 +52,15 @@ def show_need(need: Need, name_of: NameOf) -> str:
     return f"{need.count} of [{', '.join(show_need(inner, name_of) for inner in need.of)}]"
 
 
+def keys_named(needs: Sequence[Need], name_of: NameOf) -> Iterator[str]:
+    """Go through the names of all keys that needs speak of, quorums too, each once."""
+    seen: dict[str, None] = {}
+    for need in needs:
+        inner = [name_of(need)] if isinstance(need, KeyNeed) else keys_named(need.of, name_of)
+        seen.update((name, None) for name in inner if name)
+    yield from seen
+
+
 def _ways_to_meet(need: Need, signed: frozenset[str], name_of: NameOf) -> Iterator[frozenset[str]]:
     """Go through the sets of signed keys that meet a need, each just large enough."""
     if isinstance(need, KeyNeed):

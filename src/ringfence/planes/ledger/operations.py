@@ -114,6 +114,42 @@ class Request(Record, frozen=True, tag="request"):
     signatures: tuple[Signature, ...] = ()
 
 
+# --- requests that wait ------------------------------------------------------------------------
+
+
+class Announce(Record, frozen=True, tag="announce"):
+    """Make a request pending though not everybody needed has signed it; the others approve it later.
+
+    A request through a gate with a `delay` that carries every signature is announced by itself.
+    """
+
+    request: Request
+
+
+class Approve(Record, frozen=True, tag="approve"):
+    """Sign a pending request later: `content` is what its signers signed; it counts until `expires`."""
+
+    request: int
+    content: bytes
+    expires: int
+    signatures: tuple[Signature, ...] = ()
+
+
+class Cancel(Record, frozen=True, tag="cancel"):
+    """End a pending request before anything moved; signed by one whom `cancel` of its gate names."""
+
+    request: int
+    content: bytes
+    reason: str
+    signatures: tuple[Signature, ...] = ()
+
+
+class CarryOut(Record, frozen=True, tag="carry_out"):
+    """Carry out a pending request; everything is checked again. Whoever writes to the book may ask."""
+
+    request: int
+
+
 # --- facts and changes of state ----------------------------------------------------------------
 
 
@@ -208,8 +244,9 @@ class Entry(Record, frozen=True):
     units: int
 
 
-Operation = Request | PriceFact | OpenMember | RegisterKey | RevokeKey | Receipt | Freeze | Resume | Remark
-Signed = Request | Order | Receipt | Freeze | Resume
+Facts = PriceFact | OpenMember | RegisterKey | RevokeKey | Receipt | Freeze | Resume | Remark
+Operation = Request | Announce | Approve | Cancel | CarryOut | Facts
+Signed = Request | Approve | Cancel | Order | Receipt | Freeze | Resume
 
 
 def signing_bytes(record: Signed) -> bytes:

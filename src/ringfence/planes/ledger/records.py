@@ -2,6 +2,8 @@
 
 import re
 
+from ringfence.kernel.curve import KEY_SIZE as PUBLIC_SIZE
+from ringfence.kernel.curve import is_proper_key
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.ids import ID_MAX
 from ringfence.kernel.instant import Instant
@@ -25,7 +27,6 @@ from ringfence.planes.ledger.signing import Verifier, signers_of
 BOOK_SCOPE = "book"
 RECEIPTS = "receipts"
 VERIFIER = "ledger"
-PUBLIC_SIZE = 32
 
 _MEMBER_NAME = re.compile(r"[a-z0-9._-]{1,64}")
 
@@ -58,8 +59,10 @@ def open_member(ledger: Ledger, opening: OpenMember, at: Instant) -> Refused | N
         words += f"{', '.join(sorted(wanted)) or 'none'}, {PUBLIC_SIZE} bytes each"
         return Refused(Reason.KEYS_DIFFER_FROM_POLICY, words)
     tables.put(tables.members, (opening.party, opening.member), at)
-    for name, public in opening.keys.items():
-        tables.put(tables.keys, f"{name}/{opening.member}", public)
+    for name, public in sorted(opening.keys.items()):
+        refused = make_known(ledger, f"{name}/{opening.member}", public)
+        if refused is not None:
+            return refused
     return None
 
 
@@ -73,7 +76,19 @@ def register_key(ledger: Ledger, record: RegisterKey) -> Refused | None:
         return Refused(Reason.KEYS_DIFFER_FROM_POLICY, words)
     if record.key in ledger.tables.keys:
         return Refused(Reason.KEY_ALREADY_KNOWN, f"{record.key} is known already")
-    ledger.tables.put(ledger.tables.keys, record.key, record.public)
+    return make_known(ledger, record.key, record.public)
+
+
+def make_known(ledger: Ledger, key: str, public: bytes) -> Refused | None:
+    """Let a public key count under a name; one that counts or counted under another would be two signers."""
+    tables = ledger.tables
+    if not is_proper_key(public):
+        return Refused(Reason.KEY_NOT_SOUND, f"the public key given for {key} is no proper Ed25519 point")
+    if public in tables.names:
+        words = f"the public key given for {key} is known as {tables.names[public]}; each key is its own"
+        return Refused(Reason.KEY_ALREADY_KNOWN, words)
+    tables.put(tables.keys, key, public)
+    tables.put(tables.names, public, key)
     return None
 
 

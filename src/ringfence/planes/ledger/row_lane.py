@@ -170,6 +170,8 @@ class RowLane(BatchBook):
         ends = [self.rules.place(path) for path in (route.source, route.target)]
         if gate is not None and gate.conditions:
             raise UsageError(f"{route.gate} asks margin before each move; submit requests")
+        if gate is not None and gate.delay_ns:
+            raise UsageError(f"{route.gate} makes each move wait; submit requests")
         terms = [self.rules.policy.compartments[end.rule.pattern] for end in ends if end is not None]
         if any(term.limits is not None for term in terms):
             raise UsageError(

@@ -93,7 +93,8 @@ class GateRule:
 
     needs: all must hold; assets: None where an exchange lists none; each_transfer, each, all: the limits by
     asset; asks_for_text: `reason: required`; unenforced: words of it that this book does not enforce, for
-    which it stays shut; valued_in: the asset every amount is valued in before limits count it.
+    which it stays shut; valued_in: the asset every amount is valued in before limits count it; delay_ns: how
+    long a request through it waits; cancel: any one of these may cancel.
     """
 
     name: str
@@ -109,6 +110,8 @@ class GateRule:
     reverses: Literal["required", "optional"] | None = None
     unenforced: tuple[str, ...] = ()
     valued_in: str | None = None
+    delay_ns: int = 0
+    cancel: tuple[Need, ...] = ()
 
     @property
     def draws(self) -> bool:
@@ -225,7 +228,8 @@ class Rules:
     families: parties with members; holders: the keys each service holds; ways: by gate or exchange and the
     indices of the rules at its ends; pays and is_paid: by accrual, index of the rule that pays (or is paid)
     and asset, the way such a payment goes; reversible: the rules between which a move may be reversed;
-    freeze_needs and resume_needs: None where the policy does not say who may.
+    freeze_needs and resume_needs: None where the policy does not say who may; delayed: the gates and
+    exchanges with a delay.
     """
 
     name: str
@@ -253,6 +257,7 @@ class Rules:
     rounding: str | None
     notes: tuple[Finding, ...]
     policy: Policy
+    delayed: frozenset[str] = frozenset()
     _exact: dict[str, CompartmentRule] = field(default_factory=dict, repr=False)
     _patterns: dict[int, list[CompartmentRule]] = field(default_factory=dict, repr=False)
 

@@ -33,6 +33,17 @@ def signers_of(
     return frozenset(one.key for one in signatures)
 
 
+def those_that_count(
+    signatures: Sequence[Signature],
+    content: bytes,
+    keys: Mapping[str, bytes],
+    revoked: Mapping[str, str],
+    verify: Verifier,
+) -> frozenset[str]:
+    """Return the names of the keys whose signatures count now, and pass over the others."""
+    return frozenset(one.key for one in signatures if _judge(one, content, keys, revoked, verify) is None)
+
+
 def _judge(
     one: Signature,
     content: bytes,

@@ -10,6 +10,7 @@ from typing import Any, Final, get_type_hints
 
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.limits import Counter
+from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 
 _ABSENT: Final = object()
@@ -34,8 +35,9 @@ class Tables:
     """Everything a book knows; equal tables are equal books.
 
     A table is one line below, with its type: snapshots, digests and this class itself read it there.
-    rows: digest of the batches of rows judged so far; row_answer: asks the row lane about an id; changed: the
-    keys that committed changes touched, for a row lane to take over (None: there is none to tell).
+    names: what a public key is or was known as; rows: digest of the batches of rows judged so far;
+    row_answer: asks the row lane about an id; changed: the keys that committed changes touched, for a row
+    lane to take over (None: there is none to tell).
     """
 
     balances: dict[tuple[str, str], Totals]
@@ -47,6 +49,7 @@ class Tables:
     prices: dict[str, AgreedPrice]
     members: dict[tuple[str, str], int]
     keys: dict[str, bytes]
+    names: dict[bytes, str]
     revoked: dict[str, str]
     frozen: dict[str, str]
     ids: dict[int, tuple[bytes, int]]
@@ -55,6 +58,7 @@ class Tables:
     reversible: dict[tuple[int, str, str, str], int]
     funded: dict[str, int]
     accruing: dict[tuple[str, str], tuple[int, int]]
+    pending: dict[int, Pending]
 
     def __init__(self) -> None:
         for name in FORMS:

@@ -4,10 +4,11 @@ import msgspec
 import pytest
 from harbour import EVIDENCE, NOON, OFFICERS, USDC, Harbour, e10, seed, signed
 
-from ringfence.adapters.signatures_ed25519 import public_key, sign
+from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.ledger import book as book_module
+from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.operations import (
     Freeze,
     Move,
@@ -373,3 +374,24 @@ def test_a_running_total_never_passes_128_bits(harbour):
 
 def test_public_keys_are_known_by_concrete_name(harbour):
     assert harbour.state.public_keys()["client_key/alice"] == public_key(seed("client_key/alice"))
+
+
+def test_a_key_that_anybody_could_sign_for_is_never_known(harbour):
+    weak = (1).to_bytes(32, "little")
+    state = BookState(harbour.state.rules)
+    for operation in (RegisterKey("officer_a", weak), OpenMember("client", "zoe", {"client_key": weak})):
+        assert state.apply(operation, NOON, verify).decision.reason == Reason.KEY_NOT_SOUND
+    assert not state.is_open("client", "zoe")
+    assert state.public_keys() == {}
+
+
+def test_one_public_key_is_one_signer(harbour):
+    state = BookState(harbour.state.rules)
+    one, other = public_key(seed("officer_a")), public_key(seed("officer_b"))
+    assert state.apply(RegisterKey("officer_a", one), NOON, verify).decision == Accepted()
+    twice = state.apply(RegisterKey("officer_b", one), NOON, verify).decision
+    assert twice.reason == Reason.KEY_ALREADY_KNOWN
+    assert state.apply(RegisterKey("officer_b", other), NOON, verify).decision == Accepted()
+    member = OpenMember("client", "zoe", {"client_key": one})
+    assert state.apply(member, NOON, verify).decision.reason == Reason.KEY_ALREADY_KNOWN
+    assert not state.is_open("client", "zoe")

@@ -124,15 +124,6 @@ def test_a_pool_is_filled_from_the_treasury(harbour):
     assert usdc(harbour, "insurance/hedge") == [10 * USDC]
 
 
-def test_a_withdrawal_stays_shut_naming_its_delay(harbour):
-    harbour.deposit("alice", 10 * USDC)
-    withdraw = Move("withdraw", "client/alice/cash", "outside/alice", "USDC", 1)
-    outcome = harbour.do(harbour.request(withdraw, "client_key/alice", "wallet_key", "officer_a"))
-    assert outcome.decision.reason == Reason.GATE_WORD_NOT_ENFORCED
-    assert "`delay`" in outcome.decision.words
-    assert outcome.decision.rule == harbour.state.rules.gates["withdraw"].line
-
-
 def test_two_of_three_with_the_client_mandatory_withdraw_once_no_delay_is_asked():
     text = TEXT.replace(
         'wallet_key, "1 of [officer_a, officer_b]"], delay: 1 h,\n'

@@ -6,7 +6,7 @@ fit into a second; that they are verified is tested elsewhere.
 
 from typing import Any
 
-from harbour import EVIDENCE, NOON, OFFICERS, SERVICE_KEYS, USDC, e10, policy_of, rules_of
+from harbour import EVIDENCE, NOON, OFFICERS, SERVICE_KEYS, USDC, e10, policy_of, public_of, rules_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +54,6 @@ PLACES = [
 GATES = [*POLICY.gates, *POLICY.exchanges, "debt", "trade"]
 ASSETS = ["USDC", "BTC", "ETH", "USDC-debt", "BTC-PERP", "DOGE"]
 EVERYBODY = (*SERVICE_KEYS, *(f"client_key/{member}" for member in MEMBERS))
-PUBLIC = b"k" * 32
 
 
 def trusting(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -68,9 +67,9 @@ class World:
         self.state = BookState(RULES)
         self.at, self.next_id = NOON, 1
         for key in SERVICE_KEYS:
-            self.apply(RegisterKey(key, PUBLIC))
+            self.apply(RegisterKey(key, public_of(key)))
         for member in MEMBERS:
-            self.apply(OpenMember("client", member, {"client_key": PUBLIC}))
+            self.apply(OpenMember("client", member, {"client_key": public_of(f"client_key/{member}")}))
         for member in MEMBERS:
             self.deposit(f"client/{member}/cash", 1_000 * USDC, "USDC")
             self.deposit(f"client/{member}/cash", 10**6, "BTC")

@@ -12,8 +12,8 @@ def test_a_book_with_all_its_keys_is_what_was_declared():
     observed = observe(harbour.state)
     assert drift(harbour.state.rules, observed) == ()
     shut = {way.gate: way.shut_by for way in observed.ways if way.shut_by}
-    assert set(shut) == {"withdraw", "top_up"}
-    assert shut["withdraw"] == ("`delay` is not enforced",)
+    assert set(shut) == {"top_up"}
+    assert shut["top_up"][0] == "`standing` is not enforced"
 
 
 def test_a_key_that_was_never_registered_keeps_its_gates_shut():
