@@ -10,8 +10,8 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     """One pending request.
 
     content: what its signers signed; announced: when it became pending; delay_ns: the longest delay of its
-    gates; asked: every key that a gate of it may count, sorted; met: since when everybody needed has signed (None:
-    not yet); approvals: what was signed later, oldest first.
+    gates; asked: every key that a gate of it may count, sorted; met: since when everybody needed has signed
+    (None: not yet); approvals: what was signed later, oldest first.
     """
 
     request: Request
@@ -30,4 +30,3 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     def is_expired(self, at: Instant) -> bool:
         """Say whether its time has passed, so that it can never be carried out."""
         return self.request.expires < at
-
