@@ -18,16 +18,24 @@ from ringfence.margin.takeover import Takeover
 from ringfence.margin.terms import Terms
 from ringfence.margin.waterfall import Deficit, PoolFacts, WinnerFacts
 from ringfence.planes.ledger.book import BookState
-from ringfence.policy.families import match
-from ringfence.policy.model import CoverStep, DeleverageStep, Waterfall
+from ringfence.policy.families import fill, match
+from ringfence.policy.model import CoverStep, DeleverageStep, Step, Waterfall
 
 
 def waterfall_of(state: BookState, path: str) -> Waterfall | None:
-    """Return the waterfall that covers a bucket; None where the policy has none."""
-    falls = state.rules.policy.waterfalls.values()
-    return next(
-        (fall for fall in falls if any(match(cover, path) is not None for cover in fall.covers)), None
-    )
+    """Return the waterfall that covers a bucket, its pools those of its own member; or None."""
+    for fall in state.rules.policy.waterfalls.values():
+        for covered in fall.covers:
+            member = match(covered, path)
+            if member is not None:
+                return fall.model_copy(update={"steps": tuple(_for(step, member) for step in fall.steps)})
+    return None
+
+
+def _for(step: Step, member: Mapping[str, str]) -> Step:
+    if isinstance(step, CoverStep):
+        return step.model_copy(update={"compartment": fill(step.compartment, member)})
+    return step
 
 
 def deficits(name: str, plan: Liquidation, terms: Terms) -> Iterator[tuple[Takeover | None, Deficit]]:

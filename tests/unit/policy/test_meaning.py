@@ -203,6 +203,7 @@ SMALL_ROWS = [
     ("no-waterfall", 'for: ["client/{client}/hedge", "client/{client}/bet"]', 'for: ["client/{client}/hedge"]', '"client/{client}/bet":', "who bears its shortfall"),
     ("waterfall", "record: USDC-debt", "record: USDC", "record: USDC\n", "debt_in"),
     ("waterfall", "steps: [own, {cover: insurance}]", "steps: [{cover: insurance}, own]", "steps:", "begin with `own`"),
+    ("waterfall", "steps: [own, {cover: insurance}]", 'steps: [own, {cover: "client/{other}/hedge"}]', "steps:", "the same member"),
     ("waterfall", "steps: [own, {cover: insurance}]", 'steps: [own, {deleverage: pro_rata, class: treasury, cap: "0 % of equity"}]', "steps:", "10 % of equity"),
     ("waterfall", "from: [insurance, treasury]", "from: [insurance]", "  buckets:", "accrual: shortfall"),
     ("waterfall", "treasury: {owner: house, role: house_money, accepts: [USDC, USDC-debt]}", "treasury: {owner: house, role: house_money, accepts: [USDC]}", "record: USDC-debt", "accept it there"),

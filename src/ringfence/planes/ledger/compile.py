@@ -6,6 +6,7 @@ passed over in silence: a gate that uses such a word is compiled shut, and every
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ringfence.planes.ledger.rules import (
     DEBT_GATE,
@@ -21,7 +22,7 @@ from ringfence.planes.ledger.rules import (
     Way,
 )
 from ringfence.policy.digest import digest
-from ringfence.policy.families import is_variable, match, parts_of, variables_of
+from ringfence.policy.families import fill, is_variable, match, parts_of, variables_of
 from ringfence.policy.model import (
     Asset,
     Compartment,
@@ -173,9 +174,19 @@ def _compartment_rule(
         trade_needs=in_order(trade.needs) if trade else (),
         takes_over=_tradable(policy, _taken_over(compartment)),
         margined=compartment.margin is not None,
-        waterfall=next((fall for fall in waterfalls.values() if _is_named(pattern, fall.covers)), None),
+        waterfall=_waterfall_of(waterfalls, pattern),
         line=policy.line("compartments", pattern),
     )
+
+
+def _waterfall_of(waterfalls: Mapping[str, WaterfallRule], pattern: str) -> WaterfallRule | None:
+    """Return the waterfall that stands for a family, its pools in the words of that family's pattern."""
+    for fall in waterfalls.values():
+        for covered in fall.covers:
+            bound = match(covered, pattern)
+            if bound is not None:
+                return replace(fall, pools=tuple(fill(pool, bound) for pool in fall.pools))
+    return None
 
 
 def _taken_over(compartment: Compartment) -> tuple[str, ...] | None:
@@ -396,10 +407,6 @@ def _payments(
 
 def _reverses(leading: Iterable[Way]) -> bool:
     return any(way.gate.reverses is not None for way in leading)
-
-
-def _is_named(pattern: str, patterns: Iterable[str]) -> bool:
-    return any(one == pattern or match(one, pattern) is not None for one in patterns)
 
 
 def _only(compartments: Sequence[CompartmentRule], role: str) -> str | None:

@@ -17,6 +17,7 @@ from ringfence.planes.ledger.shortfall import (
     pay_for,
     pay_shortfall,
     payable_units,
+    pools_of,
     shortfall_units,
 )
 from ringfence.planes.ledger.transfer import Facts, decide
@@ -178,7 +179,7 @@ def _waterfall_fault(chain: Chain, move: Move, asset: AssetRule, bucket: Place, 
         return Refused(Reason.WATERFALL_STEP_SKIPPED, words, way.gate.line)
     if has_coins(ledger.rules, ledger.tables, bucket):
         return None
-    for pool in fall.pools:
+    for pool in pools_of(bucket):
         if pool_units(ledger, pool, coin, chain.at) > 0:
             words = f"{pool} can still pay for {bucket.path}; it comes before {move.source}"
             return Refused(Reason.WATERFALL_STEP_SKIPPED, words, way.gate.line)

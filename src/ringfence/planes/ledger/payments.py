@@ -10,7 +10,7 @@ found by rehearsing on the book and taking everything back, so that they always 
     credits     then everybody who is owed is paid, and the rounding compartment
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger import moves, settling
@@ -20,7 +20,7 @@ from ringfence.planes.ledger.interest import INTEREST, accrue_all
 from ringfence.planes.ledger.ledger import limited_members
 from ringfence.planes.ledger.operations import Fund, Link, Move, Settle
 from ringfence.planes.ledger.rules import DEBT_GATE, Place, Way
-from ringfence.planes.ledger.shortfall import payable_units, shortfall_units
+from ringfence.planes.ledger.shortfall import payable_units, pools_of, shortfall_units
 
 SHORTFALL = "shortfall"
 CHARGES: tuple[str, ...] = ("fees", "liquidation_surplus", "maker_rebate", INTEREST)
@@ -82,10 +82,8 @@ def _pay_debits(chain: Chain) -> Iterator[Move]:
 
 
 def _pay_covers(chain: Chain) -> Iterator[Move]:
-    rules = chain.ledger.rules
-    pools = dict.fromkeys(pool for fall in rules.waterfalls.values() for pool in fall.pools)
-    for clearing, asset in sorted(chain.owing):
-        for path in pools:
+    for (clearing, asset), owing in sorted(chain.owing.items()):
+        for path in _pools(chain, owing):
             pool = chain.ledger.place(path)
             if pool is not None:
                 units = min(
@@ -93,6 +91,18 @@ def _pay_covers(chain: Chain) -> Iterator[Move]:
                     moves.pool_units(chain.ledger, path, asset, chain.at),
                 )
                 yield from _pay(chain, SHORTFALL, pool, clearing, asset, units)
+
+
+def _pools(chain: Chain, owing: Mapping[str, Place]) -> Iterator[str]:
+    """Name every pool that may be asked, in the order of the waterfalls and their steps, then of buckets."""
+    ranks = {
+        (rank, step, path): pool
+        for rank, fall in enumerate(chain.ledger.rules.waterfalls.values())
+        for path, bucket in owing.items()
+        if bucket.rule.waterfall is not None and bucket.rule.waterfall.name == fall.name
+        for step, pool in enumerate(pools_of(bucket))
+    }
+    return iter(dict.fromkeys(ranks[key] for key in sorted(ranks)))
 
 
 def _issue_debts(chain: Chain) -> Iterator[Move]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from ringfence.kernel.money import apportion
 from ringfence.planes.ledger.rules import Place, Rules
 from ringfence.planes.ledger.tables import Tables
+from ringfence.policy.families import fill, match
 
 PAYABLE: tuple[str, ...] = ("variation", "funding")
 """What a settlement makes payable at once, between buckets and clearing."""
@@ -31,13 +32,25 @@ def has_coins(rules: Rules, tables: Tables, place: Place) -> bool:
     return any(tables.balance(place.path, asset) > 0 for asset in coins_of(rules, place))
 
 
+def pools_of(bucket: Place) -> tuple[str, ...]:
+    """Name the pools that pay for a bucket, in order; one of a family is that of the bucket's own member."""
+    fall = bucket.rule.waterfall
+    if fall is None:
+        return ()
+    own = dict(zip(bucket.rule.families, bucket.members, strict=True))
+    return tuple(fill(pool, own) for pool in fall.pools)
+
+
 def bears(rules: Rules, tables: Tables, payer: Place, bucket: Place, asset: str) -> bool:
     """Say whether it is `payer`'s turn to pay what `bucket` cannot."""
     fall = bucket.rule.waterfall
     if fall is not None:
-        is_payer = payer.path in fall.pools or (fall.record is None and fall.last == payer.path)
+        is_payer = payer.path in pools_of(bucket) or (fall.record is None and fall.last == payer.path)
         return is_payer and not has_coins(rules, tables, bucket)
-    backed = any(one.last == payer.path and bucket.path in one.pools for one in rules.waterfalls.values())
+    backed = any(
+        one.last == payer.path and any(match(pool, bucket.path) is not None for pool in one.pools)
+        for one in rules.waterfalls.values()
+    )
     return backed and tables.balance(bucket.path, asset) <= 0
 
 

@@ -17,6 +17,7 @@ from ringfence.planes.ledger.conditions import ClosingFact
 from ringfence.planes.ledger.operations import Closing, Fill, Order
 from ringfence.planes.ledger.prices import AgreedPrice, is_within
 from ringfence.planes.ledger.rules import Place
+from ringfence.planes.ledger.shortfall import pools_of
 from ringfence.planes.ledger.transfer import ACCEPTED
 from ringfence.policy.model import Instrument
 
@@ -233,7 +234,7 @@ def _judge_waterfall(closing: Closing, side: SideFacts, other: SideFacts) -> Ite
         return
     fall = failed.place.rule.waterfall
     if closing.cause == "takeover":
-        named = fall is not None and bearer.place.path in fall.pools
+        named = bearer.place.path in pools_of(failed.place)
     else:
         named = fall is not None and bearer.place.rule.pattern in fall.classes
     if not named:

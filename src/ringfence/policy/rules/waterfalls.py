@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ringfence.kernel.money import PPM
+from ringfence.policy.families import variables_of
 from ringfence.policy.grammar import Path
 from ringfence.policy.model import CoverStep, DeleverageStep, Finding, OwnStep, Waterfall
 from ringfence.policy.rules.view import Rule, View
@@ -60,8 +61,19 @@ def steps_are_in_order(view: View) -> Iterator[Finding]:
                 if pool is not None and pool.role != "insurance":
                     found = f"`{step.compartment}` covers and is no insurance: its owner pays for others"
                     yield view.note("cover-is-no-insurance", path, found, "cover from an insurance pool")
+                yield from _pays_for_its_own_member(view, path, waterfall, step)
             elif isinstance(step, DeleverageStep):
                 yield from _class_trades(view, path, step)
+
+
+def _pays_for_its_own_member(
+    view: View, path: Path, waterfall: Waterfall, step: CoverStep
+) -> Iterator[Finding]:
+    for end in waterfall.covers:
+        for other in variables_of(step.compartment):
+            if other not in variables_of(end):
+                found = f"`{step.compartment}` covers for `{end}`, and which {{{other}}} pays is not said"
+                yield view.error("waterfall", path, found, "name a pool, or a compartment of the same member")
 
 
 def _class_trades(view: View, path: Path, step: DeleverageStep) -> Iterator[Finding]:

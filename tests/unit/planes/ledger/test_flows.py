@@ -346,6 +346,40 @@ def test_no_other_pool_and_no_other_client_can_pay(harbour):
         assert harbour.reason(chain, *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
 
 
+OWN_HEDGE_PAYS = TEXT.replace(
+    "steps: [own, {cover: insurance/directional}", 'steps: [own, {cover: "client/{client}/hedge"}'
+).replace(
+    "cover: {from: [insurance/directional,", 'cover: {from: ["client/{client}/hedge", insurance/directional,'
+)
+
+
+def test_a_pool_of_a_family_pays_for_its_own_member_only():
+    harbour = Harbour(OWN_HEDGE_PAYS)
+    for member in ("alice", "bob"):
+        harbour.fund(member, "hedge", 30 * USDC)
+    harbour.move(bankrupt(harbour, 60 * USDC), *EVIDENCE)
+    hedges = usdc(harbour, "client/bob/hedge", HEDGE, "insurance/directional", "house/treasury")
+    assert hedges == [0, 30 * USDC, 60 * USDC, 990 * USDC]
+    assert harbour.state.balance(BOB, "USDC-debt") == 10 * USDC
+
+
+def test_the_hedge_of_somebody_else_is_no_pool():
+    harbour = Harbour(OWN_HEDGE_PAYS)
+    harbour.fund("alice", "hedge", 30 * USDC)
+    links = bankrupt(harbour, 0)
+    kept = [link for link in links if getattr(link, "gate", "") not in ("debt", "last_resort")]
+    chain = [*kept[:-1], Move("cover", HEDGE, "clearing", "USDC", 30 * USDC), kept[-1]]
+    assert harbour.reason(chain, *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
+
+
+def test_the_last_owner_pays_after_the_members_own_pool():
+    harbour = Harbour(OWN_HEDGE_PAYS)
+    harbour.fund("bob", "hedge", 30 * USDC)
+    settle, own, *_ = bankrupt(harbour, 0)
+    debt = Move("debt", "house/treasury", BOB, "USDC-debt", 40 * USDC)
+    assert harbour.reason([settle, own, debt], *EVIDENCE) == Reason.WATERFALL_STEP_SKIPPED
+
+
 def test_the_last_owner_pays_after_the_pool(harbour):
     settle, own, *_ = bankrupt(harbour, 60 * USDC)
     debt = Move("debt", "house/treasury", BOB, "USDC-debt", 40 * USDC)
