@@ -19,6 +19,27 @@ gates:
 """
 
 
+PLAIN = """
+gates:
+  drain:
+    from: "client/{client}/hedge"
+    to: "client/{client}/directional"
+    assets: [USDC]
+    needs: [risk_key]
+    on: [ledger]
+    limit: {each: {USDC: "20000 per 1 d"}}
+"""
+OWN_HEDGE_COVERS = (
+    ("      - cover: insurance/directional\n", '      - cover: "client/{client}/hedge"\n'),
+    (
+        "    from: [insurance/directional, insurance/hedge]\n    to: clearing",
+        """\
+    from: [insurance/directional, insurance/hedge, "client/{client}/hedge"]
+    to: clearing""",
+    ),
+)
+
+
 def demo(folder, *words, clients="120"):
     """Run the demo in a folder of its own; returns the process."""
     command = [sys.executable, "-m", "ringfence", "demo", "--clients", clients, *words]
@@ -61,18 +82,30 @@ def test_somebody_failed_in_every_layout(crash):
         assert layout["bankruptcies"]["worst"] > 0
 
 
-def test_a_hole_in_a_wall_is_seen_and_named(tmp_path, root):
+@pytest.mark.parametrize(
+    ("changes", "named", "is_kept"),
+    [
+        ([("\ngates:\n", DRAIN)], "gate drain", False),
+        ([("\ngates:\n", PLAIN)], "gate drain", True),
+        (OWN_HEDGE_COVERS, "cover: client/{client}/hedge", True),
+    ],
+    ids=["a gate for what bets lack", "a plain gate with a limit", "the hedge covers the bets"],
+)
+def test_a_hole_in_a_wall_is_seen_and_named(tmp_path, root, changes, named, is_kept):
+    """is_kept: a book can live the same day, and agrees with the replay to the unit."""
     text = (root / "policies" / "venue.yaml").read_text()
     (tmp_path / "instruments").symlink_to(root / "policies" / "instruments")
-    holed = text.replace("\ngates:\n", DRAIN, 1)
-    assert holed != text
-    (tmp_path / "holed.yaml").write_text(holed)
+    for standing, removed in changes:
+        assert standing in text
+        text = text.replace(standing, removed, 1)
+    (tmp_path / "holed.yaml").write_text(text)
     done = demo(tmp_path, "--policy", "holed.yaml", "--json")
     assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout)
     assert min(bands(report, "segregated")) > 0
     assert not report["holds"]
-    assert "drain" in done.stderr
+    assert named in done.stderr
+    assert report["journal"]["verified"] is is_kept, report["journal"]
 
 
 def test_without_data_the_published_figures_are_replayed_and_labelled(tmp_path):

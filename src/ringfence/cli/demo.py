@@ -58,7 +58,7 @@ def demo(
     with _counted("replaying") as on_run:
         study = run_study(set_scene(loaded, market, clients, seed), on_run)
     headline = run_headline(study.scene)
-    proof, unproved = _book(study.scene, headline)
+    proof, unproved, disagreement = _book(study.scene, headline)
     command = _command(policy, data, window, clients, seed)
     out.write_text(show_page(study, headline, proof, unproved, command), encoding="utf-8")
     took = Timing(prepared - began, time.monotonic() - prepared)
@@ -67,7 +67,7 @@ def demo(
         print_json({**data_of(study, proof, unproved), "seconds": seconds, "page": str(out)})
     else:
         _show(study, headline, proof, unproved, took, out)
-    _end(faults(study))
+    _end((*faults(study), *disagreement))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +90,37 @@ def _compile(scene: "Scene") -> None:
     capital_frozen(scene.grounds["segregated"], scene.grounds["cross"], scene.market.start_e10)
 
 
-def _book(scene: "Scene", headline: "Headline") -> tuple["BookProof | None", str]:
-    """Live the headline run again in a book, unless the policy uses a gate that a book keeps shut."""
+def _book(scene: "Scene", headline: "Headline") -> tuple["BookProof | None", str, tuple[str, ...]]:
+    """Live the headline run again in a book; return its proof, or why there is none, and what disagreed.
+
+    A policy of which the run used a gate that a book keeps shut has no proof and no fault.
+    """
     from ringfence import wiring
+    from ringfence.kernel.errors import ViolationError
     from ringfence.services.mirror import Watch
 
     if len(scene.population.names) > MIRRORED_MAX:
-        return None, f"a book is kept up to {MIRRORED_MAX:,} clients and makers; take fewer with --clients"
+        return (
+            None,
+            f"a book is kept up to {MIRRORED_MAX:,} clients and makers; take fewer with --clients",
+            (),
+        )
     shut = _shut_gates(headline)
     if shut:
         words = "a gate that this run used stays shut in a book, because it uses a word not enforced yet: "
-        return None, words + ", ".join(shut)
+        return None, words + ", ".join(shut), ()
     hero = headline.hero
     watch = Watch(hero.unit, hero.hedge) if hero is not None and hero.hedge else None
     run = headline.runs["segregated"]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "demo.book"
-        with _stepped("keeping the book, and reading its journal back") as on_step:
-            proof = wiring.live_again(run, scene.population, watch, file, on_step, on_step)
-    return proof, ""
+        try:
+            with _stepped("keeping the book, and reading its journal back") as on_step:
+                proof = wiring.live_again(run, scene.population, watch, file, on_step, on_step)
+        except ViolationError as fault:
+            words = f"the book and the replay do not agree: {fault}"
+            return None, words, (words,)
+    return proof, "", ()
 
 
 MIRRORED_MAX = 20_000

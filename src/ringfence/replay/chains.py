@@ -351,19 +351,16 @@ class Chains:
     def _sale(self, at: Instant, point: int, row: Ints) -> Batch:
         """Sell coins of a bucket to whoever lent it what it owed: the debt goes back with them."""
         world, ground = self._ground.world, self._ground
-        unit, coin, brought, sold, lacking = int(row[2]), *(int(one) for one in row[4:8])
+        unit, coin, repaid, sold = int(row[2]), *(int(one) for one in row[4:7])
         bucket = ground.path(int(world.units["comp"][unit]))
         last = ground.path(int(world.units["last"][unit]))
         kind = ground.kinds[int(world.units["kind"][unit])]
         fall = next(one for one in self._rules.policy.waterfalls.values() if kind in one.covers)
         name = next(name for name, one in self._rules.exchanges.items() if (kind, fall.last) in one.legs)
-        repaid = min(brought, lacking)
         moves = [
             Move(name, bucket, last, ground.names.coins[coin], sold * ground.names.quantum_units[coin]),
             Move(name, bucket, last, fall.record or "", repaid),
         ]
-        if brought > repaid:
-            moves.append(Move(name, last, bucket, ground.names.coins[0], brought - repaid))
         keys = self._keys_for(self._rules.exchanges[name].gate.needs, self._place(bucket))
         return Batch(at, (self._request(at, moves, keys, exchange=name),), point)
 

@@ -65,7 +65,8 @@ def replay(
     open_world(ground, population, world, path)
     due = cycles(ground, path)
     joint, feeding = has_joint_units(world), Feeding(ground)
-    sale_cost = min(slippage_ppm, SALE_COST_PPM_MAX)
+    band = sale_band_ppm(ground)
+    sale_cost = min(slippage_ppm, SALE_COST_PPM_MAX, band)
     point, end = 1, len(path.at)
     while point < end:
         stop = next((one for one in due if one >= point), end - 1)
@@ -78,12 +79,22 @@ def replay(
         if found <= stop or at in due:
             settles, funds = due.get(at, (world.touched, np.zeros_like(world.touched)))
             settles = np.ones_like(settles) if joint else settles | world.touched
-            settle(world, *here, sale_cost, settles, funds, FUNDING_RATE_E10)
+            settle(world, *here, sale_cost, band, settles, funds, FUNDING_RATE_E10)
             world.touched[:] = 0
         point = at + 1
     run = Run(ground, path, slippage_ppm, world, ticks[-1], prices[-1], feeding.into_pools)
     check_books(run)
     return run
+
+
+def sale_band_ppm(ground: Ground) -> int:
+    """Return how far the price of coins sold for a debt may be from the index, by the narrowest exchange."""
+    bands = (
+        exchange.band_ppm
+        for exchange in ground.rules.exchanges.values()
+        if "debt_repayment" in exchange.gate.accrual and exchange.band_ppm is not None
+    )
+    return min(bands, default=SALE_COST_PPM_MAX)
 
 
 def open_world(ground: Ground, population: Population, world: World, path: PricePath) -> None:

@@ -73,10 +73,9 @@ def sale_value(quanta: int, price_e10: int) -> int:
 
 
 @compiled
-def quanta_for(units: int, price_e10: int) -> int:
-    """Return the fewest quanta of a coin that are worth at least `units` of the quote."""
-    quotient, remainder = mul_div(units, _QUANTUM_SCALE, price_e10)
-    return quotient + 1 if remainder else quotient
+def quanta_in(units: int, price_e10: int) -> int:
+    """Return the most quanta of a coin that are worth no more than `units` of the quote; 0 below that."""
+    return mul_div(units, _QUANTUM_SCALE, price_e10)[0] if units > 0 else 0
 
 
 @compiled

@@ -33,7 +33,7 @@ from ringfence.replay.log import (
     SETTLE,
     note,
 )
-from ringfence.replay.risk import quanta_for, sale_value, value_of
+from ringfence.replay.risk import quanta_in, sale_value, value_of
 from ringfence.replay.terms import Ints
 from ringfence.replay.world import World
 
@@ -46,6 +46,7 @@ def settle(
     ticks: Ints,
     prices_e10: Ints,
     sale_cost_ppm: int,
+    sale_band_ppm: int,
     settles: Ints,
     funds: Ints,
     rate_e10: int,
@@ -65,7 +66,13 @@ def settle(
     for unit in range(len(world.units)):
         comp = world.units[unit].comp
         if lacking[comp]:
-            lacking[comp] = _sell_coins(world, point, unit, lacking[comp], prices_e10, sale_cost_ppm)
+            lacking[comp] = _sell_coins(
+                world, point, unit, lacking[comp], prices_e10, sale_cost_ppm, sale_band_ppm
+            )
+            if lacking[comp] and _has_coins(world, unit):
+                # Pools pay for those who have nothing left to sell; until then it is lent.
+                _lend(world, point, unit, lacking[comp])
+                lacking[comp] = 0
     for step in range(world.unit_pools.shape[1]):
         _cover(world, point, at, step, lacking)
     for unit in range(len(world.units)):
@@ -118,8 +125,20 @@ def _pay_own(world: World, point: int, net: Ints) -> Ints:
 
 
 @compiled
-def _sell_coins(world: World, point: int, unit: int, lacking: int, prices_e10: Ints, cost_ppm: int) -> int:
-    """Sell coins of a unit to the last owner for what it lacks; return what is lacking after that."""
+def _sell_coins(
+    world: World,
+    point: int,
+    unit: int,
+    lacking: int,
+    prices_e10: Ints,
+    cost_ppm: int,
+    band_ppm: int,
+) -> int:
+    """Sell coins of a unit to the last owner for what it lacks; return what is lacking after that.
+
+    cost_ppm: by how much what is given is worth more than what is got for it. What is too little for whole
+    units to express a price within the band stays a debt.
+    """
     last = world.units[unit].last
     if last < 0 or not world.units[unit].converts or not world.units[unit].has_coins:
         return lacking
@@ -129,15 +148,36 @@ def _sell_coins(world: World, point: int, unit: int, lacking: int, prices_e10: I
             held = world.purse[sleeve, coin]
             if lacking <= 0 or held <= 0:
                 continue
-            wanted = quanta_for(-(-lacking * PPM // (PPM - cost_ppm)), prices_e10[coin])
-            sold = min(held, wanted)
+            sold = quanta_in(mul_div_down(lacking, PPM + cost_ppm, PPM) - 1, prices_e10[coin])
+            brought = lacking
+            if sold > held:
+                sold = held
+                brought = mul_div_up(sale_value(sold, prices_e10[coin]) + 1, PPM, PPM + cost_ppm)
             worth = sale_value(sold, prices_e10[coin])
-            brought = worth - mul_div_up(worth, cost_ppm, PPM)
-            _book_sale(world, point, unit, sleeve, coin, sold, brought, lacking)
+            if not _is_within(worth, brought, band_ppm):
+                continue
+            _book_sale(world, point, unit, sleeve, coin, sold, brought)
             world.tally[COLLATERAL_SOLD] += worth
             world.tally[SALE_COST] += worth - brought
-            lacking = max(0, lacking - brought)
+            lacking -= brought
     return lacking
+
+
+@compiled
+def _has_coins(world: World, unit: int) -> bool:
+    """Say whether any coin other than the quote is left in a unit."""
+    for at in range(world.units[unit].first_sleeve, world.units[unit].end_sleeve):
+        for coin in range(1, world.purse.shape[1]):
+            if world.purse[world.unit_sleeves[at], coin] > 0:
+                return True
+    return False
+
+
+@compiled
+def _is_within(worth: int, brought: int, band_ppm: int) -> bool:
+    """Say whether a sale is surely inside its band; worth: rounded down, so up to a unit more."""
+    dear, cheap = (worth + 1 - brought) * PPM, (brought - worth) * PPM
+    return worth > 0 and dear <= band_ppm * brought and cheap <= band_ppm * worth
 
 
 @compiled
@@ -149,17 +189,15 @@ def _book_sale(
     coin: int,
     sold: int,
     brought: int,
-    lacking: int,
 ) -> None:
-    """Move coins to the last owner and its money to where it is lacking; what is over stays with the unit."""
+    """Move coins to the last owner, and as much of its money as they bring to where it is lacking."""
     comp, last = world.units[unit].comp, world.units[unit].last
     world.purse[sleeve, coin] -= sold
     world.purse[sleeve, 0] += brought
     world.balance[comp, coin] -= sold
     world.balance[last, coin] += sold
     world.balance[last, 0] -= brought
-    world.balance[comp, 0] += max(0, brought - lacking)
-    note(world, SELL, point, unit, sleeve, coin, brought, sold, lacking)
+    note(world, SELL, point, unit, sleeve, coin, brought, sold, 0)
 
 
 @compiled
