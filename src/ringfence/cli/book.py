@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.markup import escape
 
+from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.book_reading import At, balance, drift, export, history, opened, verify
 from ringfence.cli.output import Json, console, print_json
-from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:

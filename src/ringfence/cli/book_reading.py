@@ -13,8 +13,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.output import Json, console, print_json, progress
-from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
+from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.output import Json, console, print_json
-from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.output import Json, console, print_json
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from ringfence.policy.parse import Parsed
 
 app = typer.Typer(no_args_is_help=True, help="Read, check, show and compare policies.")
-
-PolicyFile = Annotated[
-    Path, typer.Argument(help="A policy file, or the name of an example such as `venue`.", metavar="POLICY")
-]
 
 
 @app.command()

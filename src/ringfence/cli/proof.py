@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ringfence.cli import proof_words
+from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.output import Json, print_json, progress
-from ringfence.cli.policy import PolicyFile
 from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
