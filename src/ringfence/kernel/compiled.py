@@ -18,14 +18,23 @@ def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return _kept_or_not(function, parallel=False)
 
 
+def compiled_in_place(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compile a function that only changes the arrays it is given, and makes or keeps none.
+
+    Such a function borrows its arrays from whoever calls it, and so need not count references to them: in a
+    kernel of many small functions the counting takes most of the time. numba refuses one that makes an array.
+    """
+    return _kept_or_not(function, parallel=False, _nrt=False)
+
+
 def compiled_parallel(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Compile a function whose `prange` loops are shared between threads."""
     return _kept_or_not(function, parallel=True)
 
 
-def _kept_or_not(function: Callable[_P, _R], *, parallel: bool) -> Callable[_P, _R]:
+def _kept_or_not(function: Callable[_P, _R], **options: bool) -> Callable[_P, _R]:
     try:
-        return njit(cache=True, nogil=True, parallel=parallel)(function)  # type: ignore[no-any-return]
+        return njit(cache=True, nogil=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:
         # numba found no folder that it can write.
-        return njit(nogil=True, parallel=parallel)(function)  # type: ignore[no-any-return]
+        return njit(nogil=True, **options)(function)  # type: ignore[no-any-return]

@@ -55,6 +55,7 @@ class Reason(IntEnum):
     PRICE_SOURCE_UNKNOWN = 35, "A quote comes from a source that the policy does not list for the price."
     KEY_ALREADY_KNOWN = 36, "The book knows that public key, or one under that name, already."
     KEY_NOT_SOUND = 37, "The public key is no proper point of the curve: anybody could sign for it."
+    ONLY_BY_REQUEST = 39, "The gate asks what a row cannot say, such as margin's word: make a request."
     # 40-59 who asks
     SIGNATURE_INVALID = 40, "A signature does not fit the request and the key it names."
     KEY_UNKNOWN = 41, "The book knows no public key of that name."

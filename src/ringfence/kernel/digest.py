@@ -20,7 +20,7 @@ def canonical_bytes(data: object) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def tagged_digest(tag: str, *parts: bytes) -> bytes:
+def tagged_digest(tag: str, *parts: bytes | memoryview) -> bytes:
     """Return SHA-256 over the tag and the length-prefixed parts."""
     state = hashlib.sha256()
     for part in (tag.encode(), *parts):

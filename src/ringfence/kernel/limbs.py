@@ -57,3 +57,18 @@ def subtract(high: Limb, low: Limb, other_high: Limb, other_low: Limb) -> tuple[
 def is_less(high: Limb, low: Limb, other_high: Limb, other_low: Limb) -> bool:
     """Say whether the first number is less than the other."""
     return bool(high < other_high or (high == other_high and low < other_low))
+
+
+@compiled
+def multiply(high: Limb, low: Limb, factor: Limb) -> tuple[Limb, Limb, bool]:
+    """Return the product with a 64-bit factor as (high, low) and whether it passed `LIMBS_MAX`."""
+    half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
+    low_0, low_1, factor_0, factor_1 = low & mask, low >> half, factor & mask, factor >> half
+    first = low_0 * factor_0
+    cross, other = low_0 * factor_1, low_1 * factor_0
+    middle = (first >> half) + (cross & mask) + (other & mask)
+    carried = low_1 * factor_1 + (cross >> half) + (other >> half) + (middle >> half)
+    upper = high * factor
+    product_high = upper + carried
+    is_over = (high > 0 and upper // high != factor) or product_high < carried
+    return product_high, first & mask | middle << half, bool(is_over)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.kernel.limbs import LIMBS_MAX, add, is_less, limbs_of, numbers_of, subtract
+from ringfence.kernel.limbs import LIMBS_MAX, add, is_less, limbs_of, multiply, numbers_of, subtract
 
 EDGES = [0, 1, 2**63, 2**64 - 1, 2**64, 2**64 + 1, 2**127, 2**128 - 2**64, LIMBS_MAX - 1, LIMBS_MAX]
 NUMBERS = st.one_of(st.sampled_from(EDGES), st.integers(0, LIMBS_MAX), st.integers(0, 2**65))
@@ -31,6 +31,13 @@ def test_a_difference_wraps_and_says_so(first, second):
     high, low, is_under = subtract(*split(first), *split(second))
     assert join(high, low) == (first - second) % 2**128
     assert is_under == (first < second)
+
+
+@given(NUMBERS, st.one_of(st.sampled_from(EDGES[:4]), st.integers(0, 2**64 - 1)))
+def test_a_product_wraps_and_says_so(number, factor):
+    high, low, is_over = multiply(*split(number), np.uint64(factor))
+    assert join(high, low) == number * factor % 2**128
+    assert is_over == (number * factor > LIMBS_MAX)
 
 
 @given(NUMBERS, NUMBERS)

@@ -1,177 +1,158 @@
-"""Moves by the hundred thousand: a book's moves as arrays, judged by the compiled rule.
+"""What routes name, by number: a book's accounts, windows and entitlements as arrays for the compiled rule.
 
-A `BatchBook` begins as a copy of a `BookState` and gives numbers to whatever a move can name, so that the
-kernel compares numbers only. Signatures, ids and chains of other links are the book's business: each request
-comes with the keys that signed it. Gates that need more than one row to be judged (exchanges, debts, what a
-waterfall lets a pool pay, reversals, refilling or rolling windows) stay with the readable rule, by name.
+Whatever the readable rule finds out by names is found out once for each route: the way, the accounts at its
+ends, the windows it counts in, what it is paid from, and the first reason against it. Only what moves change
+is left to the kernel. A route that asks more than a row can say is refused by `Reason.ONLY_BY_REQUEST`.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringfence.kernel.decision import Reason
-from ringfence.kernel.instant import Instant
 from ringfence.kernel.limbs import LIMB_BITS, LIMB_MAX, LIMBS_MAX
 from ringfence.planes.ledger.batch_kernel import (
-    ACCOUNT,
     ACCRUALS_MAX,
-    GATE,
-    PLACE,
-    ROW,
-    UNITS,
+    FIXED,
+    REFILL,
+    ROLLING,
+    ROUTE,
     WINDOW,
     Arrays,
-    Codes,
     Records,
-    judge_rows,
+    Words,
 )
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.ledger import ALL, EACH, limited_members
+from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.needs import names_for, unmet
-from ringfence.planes.ledger.operations import Move
-from ringfence.planes.ledger.rules import GateRule, Place, Rules
+from ringfence.planes.ledger.rows import Route
+from ringfence.planes.ledger.rules import GateRule, Place, Rules, Way
 from ringfence.planes.ledger.tables import Owed, Totals
 from ringfence.policy.model import Cap
 
 NONE = -1
-_MISSING: tuple[int, ...] = (NONE,) * ACCRUALS_MAX
+ROLLING_ROOM_MIN = 8
+_KINDS = {"fixed": FIXED, "refill": REFILL, "rolling": ROLLING}
+_JUDGED = frozenset(
+    {"name", "line", "needs", "assets", "accrual", "conditions", "each_transfer", "each", "all"}
+)
+_JUDGED |= {"asks_for_text", "reverses", "unenforced"}
+"""The words of a gate that the kernel knows; a gate with any other stays with requests."""
 
+_PLAIN_ACCRUALS = frozenset(
+    {"receipts", "variation", "funding", "premium", "fees", "maker_rebate", "liquidation_surplus", "residue"}
+)
+"""What is owed under these is what the tables say; under any other, the rest of the book has a say."""
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request as the kernel takes it: its moves, when, who signed, and what margin lets go.
-
-    signing: a `Reason` for which none of its signatures counts; releasable: units by compartment and asset.
-    """
-
-    moves: tuple[Move, ...]
-    at: Instant
-    signers: frozenset[str] = frozenset()
-    signing: Reason | None = None
-    has_text: bool = False
-    releasable: tuple[tuple[str, str, int], ...] = ()
+WindowKey = tuple[str, str, tuple[str, ...], str]
+"""Gate, scope, members and asset: what a counter is kept under."""
 
 
 class BatchBook:
-    """A book as arrays; the state it was copied from is not changed by what is asked of it."""
+    """The arrays of one `BookState`, for as much of it as routes have named."""
 
     def __init__(self, state: BookState) -> None:
         self.rules = state.rules
         self._state = state
-        self._gates = {name: number for number, name in enumerate(self.rules.gates)}
-        self._assets = {name: number for number, name in enumerate(self.rules.assets)}
-        self._places: dict[str, int] = {}
-        self._found: list[Place | None] = []
-        self._members: dict[tuple[str, str], int] = {}
-        self._accounts: dict[tuple[int, int], int] = {}
-        self._windows: dict[tuple[str, str, tuple[str, ...], str], int] = {}
+        self._accounts: dict[tuple[str, str], int] = {}
+        self._windows: dict[WindowKey, int] = {}
         self._owed: dict[Owed, int] = {}
-        self._arrays = _arrays_of(self.rules, state)
-        for path, asset, _ in state.balances():
-            if asset in self._assets:
-                self._account(self._place(path), asset)
-
-    def judge(self, asked: Sequence[Asked]) -> Codes:
-        """Judge requests in order and book those that pass; one code for each move, 0 or a `Reason`'s number.
-
-        Raises ValueError where a move names a gate that only the readable rule judges.
-        """
-        rows = self.rows(asked)
-        return self.judge_rows(rows)
-
-    def judge_rows(self, rows: Records) -> Codes:
-        """Judge rows that were written before by `rows`; ValueError where the last is linked to a next."""
-        codes = np.zeros(len(rows), dtype=np.uint16)
-        if len(rows) and rows[-1]["is_linked"]:
-            raise ValueError("the last row is linked to a next one, and there is none")
-        judge_rows(self._arrays, rows, codes, np.zeros((len(rows), ACCRUALS_MAX), dtype=UNITS))
-        return codes
-
-    def rows(self, asked: Iterable[Asked]) -> Records:
-        """Write requests as rows (dtype `ROW`), giving numbers to whatever has none yet."""
-        return np.array([row for request in asked for row in self._request_rows(request)], dtype=ROW)
+        self._found: list[_Found] = []
+        self._rolling: list[int] = []
+        self._arrays = Arrays(
+            accounts=np.zeros((1, 4), np.uint64),
+            windows=np.zeros(1, WINDOW),
+            owed=np.zeros((1, 2), np.uint64),
+            spans=np.zeros((1, 2), np.int64),
+            passed=np.zeros((ROLLING_ROOM_MIN, 3), np.uint64),
+            routes=np.zeros(1, ROUTE),
+        )
 
     # --- reading
 
     def totals(self, compartment: str, asset: str) -> Totals:
         """Return the two running totals of a compartment and asset: debits and credits."""
-        key = (self._places.get(compartment, NONE), self._assets.get(asset, NONE))
-        number = self._accounts.get(key)
+        number = self._accounts.get((compartment, asset))
         if number is None:
-            return (0, 0)
-        account = self._arrays.accounts[number]
-        return _join(account, "debits_"), _join(account, "credits_")
+            return self._state.totals(compartment, asset)
+        return _join(self._arrays.accounts[number, :2]), _join(self._arrays.accounts[number, 2:])
 
-    def owed(self, key: Owed) -> int:
-        """Return what is owed under (accrual, source, target, asset)."""
-        number = self._owed.get(key)
-        if number is None:
-            return self._state.owed(*key)
-        return _join(self._arrays.owed[number])
-
-    def used(self, gate: str, scope: str, members: tuple[str, ...], asset: str, at: Instant) -> int:
-        """Return what was used of a gate's limit in the window that holds an instant."""
-        number = self._windows.get((gate, scope, members, asset))
-        if number is None:
-            return 0
+    def counter(self, number: int) -> Counter:
+        """Return a window as the tables keep it."""
         window = self._arrays.windows[number]
-        return _join(window, "used_") if window["number"] == at // window["length_ns"] else 0
+        used, at = _join_used(window), int(window["at"])
+        if window["kind"] == FIXED:
+            return (at // int(window["length_ns"]), used)
+        if window["kind"] == REFILL:
+            return (at, used)
+        first, end = self._arrays.spans[window["span"]].tolist()
+        moves = self._arrays.passed[first:end].tolist()
+        return tuple(number for at, high, low in moves for number in (at, high << LIMB_BITS | low))
 
-    # --- writing rows
+    # --- routes
 
-    def _request_rows(self, asked: Asked) -> list[tuple[Any, ...]]:
-        releasable = {(path, asset): units for path, asset, units in asked.releasable}
-        last = len(asked.moves) - 1
-        return [
-            self._row(asked, move, releasable.get((move.source, move.asset)), place < last)
-            for place, move in enumerate(asked.moves)
-        ]
+    def add_route(self, route: Route) -> None:
+        """Find out about the next route whatever can be known before its first move."""
+        found = _Found(self.rules, route)
+        row = np.zeros(1, ROUTE)[0]
+        row["source"] = row["target"] = row["each"] = row["all"] = row["owed"] = NONE
+        gate, source, target = found.gate, found.source, found.target
+        if gate is not None and source is not None and target is not None and not found.reason:
+            row["source"] = self._account(route.source, route.asset)
+            row["target"] = self._account(route.target, route.asset)
+            row["each"], row["all"] = self._windows_of(gate, limited_members(source, target), route.asset)
+            owed = [(accrual, route.source, route.target, route.asset) for accrual in gate.accrual]
+            row["owed"][: len(owed)] = [self._entitlement(key) for key in owed]
+            cap = gate.each_transfer.get(route.asset)
+            row["has_cap"] = cap is not None
+            row["cap_high"], row["cap_low"] = split(cap or 0)
+            row["has_accrual"], row["asks_for_text"] = bool(owed), gate.asks_for_text
+            row["is_correction"] = gate.reverses == "required"
+            is_debt = self.rules.assets[route.asset].debt_in is not None
+            row["is_two_sided"] = source.rule.two_sided or is_debt
+            row["source_nets"], row["target_nets"] = source.rule.nets_to_zero, target.rule.nets_to_zero
+        self._found.append(found)
+        self._write("routes", len(self._found) - 1, row)
+        self._judge_route(len(self._found) - 1)
 
-    def _row(self, asked: Asked, move: Move, releasable: int | None, is_linked: bool) -> tuple[Any, ...]:
-        gate = self.rules.gates.get(move.gate)
-        if move.gate not in self._gates or gate is None:
-            _refuse_other_rules(self.rules, move.gate)
-        source, target = self._place(move.source), self._place(move.target)
-        asset = self._assets.get(move.asset, NONE)
-        start, end = self._found[source], self._found[target]
-        is_found = gate is not None and start is not None and end is not None and asset != NONE
-        windows, owed, signing = (NONE, NONE), _MISSING, 0
-        if is_found and gate is not None and start is not None and end is not None:
-            refuse_unsupported(gate)
-            if self.rules.assets[move.asset].interest_ppm:
-                raise ValueError(f"{move.asset} bears interest, which is counted at every move; ask the book")
-            windows = self._windows_of(gate, limited_members(start, end), move.asset)
-            owed = self._owed_of(gate, move)
-            signing = self._signing(asked, gate, start, end)
-        known = start is not None and end is not None and asset != NONE
-        return (
-            *_split(min(max(move.units, 0), LIMBS_MAX)),
-            *_split(releasable or 0),
-            asked.at,
-            self._gates.get(move.gate, NONE),
-            source,
-            target,
-            asset,
-            self._account(source, move.asset) if known else NONE,
-            self._account(target, move.asset) if known else NONE,
-            *windows,
-            owed,
-            signing,
-            asked.has_text,
-            releasable is not None,
-            is_linked,
-        )
+    def judge_routes(self) -> None:
+        """Judge every route again, after members were opened or something was frozen or resumed."""
+        for number in range(len(self._found)):
+            self._judge_route(number)
 
-    def _signing(self, asked: Asked, gate: GateRule, source: Place, target: Place) -> int:
-        if asked.signing is not None:
-            return int(asked.signing)
-        names = names_for(self.rules.keys, source, self.rules.members_bound(gate.name, source, target))
-        missing = unmet(gate.needs, asked.signers, names)
+    def _judge_route(self, number: int) -> None:
+        """Write the reasons against a route that follow from what is open and frozen."""
+        found, row = self._found[number], self._arrays.routes[number]
+        row["early"], row["late"] = found.early(self._state), found.late(self._state)
+
+    def needs_of(self, number: int, signers: frozenset[str]) -> int:
+        """Return the reason for which these keys do not open the gate of a route, or 0."""
+        found = self._found[number]
+        if found.way is None or found.gate is None or found.source is None or found.target is None:
+            return 0
+        binding = found.way.binding(found.source.members, found.target.members)
+        missing = unmet(found.gate.needs, signers, names_for(self.rules.keys, found.source, binding))
         return int(Reason.NEEDS_NOT_MET) if missing else 0
+
+    def ends_of(self, number: int) -> tuple[int, int] | None:
+        """Return the numbers of the rules at the ends of a route; None where the policy has no such end."""
+        found = self._found[number]
+        if found.source is None or found.target is None:
+            return None
+        return found.source.rule.index, found.target.rule.index
+
+    # --- numbers
+
+    def _account(self, path: str, asset: str) -> int:
+        number = self._accounts.get((path, asset))
+        if number is None:
+            number = self._accounts[path, asset] = len(self._accounts)
+            debits, credits = self._state.totals(path, asset)
+            self._write("accounts", number, (*split(debits), *split(credits)))
+        return number
 
     def _windows_of(self, gate: GateRule, members: tuple[str, ...], asset: str) -> tuple[int, int]:
         each, everybody = gate.each.get(asset), gate.all.get(asset)
@@ -180,59 +161,44 @@ class BatchBook:
             self._window((gate.name, ALL, (), asset), everybody) if everybody is not None else NONE,
         )
 
-    def _owed_of(self, gate: GateRule, move: Move) -> tuple[int, ...]:
-        keys = [(accrual, move.source, move.target, move.asset) for accrual in gate.accrual]
-        return tuple(self._entitlement(key) for key in keys) + _MISSING[len(keys) :]
-
-    # --- numbers
-
-    def _place(self, path: str) -> int:
-        number = self._places.get(path)
-        if number is None:
-            number = self._places[path] = len(self._places)
-            place = self.rules.place(path)
-            self._found.append(place)
-            is_open = place is not None and not self._state.ledger.closed_member(place)
-            rule = place.rule.index if place is not None else NONE
-            is_frozen = f"compartment/{path}" in self._state.frozen()
-            self._write("places", number, (rule, self._member(place), is_open, is_frozen))
-        return number
-
-    def _member(self, place: Place | None) -> int:
-        if place is None or not place.members:
-            return NONE
-        return self._members.setdefault((place.rule.families[0], place.members[0]), len(self._members))
-
-    def _account(self, place: int, asset: str) -> int:
-        key = (place, self._assets[asset])
-        number = self._accounts.get(key)
-        if number is None:
-            number = self._accounts[key] = len(self._accounts)
-            found = self._found[place]
-            if found is not None:
-                debits, credits = self._state.totals(found.path, asset)
-                is_debt = self.rules.assets[asset].debt_in is not None
-                flags = (found.rule.two_sided or is_debt, found.rule.nets_to_zero)
-                self._write("accounts", number, (*_split(debits), *_split(credits), 0, 0, *flags))
-        return number
-
-    def _window(self, key: tuple[str, str, tuple[str, ...], str], cap: Cap) -> int:
+    def _window(self, key: WindowKey, cap: Cap) -> int:
         number = self._windows.get(key)
         if number is None:
             number = self._windows[key] = len(self._windows)
-            start, used = self._state.ledger.tables.windows.get(key, (NONE, 0))
-            row = (*_split(cap.units), *_split(used), cap.window.length_ns, start)
+            span, length = NONE, cap.window.length_ns
+            if cap.window.kind == "rolling":
+                span = len(self._rolling)
+                self._rolling.append(number)
+                self._write("spans", span, (0, 0))
+            row = (0, 0, *split(cap.units), -length, length, _KINDS[cap.window.kind], span)
             self._write("windows", number, row)
+            self.take_counter(number, self._state.ledger.tables.windows.get(key, ()))
         return number
+
+    def take_counter(self, number: int, counter: Counter) -> None:
+        """Set a window to what the tables keep of it."""
+        window = self._arrays.windows[number]
+        if window["kind"] == ROLLING:
+            moves = list(zip(counter[::2], counter[1::2], strict=True))
+            self._make_room_to_roll({number: len(moves)}, keep=False)
+            first = int(self._arrays.spans[window["span"], 0])
+            for place, (at, units) in enumerate(moves, first):
+                self._arrays.passed[place] = (at, *split(units))
+            self._arrays.spans[window["span"], 1] = first + len(moves)
+            window["used_high"], window["used_low"] = split(sum(counter[1::2]))
+        elif counter:
+            begins = counter[0] * (int(window["length_ns"]) if window["kind"] == FIXED else 1)
+            window["at"] = begins
+            window["used_high"], window["used_low"] = split(counter[1])
 
     def _entitlement(self, key: Owed) -> int:
         number = self._owed.get(key)
         if number is None:
             number = self._owed[key] = len(self._owed)
-            self._write("owed", number, (*_split(self._state.owed(*key)), 1))
+            self._write("owed", number, split(self._state.owed(*key)))
         return number
 
-    def _write(self, table: str, number: int, row: tuple[Any, ...]) -> None:
+    def _write(self, table: str, number: int, row: Any) -> None:
         """Write a row of one of the tables, doubling the table when it is full."""
         records = getattr(self._arrays, table)
         if number >= len(records):
@@ -240,83 +206,143 @@ class BatchBook:
             self._arrays = self._arrays._replace(**{table: records})
         records[number] = row
 
+    # --- rolling windows
+
+    def make_room_to_roll(self, routes: NDArray[np.uint32]) -> None:
+        """Leave each rolling window room for the moves of a batch, by the routes of its transfers."""
+        if not self._rolling:
+            return
+        wanted: dict[int, int] = {}
+        for scope in ("each", "all"):
+            numbers = self._arrays.routes[scope][routes]
+            counts = np.bincount(numbers[numbers >= 0], minlength=len(self._windows))
+            for number in self._rolling:
+                wanted[number] = wanted.get(number, 0) + int(counts[number])
+        self._make_room_to_roll({number: count for number, count in wanted.items() if count}, keep=True)
+
+    def _make_room_to_roll(self, wanted: dict[int, int], *, keep: bool) -> None:
+        """Lay the spans of all rolling windows out anew, with room for so many more moves in these."""
+        if not wanted:
+            return
+        spans, windows = self._arrays.spans, self._arrays.windows
+        kept = []
+        for number in self._rolling:
+            first, end = spans[windows[number]["span"]].tolist()
+            moves = self._arrays.passed[first:end].copy()
+            kept.append(moves if keep or number not in wanted else moves[:0])
+        rooms = [
+            len(moves) + wanted.get(number, 0) for number, moves in zip(self._rolling, kept, strict=True)
+        ]
+        passed = np.zeros((max(sum(rooms), ROLLING_ROOM_MIN), 3), np.uint64)
+        begin = 0
+        for number, moves, room in zip(self._rolling, kept, rooms, strict=True):
+            passed[begin : begin + len(moves)] = moves
+            spans[windows[number]["span"]] = (begin, begin + len(moves))
+            begin += room
+        self._arrays = self._arrays._replace(passed=passed)
+
+
+class _Found:
+    """What the rules say of a route, whoever is open and whatever is frozen.
+
+    reason: the first one against any move of it, 0 where there is none.
+    """
+
+    def __init__(self, rules: Rules, route: Route) -> None:
+        self.route = route
+        self.source, self.target = rules.place(route.source), rules.place(route.target)
+        self.way: Way | None = None
+        self.gate: GateRule | None = None
+        if self.source is not None and self.target is not None:
+            self.way = rules.way(route.gate, self.source, self.target)
+            self.gate = self.way.gate if self.way is not None else None
+        self.reason = self._reason(rules)
+
+    def _reason(self, rules: Rules) -> int:
+        if self.route.source == self.route.target:
+            return Reason.SOURCE_IS_TARGET
+        if self.route.asset not in rules.assets:
+            return Reason.ASSET_UNKNOWN
+        if self.source is None or self.target is None:
+            return Reason.COMPARTMENT_UNKNOWN
+        if self.way is None:
+            return Reason.NO_GATE_BETWEEN_COMPARTMENTS
+        if self.way.gate.unenforced:
+            return Reason.GATE_WORD_NOT_ENFORCED
+        if not self.way.accepts(self.route.asset):
+            return Reason.ASSET_NOT_ACCEPTED
+        if self.way.gate.name in rules.exchanges:
+            return Reason.EXCHANGE_LEGS_DIFFER
+        if asks_more_than_a_row(rules, self.way.gate, self.source, self.target, self.route.asset):
+            return Reason.ONLY_BY_REQUEST
+        return 0
+
+    def early(self, state: BookState) -> int:
+        """Return the first reason that comes before signatures, or 0."""
+        if 0 < self.reason < Reason.MEMBER_NOT_OPEN or self.source is None or self.target is None:
+            return self.reason
+        ledger = state.ledger
+        if ledger.closed_member(self.source) or ledger.closed_member(self.target):
+            return Reason.MEMBER_NOT_OPEN
+        return self.reason
+
+    def late(self, state: BookState) -> int:
+        """Return the reason of the first frozen scope that a move would touch, or 0."""
+        route = self.route
+        scope = state.ledger.frozen(route.gate, route.source, route.target, route.asset)
+        return _FROZEN[scope.partition("/")[0]] if scope else 0
+
+
+_FROZEN = {
+    "gate": Reason.GATE_FROZEN,
+    "compartment": Reason.COMPARTMENT_FROZEN,
+    "asset": Reason.ASSET_FROZEN,
+}
+
+
+def asks_more_than_a_row(rules: Rules, gate: GateRule, source: Place, target: Place, asset: str) -> bool:
+    """Say whether a move through a gate is judged by what a row cannot say, such as margin's word.
+
+    That is: debts and loans, interest, conditions, limits that margin watches, payments out of a waterfall,
+    and any word of a gate that the kernel does not know: delays, limits in value.
+    """
+    if gate.name not in rules.gates or gate.conditions or rules.assets[asset].interest_ppm:
+        return True
+    if len(gate.accrual) > ACCRUALS_MAX or not _PLAIN_ACCRUALS.issuperset(gate.accrual):
+        return True
+    terms = (rules.policy.compartments[end.rule.pattern] for end in (source, target))
+    if any(term.limits is not None for term in terms):
+        return True
+    if any(getattr(gate, one.name) != _default(one) for one in fields(gate) if one.name not in _JUDGED):
+        return True
+    caps = (caps.get(asset) for caps in (gate.each, gate.all))
+    return any(cap is not None and not _fits(cap) for cap in caps)
+
+
+def _default(one: "Field[Any]") -> object:
+    return one.default_factory() if one.default_factory is not MISSING else one.default
+
+
+def _fits(cap: Cap) -> bool:
+    """Say whether a cap is counted in 128 bits: a refilling one is, in units x ns."""
+    return cap.window.kind != "refill" or cap.units * cap.window.length_ns <= LIMBS_MAX
+
 
 def doubled(records: Records) -> Records:
     """Return a table with as much room again (`np.concatenate` would drop the padding of its dtype)."""
-    larger = np.zeros(2 * len(records), dtype=records.dtype)
+    larger = np.zeros((2 * len(records), *records.shape[1:]), dtype=records.dtype)
     larger[: len(records)] = records
     return larger
 
 
-def refuse_unsupported(gate: GateRule) -> None:
-    """Raise ValueError where the kernel does not judge a gate."""
-    caps = (*gate.each.values(), *gate.all.values())
-    if any(cap.window.kind != "fixed" for cap in caps):
-        raise ValueError(f"{gate.name} has a window that is not fixed; ask the book")
-    if "shortfall" in gate.accrual or len(gate.accrual) > ACCRUALS_MAX:
-        raise ValueError(f"{gate.name} moves what a waterfall decides; ask the book")
-    if gate.delay_ns:
-        raise ValueError(f"{gate.name} makes each move wait; ask the book")
-    if gate.reverses == "required":
-        raise ValueError(f"{gate.name} only reverses; ask the book")
-    if gate.valued_in is not None:
-        raise ValueError(f"{gate.name} values amounts at prices; ask the book")
-    if gate.draws or "interest" in gate.accrual:
-        raise ValueError(f"{gate.name} moves what debts and time make owed; ask the book")
-
-
-def _refuse_other_rules(rules: Rules, name: str) -> None:
-    if name in rules.exchanges or any(name == gate for gate, _, _ in rules.ways):
-        raise ValueError(f"{name} is no gate of one row; ask the book")
-
-
-# --- arrays ------------------------------------------------------------------------------------
-
-
-def _arrays_of(rules: Rules, state: BookState) -> Arrays:
-    """Write what does not grow, the rules, and leave room for what does."""
-    gates, assets, frozen = list(rules.gates.values()), list(rules.assets), state.frozen()
-    way_of, accepts = _ways_of(rules, assets)
-    caps = [[gate.each_transfer.get(asset) for asset in assets] for gate in gates]
-    return Arrays(
-        accounts=np.zeros(1, dtype=ACCOUNT),
-        places=np.zeros(1, dtype=PLACE),
-        gates=np.array([_gate_row(gate, f"gate/{gate.name}" in frozen) for gate in gates], dtype=GATE),
-        windows=np.zeros(1, dtype=WINDOW),
-        owed=np.zeros(1, dtype=UNITS),
-        each_transfer=np.array(
-            [[(*_split(cap or 0), cap is not None) for cap in row] for row in caps], dtype=UNITS
-        ).reshape(len(gates), len(assets)),
-        asset_frozen=np.array([f"asset/{asset}" in frozen for asset in assets], dtype=np.uint8),
-        way_of=way_of,
-        accepts=accepts,
-    )
-
-
-def _gate_row(gate: GateRule, is_frozen: bool) -> tuple[bool, ...]:
-    words = (gate.unenforced, gate.asks_for_text, gate.conditions, gate.accrual)
-    return (is_frozen, *(bool(word) for word in words))
-
-
-def _ways_of(rules: Rules, assets: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Number the ways of all gates; ValueError where one compares more than one member at each end."""
-    size = len(rules.compartments)
-    way_of = np.full((len(rules.gates), size, size), NONE, dtype=np.int32)
-    accepts: list[list[bool]] = []
-    numbers = {name: number for number, name in enumerate(rules.gates)}
-    for (name, start, end), leading in rules.ways.items():
-        if name not in numbers:
-            continue
-        if len(leading) > 1 or not leading[0].is_plain:
-            raise ValueError(f"{name} has ways that compare several members; ask the book")
-        way_of[numbers[name], start, end] = len(accepts)
-        accepts.append([leading[0].accepts(asset) for asset in assets])
-    return way_of, np.array(accepts, dtype=np.uint8).reshape(len(accepts), len(assets))
-
-
-def _split(number: int) -> tuple[int, int]:
+def split(number: int) -> tuple[int, int]:
+    """Return the high and the low limb of a number below 2^128."""
     return number >> LIMB_BITS, number & LIMB_MAX
 
 
-def _join(record: Any, prefix: str = "") -> int:
-    return int(record[f"{prefix}high"]) << LIMB_BITS | int(record[f"{prefix}low"])
+def _join(limbs: Words) -> int:
+    return int(limbs[0]) << LIMB_BITS | int(limbs[1])
+
+
+def _join_used(window: Any) -> int:
+    return int(window["used_high"]) << LIMB_BITS | int(window["used_low"])

@@ -1,8 +1,9 @@
-"""The rule of a step, compiled: `transfer.decide` again, over plain records and 128-bit limbs.
+"""The rule of a step, compiled: `transfer.decide` again, over plain arrays and 128-bit limbs.
 
-The order of the checks is the order of `Reason`, as in the readable rule; a differential test holds the two
-equal, code for code and unit for unit. Rows that belong to one request are linked: one refused row takes back
-the rows of its chain that were booked before it. Numbers -1 stand for "the policy has none".
+What a route names never changes, so everything about it that can be known before its first move is known by
+number (`ROUTE`); the kernel compares numbers only. The order of the checks is the order of `Reason`, as in
+the readable rule; a differential test holds the two equal, code for code and unit for unit. Moves of one
+request are linked: one refused move takes back those that were booked before it. Number -1 stands for "none".
 """
 
 from typing import Any, NamedTuple
@@ -10,120 +11,106 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.kernel.compiled import compiled
+from ringfence.kernel.compiled import compiled_in_place
 from ringfence.kernel.decision import Reason
-from ringfence.kernel.limbs import Limb, add, is_less, subtract
+from ringfence.kernel.limbs import Limb, add, is_less, multiply, subtract
 
 Records = NDArray[Any]
+Words = NDArray[np.uint64]
 Codes = NDArray[np.uint16]
 
 ACCRUALS_MAX = 4
-"""Most accruals of one gate that a row names entitlements for."""
-
-ROW = np.dtype(
-    {
-        "names": [
-            "units_high",
-            "units_low",
-            "releasable_high",
-            "releasable_low",
-            "at",
-            "gate",
-            "source",
-            "target",
-            "asset",
-            "source_account",
-            "target_account",
-            "each_window",
-            "all_window",
-            "owed",
-            "signing",
-            "has_text",
-            "is_known",
-            "is_linked",
-        ],
-        "formats": [*["u8"] * 4, "i8", *["i4"] * 8, ("i4", (ACCRUALS_MAX,)), "u2", "u1", "u1", "u1"],
-        "itemsize": 128,
-    },
-    align=True,
-)
-"""One move: 128 bytes, the last ones free.
-
-units: of the move; releasable: what margin lets go, `is_known` where it said so; at: an instant; gate,
-source, target, asset: numbers, -1 unknown; source_account, target_account: of the ends in that asset;
-each_window, all_window: the windows it counts in; owed: the entitlements it is paid from, in order; signing:
-0, or the `Reason` for which the signatures do not open the gate; is_linked: the next row belongs to the same
-request.
-"""
+"""Most accruals of one gate that a route names entitlements for."""
 
 _PAIR = ["u8", "u8"]
-ACCOUNT = np.dtype(
+ROUTE = np.dtype(
     {
         "names": [
-            "debits_high",
-            "debits_low",
-            "credits_high",
-            "credits_low",
-            "released_high",
-            "released_low",
+            "source",
+            "target",
+            "each",
+            "all",
+            "owed",
+            "cap_high",
+            "cap_low",
+            "early",
+            "late",
+            "has_cap",
+            "has_accrual",
             "is_two_sided",
-            "nets_to_zero",
+            "asks_for_text",
+            "is_correction",
+            "source_nets",
+            "target_nets",
         ],
-        "formats": [*_PAIR * 3, "u1", "u1"],
+        "formats": [*["i4"] * 4, ("i4", (ACCRUALS_MAX,)), *_PAIR, "u2", "u2", *["u1"] * 7],
+        "itemsize": 64,
     },
     align=True,
 )
-"""One compartment in one asset; released: what left it on margin's word in the chain under way."""
+"""What is known of a route before a move comes: 64 bytes.
 
-PLACE = np.dtype([("rule", "i4"), ("member", "i4"), ("is_open", "u1"), ("is_frozen", "u1")], align=True)
-GATE = np.dtype(
-    {
-        "names": ["is_frozen", "is_shut", "asks_for_text", "has_condition", "has_accrual"],
-        "formats": ["u1"] * 5,
-    }
-)
+source, target: the accounts at its ends; each, all: the windows its moves count in; owed: the entitlements
+they are paid from, in order; cap: for one transfer; early: the reason against any move of it that comes
+before signatures, late: the one after them, or 0; is_correction: its moves must name what they reverse, which
+a row cannot; source_nets, target_nets: an end that must net to zero.
+"""
+
 WINDOW = np.dtype(
     {
-        "names": ["cap_high", "cap_low", "used_high", "used_low", "length_ns", "number"],
-        "formats": [*_PAIR * 2, "i8", "i8"],
-    }
+        "names": ["used_high", "used_low", "cap_high", "cap_low", "at", "length_ns", "kind", "span"],
+        "formats": [*_PAIR * 2, "i8", "i8", "i4", "i4"],
+        "itemsize": 64,
+    },
+    align=True,
 )
-UNITS = np.dtype([("high", "u8"), ("low", "u8"), ("is_set", "u1")], align=True)
-"""An amount: an entitlement, or a cap for one transfer (`is_set` where there is one)."""
+"""What counts against one cap.
+
+FIXED: units used in the window that begins at `at`. REFILL: units x ns in use at `at`. ROLLING: units of all
+moves kept in its `span`, of which the oldest may be too old to count.
+"""
+
+FIXED, REFILL, ROLLING = 0, 1, 2
+
+_KEPT = 5
 
 
 class Arrays(NamedTuple):
-    """The rules and tables of a book.
+    """The tables of a book by number.
 
-    each_transfer: by gate and asset; way_of: by gate and the rules at both ends; accepts: by way and asset.
+    accounts: debits and credits, each high and low limb, shape (n, 4); owed: shape (n, 2); spans: where the
+    moves of a rolling window begin and end in `passed`, whose rows are (instant, high, low).
     """
 
-    accounts: Records
-    places: Records
-    gates: Records
+    accounts: Words
     windows: Records
-    owed: Records
-    each_transfer: Records
-    asset_frozen: NDArray[np.uint8]
-    way_of: NDArray[np.int32]
-    accepts: NDArray[np.uint8]
+    owed: Words
+    spans: NDArray[np.int64]
+    passed: Words
+    routes: Records
+
+
+class Undo(NamedTuple):
+    """Room for what the longest chain of a batch changes.
+
+    windows: both windows of each move as they were, shape (moves, 2, 5); taken: what each move took off its
+    entitlements, shape (moves, ACCRUALS_MAX, 2).
+    """
+
+    windows: Words
+    taken: Words
+
+
+def room_to_undo(moves: int) -> Undo:
+    """Make room for a chain of so many moves."""
+    return Undo(np.zeros((moves, 2, _KEPT), np.uint64), np.zeros((moves, ACCRUALS_MAX, 2), np.uint64))
 
 
 # Compiled code takes these as constants: an enum member would be boxed at every comparison.
 _NOT_POSITIVE = int(Reason.AMOUNT_NOT_POSITIVE)
 _TOO_LARGE = int(Reason.AMOUNT_TOO_LARGE)
-_SOURCE_IS_TARGET = int(Reason.SOURCE_IS_TARGET)
-_ASSET_UNKNOWN = int(Reason.ASSET_UNKNOWN)
-_COMPARTMENT_UNKNOWN = int(Reason.COMPARTMENT_UNKNOWN)
-_MEMBER_NOT_OPEN = int(Reason.MEMBER_NOT_OPEN)
-_NO_GATE = int(Reason.NO_GATE_BETWEEN_COMPARTMENTS)
-_NOT_ENFORCED = int(Reason.GATE_WORD_NOT_ENFORCED)
-_NOT_ACCEPTED = int(Reason.ASSET_NOT_ACCEPTED)
 _TEXT_MISSING = int(Reason.REASON_TEXT_MISSING)
-_GATE_FROZEN = int(Reason.GATE_FROZEN)
-_COMPARTMENT_FROZEN = int(Reason.COMPARTMENT_FROZEN)
-_ASSET_FROZEN = int(Reason.ASSET_FROZEN)
-_CONDITION = int(Reason.CONDITION_NOT_MET)
+_ORIGINAL = int(Reason.REVERSED_TRANSFER_UNKNOWN)
 _LIMIT = int(Reason.GATE_LIMIT_EXCEEDED)
 _ENTITLEMENT = int(Reason.ENTITLEMENT_EXCEEDED)
 _FREE = int(Reason.FREE_BALANCE_TOO_LOW)
@@ -131,234 +118,281 @@ _TOTAL = int(Reason.BALANCE_TOO_LARGE)
 _CLEARING = int(Reason.CLEARING_NOT_ZERO)
 _LINKED = int(Reason.LINKED_LEG_REFUSED)
 
+# Where a transfer, read as 64-bit words, keeps what is judged.
+_UNITS_HIGH, _UNITS_LOW, _ROUTE_AND_LINK = 2, 3, 5
+_ROUTE_BITS = np.uint64(0xFFFFFFFF)
 
-@compiled
-def judge_rows(arrays: Arrays, rows: Records, codes: Codes, taken: Records) -> None:
-    """Judge and book every row in order; `codes` becomes 0 or the number of the `Reason`.
 
-    taken: room for what each row takes off its entitlements, shape (rows, ACCRUALS_MAX).
+@compiled_in_place
+def route_of(words: Words, number: int) -> int:
+    """Return the route of a transfer."""
+    return int(words[number, _ROUTE_AND_LINK] & _ROUTE_BITS)
+
+
+@compiled_in_place
+def judge_chain(
+    book: Arrays,
+    words: Words,
+    signing: Codes,
+    has_text: bool,
+    at: int,
+    codes: Codes,
+    undo: Undo,
+    start: int,
+    end: int,
+) -> int:
+    """Judge and book the moves `start` to `end` of one request, all or none; return its reason or 0.
+
+    words: all transfers of the batch as 64-bit words; signing: by route, the reason for which the signatures
+    do not open its gate, or 0; at: the instant; codes: becomes 0 or the number of the `Reason` for each move.
     """
-    count = len(rows)
-    start = 0
-    while start < count:
-        end = start
-        while end < count - 1 and rows[end].is_linked:
-            end += 1
-        judge_chain(arrays, rows, codes, taken, start, end)
-        start = end + 1
-
-
-@compiled
-def judge_chain(arrays: Arrays, rows: Records, codes: Codes, taken: Records, start: int, end: int) -> None:
-    """Judge the rows of one request, all or none."""
-    failed, reason, booked = -1, 0, start
+    failed, reason, booked, nets = -1, 0, start, False
     for number in range(start, end + 1):
-        reason = _judge(arrays, rows[number])
+        place = route_of(words, number)
+        route = book.routes[place]
+        high, low = words[number, _UNITS_HIGH], words[number, _UNITS_LOW]
+        reason = _judge(book, route, signing[place], has_text, at, high, low)
         if reason:
             failed = number
             break
-        _book(arrays, rows[number], taken[number])
+        touches = route.source_nets or route.target_nets
+        if end > start or touches:
+            _keep_windows(book, route, undo.windows, number - start)
+        _book(book, route, at, high, low, undo.taken, number - start)
+        nets = nets or touches
         booked = number + 1
-    if failed < 0 and not _nets(arrays.accounts, rows, start, end):
+    if failed < 0 and nets and not _nets(book, words, start, end):
         failed, reason = end, _CLEARING
-    for number in range(start, booked):
-        account = arrays.accounts[rows[number].source_account]
-        account.released_high = 0
-        account.released_low = 0
     if failed < 0:
         codes[start : end + 1] = 0
-        return
+        return 0
     for number in range(booked - 1, start - 1, -1):
-        _take_back(arrays, rows[number], taken[number])
+        _take_back(book, words, number, undo, number - start)
     codes[start : end + 1] = _LINKED
     codes[failed] = reason
+    return reason
 
 
 # --- judging -----------------------------------------------------------------------------------
 
 
-@compiled
-def _judge(arrays: Arrays, row: Any) -> int:
-    """Return the first reason against a row in `Reason` order; 0 where there is none."""
-    if row.units_high == 0 and row.units_low == 0:
+@compiled_in_place
+def _judge(book: Arrays, route: Any, signing: int, has_text: bool, at: int, high: Limb, low: Limb) -> int:
+    """Return the first reason against a move in `Reason` order; 0 where there is none."""
+    if high == 0 and low == 0:
         return _NOT_POSITIVE
-    if row.units_high >> np.uint64(63):
+    if high >> np.uint64(63):
         return _TOO_LARGE
-    if row.source == row.target:
-        return _SOURCE_IS_TARGET
-    if row.asset < 0:
-        return _ASSET_UNKNOWN
-    source, target = arrays.places[row.source], arrays.places[row.target]
-    if source.rule < 0 or target.rule < 0:
-        return _COMPARTMENT_UNKNOWN
-    if not (source.is_open and target.is_open):
-        return _MEMBER_NOT_OPEN
-    # Where both ends belong to a member, a gate of one row is for one and the same.
-    if row.gate < 0 or (source.member >= 0 and target.member >= 0 and source.member != target.member):
-        return _NO_GATE
-    way = arrays.way_of[row.gate, source.rule, target.rule]
-    if way < 0:
-        return _NO_GATE
-    gate = arrays.gates[row.gate]
-    if gate.is_shut:
-        return _NOT_ENFORCED
-    if not arrays.accepts[way, row.asset]:
-        return _NOT_ACCEPTED
-    if row.signing:
-        return int(row.signing)
-    if gate.asks_for_text and not row.has_text:
+    if route.early:
+        return int(route.early)
+    if signing:
+        return int(signing)
+    if route.asks_for_text and not has_text:
         return _TEXT_MISSING
-    if gate.is_frozen:
-        return _GATE_FROZEN
-    if source.is_frozen or target.is_frozen:
-        return _COMPARTMENT_FROZEN
-    if arrays.asset_frozen[row.asset]:
-        return _ASSET_FROZEN
-    if gate.has_condition and not _is_releasable(arrays.accounts[row.source_account], row):
-        return _CONDITION
-    return _judge_amount(arrays, row)
+    if route.is_correction:
+        return _ORIGINAL
+    if route.late:
+        return int(route.late)
+    return _judge_amount(book, route, at, high, low)
 
 
-@compiled
-def _is_releasable(account: Any, row: Any) -> bool:
-    """Say whether margin lets go what this row and the rows before it in the request release."""
-    if not row.is_known:
-        return False
-    high, low, is_over = add(account.released_high, account.released_low, row.units_high, row.units_low)
-    return not is_over and not is_less(row.releasable_high, row.releasable_low, high, low)
-
-
-@compiled
-def _judge_amount(arrays: Arrays, row: Any) -> int:
-    high, low = row.units_high, row.units_low
-    cap = arrays.each_transfer[row.gate, row.asset]
-    if cap.is_set and is_less(cap.high, cap.low, high, low):
+@compiled_in_place
+def _judge_amount(book: Arrays, route: Any, at: int, high: Limb, low: Limb) -> int:
+    if route.has_cap and is_less(route.cap_high, route.cap_low, high, low):
         return _LIMIT
-    if row.each_window >= 0 and not _has_room(arrays.windows[row.each_window], row.at, high, low):
+    if route.each >= 0 and not _has_room(book, route.each, at, high, low):
         return _LIMIT
-    if row.all_window >= 0 and not _has_room(arrays.windows[row.all_window], row.at, high, low):
+    if route.all >= 0 and not _has_room(book, route.all, at, high, low):
         return _LIMIT
-    if arrays.gates[row.gate].has_accrual and not _is_owed(arrays.owed, row):
+    if route.has_accrual and not _is_owed(book.owed, route, high, low):
         return _ENTITLEMENT
-    source, target = arrays.accounts[row.source_account], arrays.accounts[row.target_account]
-    if not source.is_two_sided:
-        free_high, free_low, _ = subtract(
-            source.credits_high, source.credits_low, source.debits_high, source.debits_low
-        )
+    accounts, source, target = book.accounts, route.source, route.target
+    debits_high, debits_low = accounts[source, 0], accounts[source, 1]
+    if not route.is_two_sided:
+        free_high, free_low, _ = subtract(accounts[source, 2], accounts[source, 3], debits_high, debits_low)
         if is_less(free_high, free_low, high, low):
             return _FREE
-    _, _, is_over = add(source.debits_high, source.debits_low, high, low)
-    _, _, is_over_too = add(target.credits_high, target.credits_low, high, low)
+    _, _, is_over = add(debits_high, debits_low, high, low)
+    _, _, is_over_too = add(accounts[target, 2], accounts[target, 3], high, low)
     return _TOTAL if is_over or is_over_too else 0
 
 
-@compiled
-def _has_room(window: Any, at: int, high: Limb, low: Limb) -> bool:
-    """Say whether an amount fits into a fixed window; one that has turned counts from nothing."""
-    if window.number != at // window.length_ns:
-        return not is_less(window.cap_high, window.cap_low, high, low)
-    sum_high, sum_low, is_over = add(window.used_high, window.used_low, high, low)
-    return not is_over and not is_less(window.cap_high, window.cap_low, sum_high, sum_low)
+@compiled_in_place
+def _has_room(book: Arrays, number: int, at: int, high: Limb, low: Limb) -> bool:
+    """Say whether an amount fits into a window."""
+    window = book.windows[number]
+    cap_high, cap_low = window.cap_high, window.cap_low
+    if is_less(cap_high, cap_low, high, low):
+        return False
+    if window.kind == FIXED and at - window.at >= window.length_ns:
+        return True
+    left_high, left_low, _ = subtract(cap_high, cap_low, high, low)
+    if window.kind == REFILL:
+        # Units x ns on both sides, so that nothing is rounded.
+        level_high, level_low = _level(window, at)
+        left_high, left_low, _ = multiply(left_high, left_low, np.uint64(window.length_ns))
+        return not is_less(left_high, left_low, level_high, level_low)
+    used_high, used_low = window.used_high, window.used_low
+    if window.kind == ROLLING:
+        _, used_high, used_low = _live(book, window, at)
+    return not is_less(left_high, left_low, used_high, used_low)
 
 
-@compiled
-def _is_owed(owed: Records, row: Any) -> bool:
-    """Say whether the entitlements of a row together are at least its amount."""
+@compiled_in_place
+def _level(window: Any, at: int) -> tuple[Limb, Limb]:
+    """Return what is in use of a refilling cap, in units x ns: it drains by the whole cap per window."""
+    passed = at - window.at
+    if passed >= window.length_ns:
+        return np.uint64(0), np.uint64(0)
+    drained_high, drained_low, _ = multiply(window.cap_high, window.cap_low, np.uint64(passed))
+    high, low, is_over = subtract(window.used_high, window.used_low, drained_high, drained_low)
+    return (np.uint64(0), np.uint64(0)) if is_over else (high, low)
+
+
+@compiled_in_place
+def _live(book: Arrays, window: Any, at: int) -> tuple[int, Limb, Limb]:
+    """Return where the moves begin that still count in a rolling window, and their units."""
+    first, end = book.spans[window.span, 0], book.spans[window.span, 1]
+    high, low = window.used_high, window.used_low
+    while first < end and np.int64(book.passed[first, 0]) <= at - window.length_ns:
+        high, low, _ = subtract(high, low, book.passed[first, 1], book.passed[first, 2])
+        first += 1
+    return first, high, low
+
+
+@compiled_in_place
+def _is_owed(owed: Words, route: Any, high: Limb, low: Limb) -> bool:
+    """Say whether the entitlements of a route together are at least the amount."""
     total_high, total_low = np.uint64(0), np.uint64(0)
     for place in range(ACCRUALS_MAX):
-        number = row.owed[place]
+        number = route.owed[place]
         if number >= 0:
-            total_high, total_low, is_over = add(total_high, total_low, owed[number].high, owed[number].low)
+            total_high, total_low, is_over = add(total_high, total_low, owed[number, 0], owed[number, 1])
             if is_over:
                 return True
-    return not is_less(total_high, total_low, row.units_high, row.units_low)
+    return not is_less(total_high, total_low, high, low)
 
 
-@compiled
-def _nets(accounts: Records, rows: Records, start: int, end: int) -> bool:
-    """Say whether clearing is left as it must be by a chain."""
+@compiled_in_place
+def _nets(book: Arrays, words: Words, start: int, end: int) -> bool:
+    """Say whether what must net to zero does, after a chain."""
     for number in range(start, end + 1):
-        if not _is_level(accounts[rows[number].source_account]):
+        route = book.routes[route_of(words, number)]
+        if route.source_nets and not _is_level(book.accounts, route.source):
             return False
-        if not _is_level(accounts[rows[number].target_account]):
+        if route.target_nets and not _is_level(book.accounts, route.target):
             return False
     return True
 
 
-@compiled
-def _is_level(account: Any) -> bool:
-    if not account.nets_to_zero:
-        return True
-    is_level = account.debits_high == account.credits_high and account.debits_low == account.credits_low
-    return bool(is_level)
+@compiled_in_place
+def _is_level(accounts: Words, number: int) -> bool:
+    return bool(accounts[number, 0] == accounts[number, 2] and accounts[number, 1] == accounts[number, 3])
 
 
 # --- booking -----------------------------------------------------------------------------------
 
 
-@compiled
-def _book(arrays: Arrays, row: Any, taken: Records) -> None:
-    high, low = row.units_high, row.units_low
-    source, target = arrays.accounts[row.source_account], arrays.accounts[row.target_account]
-    source.debits_high, source.debits_low, _ = add(source.debits_high, source.debits_low, high, low)
-    target.credits_high, target.credits_low, _ = add(target.credits_high, target.credits_low, high, low)
-    source.released_high, source.released_low, _ = add(source.released_high, source.released_low, high, low)
-    if row.each_window >= 0:
-        _count(arrays.windows[row.each_window], row.at, high, low)
-    if row.all_window >= 0:
-        _count(arrays.windows[row.all_window], row.at, high, low)
-    if arrays.gates[row.gate].has_accrual:
-        _take_off(arrays.owed, row, taken)
+@compiled_in_place
+def _book(book: Arrays, route: Any, at: int, high: Limb, low: Limb, taken: Words, place: int) -> None:
+    accounts, source, target = book.accounts, route.source, route.target
+    accounts[source, 0], accounts[source, 1], _ = add(accounts[source, 0], accounts[source, 1], high, low)
+    accounts[target, 2], accounts[target, 3], _ = add(accounts[target, 2], accounts[target, 3], high, low)
+    if route.each >= 0:
+        _count(book, route.each, at, high, low)
+    if route.all >= 0:
+        _count(book, route.all, at, high, low)
+    if route.has_accrual:
+        _take_off(book.owed, route, high, low, taken, place)
 
 
-@compiled
-def _count(window: Any, at: int, high: Limb, low: Limb) -> None:
-    """Count an amount in a fixed window, beginning a new one where it has turned."""
-    now = at // window.length_ns
-    if window.number != now:
-        window.number = now
-        window.used_high = 0
-        window.used_low = 0
-    window.used_high, window.used_low, _ = add(window.used_high, window.used_low, high, low)
+@compiled_in_place
+def _count(book: Arrays, number: int, at: int, high: Limb, low: Limb) -> None:
+    """Count an amount in a window."""
+    window = book.windows[number]
+    used_high, used_low = window.used_high, window.used_low
+    if window.kind == FIXED:
+        if at - window.at >= window.length_ns:
+            used_high, used_low = np.uint64(0), np.uint64(0)
+            window.at = at - at % window.length_ns
+    elif window.kind == REFILL:
+        used_high, used_low = _level(window, at)
+        high, low, _ = multiply(high, low, np.uint64(window.length_ns))
+        window.at = at
+    else:
+        first, used_high, used_low = _live(book, window, at)
+        end = book.spans[window.span, 1]
+        book.passed[end, 0], book.passed[end, 1], book.passed[end, 2] = np.uint64(at), high, low
+        book.spans[window.span, 0], book.spans[window.span, 1] = first, end + 1
+    window.used_high, window.used_low, _ = add(used_high, used_low, high, low)
 
 
-@compiled
-def _take_off(owed: Records, row: Any, taken: Records) -> None:
+@compiled_in_place
+def _take_off(owed: Words, route: Any, high: Limb, low: Limb, taken: Words, place: int) -> None:
     """Take an amount off its entitlements in order, and note how much of each."""
-    high, low = row.units_high, row.units_low
-    for place in range(ACCRUALS_MAX):
-        number = row.owed[place]
+    for accrual in range(ACCRUALS_MAX):
+        number = route.owed[accrual]
         part_high, part_low = np.uint64(0), np.uint64(0)
         if number >= 0:
-            one = owed[number]
-            part_high, part_low = one.high, one.low
+            part_high, part_low = owed[number, 0], owed[number, 1]
             if is_less(high, low, part_high, part_low):
                 part_high, part_low = high, low
-            one.high, one.low, _ = subtract(one.high, one.low, part_high, part_low)
+            owed[number, 0], owed[number, 1], _ = subtract(
+                owed[number, 0], owed[number, 1], part_high, part_low
+            )
             high, low, _ = subtract(high, low, part_high, part_low)
-        taken[place].high = part_high
-        taken[place].low = part_low
+        taken[place, accrual, 0], taken[place, accrual, 1] = part_high, part_low
 
 
-@compiled
-def _take_back(arrays: Arrays, row: Any, taken: Records) -> None:
-    """Undo the booking of a row; a window that turned stays turned, with nothing of this row in it."""
-    high, low = row.units_high, row.units_low
-    source, target = arrays.accounts[row.source_account], arrays.accounts[row.target_account]
-    source.debits_high, source.debits_low, _ = subtract(source.debits_high, source.debits_low, high, low)
-    target.credits_high, target.credits_low, _ = subtract(target.credits_high, target.credits_low, high, low)
-    if row.each_window >= 0:
-        _uncount(arrays.windows[row.each_window], high, low)
-    if row.all_window >= 0:
-        _uncount(arrays.windows[row.all_window], high, low)
-    if arrays.gates[row.gate].has_accrual:
-        for place in range(ACCRUALS_MAX):
-            number = row.owed[place]
-            if number >= 0:
-                one, part = arrays.owed[number], taken[place]
-                one.high, one.low, _ = add(one.high, one.low, part.high, part.low)
+# --- taking back -------------------------------------------------------------------------------
 
 
-@compiled
-def _uncount(window: Any, high: Limb, low: Limb) -> None:
-    window.used_high, window.used_low, _ = subtract(window.used_high, window.used_low, high, low)
+@compiled_in_place
+def _keep_windows(book: Arrays, route: Any, kept: Words, place: int) -> None:
+    """Note what the windows of a move hold before it."""
+    if route.each >= 0:
+        _keep_window(book, route.each, kept[place, 0])
+    if route.all >= 0:
+        _keep_window(book, route.all, kept[place, 1])
+
+
+@compiled_in_place
+def _keep_window(book: Arrays, number: int, kept: Words) -> None:
+    window = book.windows[number]
+    kept[0], kept[1], kept[2] = window.used_high, window.used_low, np.uint64(window.at)
+    if window.kind == ROLLING:
+        kept[3], kept[4] = np.uint64(book.spans[window.span, 0]), np.uint64(book.spans[window.span, 1])
+
+
+@compiled_in_place
+def _put_window_back(book: Arrays, number: int, kept: Words) -> None:
+    window = book.windows[number]
+    window.used_high, window.used_low, window.at = kept[0], kept[1], np.int64(kept[2])
+    if window.kind == ROLLING:
+        book.spans[window.span, 0], book.spans[window.span, 1] = np.int64(kept[3]), np.int64(kept[4])
+
+
+@compiled_in_place
+def _take_back(book: Arrays, words: Words, number: int, undo: Undo, place: int) -> None:
+    """Undo the booking of a move; its windows are as they were before it."""
+    route = book.routes[route_of(words, number)]
+    high, low = words[number, _UNITS_HIGH], words[number, _UNITS_LOW]
+    accounts, source, target = book.accounts, route.source, route.target
+    accounts[source, 0], accounts[source, 1], _ = subtract(
+        accounts[source, 0], accounts[source, 1], high, low
+    )
+    accounts[target, 2], accounts[target, 3], _ = subtract(
+        accounts[target, 2], accounts[target, 3], high, low
+    )
+    if route.each >= 0:
+        _put_window_back(book, route.each, undo.windows[place, 0])
+    if route.all >= 0:
+        _put_window_back(book, route.all, undo.windows[place, 1])
+    if route.has_accrual:
+        for accrual in range(ACCRUALS_MAX):
+            one = route.owed[accrual]
+            if one >= 0:
+                part_high, part_low = undo.taken[place, accrual, 0], undo.taken[place, accrual, 1]
+                book.owed[one, 0], book.owed[one, 1], _ = add(
+                    book.owed[one, 0], book.owed[one, 1], part_high, part_low
+                )

@@ -1,25 +1,23 @@
 """Ids and requests of a batch of rows, compiled: each id is good once, for ever.
 
-The id table is open addressing over plain records. What a request asked for is kept as 64 bits of its rows,
+The id table is open addressing over plain words. What a request asked for is kept as 48 bits of its rows,
 which is enough to tell a retry from an id used twice by mistake: neither moves anything.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ringfence.kernel.compiled import compiled
+from ringfence.kernel.compiled import compiled_in_place
 from ringfence.kernel.decision import Reason
-from ringfence.planes.ledger.batch_kernel import Arrays, Codes, Records, judge_chain
+from ringfence.planes.ledger.batch_kernel import Arrays, Codes, Undo, Words, judge_chain, route_of
 from ringfence.planes.ledger.rows import REPEATED
 
-ID = np.dtype(
-    [("high", "u8"), ("low", "u8"), ("content", "u8"), ("code", "u2"), ("is_set", "u1")], align=True
-)
-"""A request that was judged: its id, 64 bits of what it asked for (0: an ordinary request), its answer."""
+ID_WORDS = 3
+"""Words of one id in the table: high and low limb, then content (48 bits), `_IS_SET`, and its answer."""
 
-TURNED = np.dtype([("high", "u8"), ("low", "u8"), ("number", "i8")])
-"""What a window held before a request."""
+ID_SLOTS_MIN = 1 << 12
 
 TOTALS = np.dtype(
     [
@@ -31,20 +29,57 @@ TOTALS = np.dtype(
 )
 """The running totals at both ends of a transfer, after its request."""
 
+TOTALS_WORDS = TOTALS.itemsize // 8
+
 _STOPPED = int(Reason.BOOK_IS_STOPPED)
 _OTHER = int(Reason.ID_USED_WITH_OTHER_CONTENT)
 _REFUSED = int(Reason.ID_ALREADY_REFUSED)
 _NOT_POSSIBLE = int(Reason.ID_NOT_POSSIBLE)
 _LINKED = int(Reason.LINKED_LEG_REFUSED)
 _REPEATED = REPEATED
-_ONE = np.uint64(1)
+_ONE, _NOTHING = np.uint64(1), np.uint64(0)
 _FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFT = np.uint64(29)
 _BLOCK_BITS = np.uint64(4)
 _BLOCK_MASK = np.uint64(15)
+_CONTENT_MASK = np.uint64(0xFFFFFFFFFFFF0000)
+_CONTENT_ONE = np.uint64(1 << 16)
+_IS_SET = np.uint64(1 << 15)
+_CODE_MASK = np.uint64((1 << 15) - 1)
+
+_LINK_WORD, _LINK_SHIFT = 5, np.uint64(32)
+_LANES = 4
 
 
-@compiled
+class Touched(NamedTuple):
+    """What rows changed: a mark for each number, and the marked numbers in the order they came.
+
+    counts: how many accounts, windows and entitlements there are in `accounts`, `windows` and `owed`.
+    """
+
+    account_marks: NDArray[np.uint8]
+    window_marks: NDArray[np.uint8]
+    owed_marks: NDArray[np.uint8]
+    accounts: NDArray[np.int32]
+    windows: NDArray[np.int32]
+    owed: NDArray[np.int32]
+    counts: NDArray[np.int64]
+
+
+class Terms(NamedTuple):
+    """What is the same for every request of a batch.
+
+    content: 64 bits of what the batch says of each; whole: a reason against all of them, or 0; has_text: a
+    reason in words is given; at: the instant.
+    """
+
+    content: np.uint64
+    whole: int
+    has_text: bool
+    at: int
+
+
+@compiled_in_place
 def _mix(state: np.uint64, word: np.uint64) -> np.uint64:
     """Stir one word into a hash."""
     mixed = (state ^ word) * _FACTORS[1]
@@ -52,180 +87,169 @@ def _mix(state: np.uint64, word: np.uint64) -> np.uint64:
     return mixed ^ (mixed >> _SHIFT)
 
 
-@compiled
-def find_slot(ids: Records, high: np.uint64, low: np.uint64) -> int:
-    """Return where an id is kept, or would be; the table is never full.
+@compiled_in_place
+def _home(ids: Words, high: np.uint64, low: np.uint64) -> np.uint64:
+    """Return the slot at which the search for an id begins.
 
-    Ids that follow each other lie side by side, sixteen to a block, so that few of them wait for memory.
+    Ids that follow each other lie side by side, sixteen to a block, so that few of them wait for memory; and
+    blocks lie in the order of their hash, so that a larger table is written from end to end.
     """
+    size, shift = np.uint64(len(ids)), np.uint64(64)
+    while size > _ONE:
+        size, shift = size >> _ONE, shift - _ONE
+    block = _mix(_mix(_FACTORS[0], high), low >> _BLOCK_BITS) >> (shift + _BLOCK_BITS)
+    return block << _BLOCK_BITS | low & _BLOCK_MASK
+
+
+@compiled_in_place
+def _slot_from(ids: Words, slot: np.uint64, high: np.uint64, low: np.uint64) -> int:
     mask = np.uint64(len(ids) - 1)
-    block = _mix(_mix(_FACTORS[0], high), low >> _BLOCK_BITS)
-    slot = (block << _BLOCK_BITS | low & _BLOCK_MASK) & mask
-    while True:
-        one = ids[slot]
-        if not one.is_set or (one.high == high and one.low == low):
-            return int(slot)
+    while ids[slot, 2] != _NOTHING and (ids[slot, 0] != high or ids[slot, 1] != low):
         slot = (slot + _ONE) & mask
+    return int(slot)
 
 
-@compiled
-def move_ids(old: Records, new: Records) -> None:
+@compiled_in_place
+def find_slot(ids: Words, high: np.uint64, low: np.uint64) -> int:
+    """Return where an id is kept, or would be; the table is never full."""
+    return _slot_from(ids, _home(ids, high, low), high, low)
+
+
+@compiled_in_place
+def move_ids(old: Words, new: Words) -> None:
     """Copy every id into a larger table."""
     for number in range(len(old)):
-        if old[number].is_set:
-            new[find_slot(new, old[number].high, old[number].low)] = old[number]
+        if old[number, 2] != _NOTHING:
+            slot = find_slot(new, old[number, 0], old[number, 1])
+            new[slot, 0], new[slot, 1], new[slot, 2] = old[number, 0], old[number, 1], old[number, 2]
 
 
-@compiled
+@compiled_in_place
+def read_transfers(words: Words, ids: Words, content: NDArray[np.uint64], homes: NDArray[np.int64]) -> int:
+    """Hash each transfer and reach for its id, so that memory answers while the next one is hashed.
+
+    words: the transfers as 64-bit words, shape (rows, 16); content, homes: become 64 bits of each, and where
+    the search for its id begins.
+    """
+    seen = _NOTHING
+    for number in range(len(words)):
+        first, second = words[number, 0], words[number, 1]
+        third, fourth = words[number, 2], words[number, 3]
+        for start in range(_LANES, words.shape[1], _LANES):
+            first = (first * _FACTORS[1]) ^ words[number, start]
+            second = (second * _FACTORS[2]) ^ words[number, start + 1]
+            third = (third * _FACTORS[1]) ^ words[number, start + 2]
+            fourth = (fourth * _FACTORS[2]) ^ words[number, start + 3]
+            first, second = first ^ first >> _SHIFT, second ^ second >> _SHIFT
+            third, fourth = third ^ third >> _SHIFT, fourth ^ fourth >> _SHIFT
+        content[number] = _mix(_mix(_mix(_mix(_FACTORS[0], first), second), third), fourth)
+        home = _home(ids, words[number, 0], words[number, 1])
+        homes[number] = np.int64(home)
+        seen ^= ids[home, 2]
+    return int(seen & _ONE)
+
+
+@compiled_in_place
 def judge_requests(
-    arrays: Arrays,
-    rows: Records,
-    words: Any,
-    ids: Records,
-    terms: np.uint64,
-    whole: int,
+    book: Arrays,
+    words: Words,
+    ids: Words,
+    terms: Terms,
+    signing: Codes,
     codes: Codes,
-    taken: Records,
-    turned: Records,
-    touched: tuple[Any, Any, Any],
-    after: Records,
+    undo: Undo,
+    touched: Touched,
+    after: Words,
+    content: NDArray[np.uint64],
+    homes: NDArray[np.int64],
 ) -> int:
     """Judge and book every request of a batch; return how many ids are new.
 
-    words: the transfers as 64-bit words, shape (rows, 16); terms: 64 bits of what a batch says of each
-    request; whole: a reason against all of them, or 0; touched: marks for accounts, windows and entitlements
-    that changed; after: room for totals, or none.
+    words: the transfers as 64-bit words, shape (rows, 16); signing: as in `judge_chain`; after: room for
+    totals (shape (rows, TOTALS_WORDS)), or none; content and homes: as `read_transfers` writes them.
     """
-    count, start, fresh = len(rows), 0, 0
+    count, start, fresh = len(words), 0, 0
     while start < count:
-        end = start
-        while rows[end].is_linked:
+        end, asked = start, _mix(terms.content, content[start])
+        while words[end, _LINK_WORD] >> _LINK_SHIFT & _ONE:
             end += 1
-        content = terms
-        for number in range(start, end + 1):
-            for word in range(words.shape[1]):
-                content = _mix(content, words[number, word])
-        content |= _ONE
-        slot = find_slot(ids, words[start, 0], words[start, 1])
-        code = _known_code(ids[slot], words[start, 0], words[start, 1], content, whole)
+            asked = _mix(asked, content[end])
+        asked = asked & _CONTENT_MASK | _CONTENT_ONE
+        high, low = words[start, 0], words[start, 1]
+        slot = _slot_from(ids, np.uint64(homes[start]), high, low)
+        code = _known_code(ids[slot, 2], high, low, asked, terms.whole)
         if code >= 0:
             codes[start : end + 1] = code if code == _REPEATED else _LINKED
             codes[start] = code
         else:
-            code = _judge_new(arrays, rows, whole, codes, taken, turned, start, end)
-            one = ids[slot]
-            one.high, one.low = words[start, 0], words[start, 1]
-            one.content, one.code, one.is_set = content, code, 1
+            code = terms.whole
+            if code:
+                codes[start : end + 1] = _LINKED
+                codes[start] = code
+            else:
+                code = judge_chain(book, words, signing, terms.has_text, terms.at, codes, undo, start, end)
+            ids[slot, 0], ids[slot, 1] = high, low
+            ids[slot, 2] = asked | _IS_SET | np.uint64(code)
             fresh += 1
             if code == 0:
-                _touch(arrays, rows, touched, after, start, end)
+                _touch(book, words, touched, after, start, end)
         start = end + 1
     return fresh
 
 
-@compiled
-def _known_code(one: Any, high: np.uint64, low: np.uint64, content: np.uint64, whole: int) -> int:
+@compiled_in_place
+def _known_code(kept: np.uint64, high: np.uint64, low: np.uint64, asked: np.uint64, whole: int) -> int:
     """Answer a request by its id alone; -1 where it must be judged."""
-    if one.is_set and one.content == content and one.code == 0:
+    is_same = kept & _CONTENT_MASK == asked
+    if kept != _NOTHING and is_same and kept & _CODE_MASK == _NOTHING:
         return _REPEATED
-    if high == 0 and low == 0:
+    if high == _NOTHING and low == _NOTHING:
         return _NOT_POSSIBLE
-    if not one.is_set:
+    if kept == _NOTHING:
         return -1
     if whole == _STOPPED:
         return _STOPPED
-    return _OTHER if one.content != content else _REFUSED
+    return _REFUSED if is_same else _OTHER
 
 
-@compiled
-def _judge_new(
-    arrays: Arrays,
-    rows: Records,
-    whole: int,
-    codes: Codes,
-    taken: Records,
-    turned: Records,
-    start: int,
-    end: int,
-) -> int:
-    """Judge a request that is new; return its reason or 0."""
-    if whole:
-        codes[start : end + 1] = _LINKED
-        codes[start] = whole
-        return whole
-    if end > start:
-        _keep_windows(arrays.windows, rows, turned, start, end)
-    judge_chain(arrays, rows, codes, taken, start, end)
-    if codes[start] == 0:
-        return 0
-    if end > start:
-        _put_windows_back(arrays.windows, rows, turned, start, end)
-    for number in range(start, end + 1):
-        if codes[number] != _LINKED:
-            return int(codes[number])
-    return _LINKED
-
-
-@compiled
-def _keep_windows(windows: Records, rows: Records, turned: Records, start: int, end: int) -> None:
-    """Note what the windows of a request hold, so that one it turned can be turned back."""
-    for number in range(start, end + 1):
-        if rows[number].each_window >= 0:
-            _keep(windows[rows[number].each_window], turned[number, 0])
-        if rows[number].all_window >= 0:
-            _keep(windows[rows[number].all_window], turned[number, 1])
-
-
-@compiled
-def _keep(window: Any, kept: Any) -> None:
-    kept.high, kept.low, kept.number = window.used_high, window.used_low, window.number
-
-
-@compiled
-def _put_windows_back(windows: Records, rows: Records, turned: Records, start: int, end: int) -> None:
-    for number in range(start, end + 1):
-        if rows[number].each_window >= 0:
-            _put_back(windows[rows[number].each_window], turned[number, 0])
-        if rows[number].all_window >= 0:
-            _put_back(windows[rows[number].all_window], turned[number, 1])
-
-
-@compiled
-def _put_back(window: Any, kept: Any) -> None:
-    window.used_high, window.used_low, window.number = kept.high, kept.low, kept.number
-
-
-@compiled
-def _touch(
-    arrays: Arrays, rows: Records, touched: tuple[Any, Any, Any], after: Records, start: int, end: int
-) -> None:
+@compiled_in_place
+def _touch(book: Arrays, words: Words, touched: Touched, after: Words, start: int, end: int) -> None:
     """Mark what a request changed, and write the totals it leaves."""
-    accounts, windows, owed = touched
     for number in range(start, end + 1):
-        row = rows[number]
-        accounts[row.source_account] = 1
-        accounts[row.target_account] = 1
-        if row.each_window >= 0:
-            windows[row.each_window] = 1
-        if row.all_window >= 0:
-            windows[row.all_window] = 1
-        for place in range(len(row.owed)):
-            if row.owed[place] >= 0:
-                owed[row.owed[place]] = 1
+        route = book.routes[route_of(words, number)]
+        _mark(touched.account_marks, touched.accounts, touched.counts, 0, route.source)
+        _mark(touched.account_marks, touched.accounts, touched.counts, 0, route.target)
+        _mark(touched.window_marks, touched.windows, touched.counts, 1, route.each)
+        _mark(touched.window_marks, touched.windows, touched.counts, 1, route.all)
+        if route.has_accrual:
+            for place in range(len(route.owed)):
+                _mark(touched.owed_marks, touched.owed, touched.counts, 2, route.owed[place])
         if len(after):
-            _write_totals(
-                arrays.accounts[row.source_account], arrays.accounts[row.target_account], after[number]
-            )
+            for word in range(4):
+                after[number, word] = book.accounts[route.source, word]
+                after[number, word + 4] = book.accounts[route.target, word]
 
 
-@compiled
-def _write_totals(source: Any, target: Any, after: Any) -> None:
-    after.source_debits_high, after.source_debits_low = source.debits_high, source.debits_low
-    after.source_credits_high, after.source_credits_low = source.credits_high, source.credits_low
-    after.target_debits_high, after.target_debits_low = target.debits_high, target.debits_low
-    after.target_credits_high, after.target_credits_low = target.credits_high, target.credits_low
+@compiled_in_place
+def _mark(
+    marks: NDArray[np.uint8], numbers: NDArray[np.int32], counts: NDArray[np.int64], table: int, number: int
+) -> None:
+    if number >= 0 and marks[number] == 0:
+        marks[number] = 1
+        numbers[counts[table]] = number
+        counts[table] += 1
 
 
-def blank_totals(count: int) -> Records:
+def blank_totals(count: int) -> NDArray[np.void]:
     """Return room for the totals of `count` transfers; none at all where nobody asks."""
     return np.zeros(count, dtype=TOTALS)
+
+
+def id_word(content: int, code: int) -> int:
+    """Write what the table keeps of a request beside its id."""
+    return content & int(_CONTENT_MASK) | int(_IS_SET) | code
+
+
+def code_in(word: int) -> int | None:
+    """Return the answer that the table keeps of a request made by rows; None where it keeps none."""
+    return word & int(_CODE_MASK) if word & int(_CONTENT_MASK) else None

@@ -5,10 +5,11 @@ used, it takes over what the other one changed since (`take_over`, `give_back`),
 book: any order of batches and requests ends as the same moves made as ordinary requests would, balance for
 balance and window for window. A property test holds that.
 
-Margin sees requests one by one. Gates that ask it, and compartments whose limits it watches, stay with the
-book's ordinary lane, by name; so does whatever `batch` leaves to the readable rule.
+Margin sees requests one by one. A row through a gate that asks it is refused for `Reason.ONLY_BY_REQUEST`,
+and so is whatever else `batch` leaves to the readable rule.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,46 +17,45 @@ from numpy.typing import NDArray
 
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.digest import tagged_digest
-from ringfence.kernel.errors import UsageError, ViolationError
+from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.limbs import LIMB_BITS, LIMB_MAX
-from ringfence.planes.ledger.batch import NONE, Asked, BatchBook, doubled
-from ringfence.planes.ledger.batch_kernel import ACCRUALS_MAX, ROW, UNITS, Codes, Records
+from ringfence.planes.ledger.batch import BatchBook, split
+from ringfence.planes.ledger.batch_kernel import Codes, Records, Words, room_to_undo
 from ringfence.planes.ledger.book import BookState
-from ringfence.planes.ledger.needs import names_for, unmet
-from ringfence.planes.ledger.operations import Move
 from ringfence.planes.ledger.records import BOOK_SCOPE
-from ringfence.planes.ledger.row_kernel import ID, TOTALS, TURNED, find_slot, judge_requests, move_ids
-from ringfence.planes.ledger.rows import Route, Routes, RowBatch, check_form
+from ringfence.planes.ledger.row_kernel import (
+    ID_SLOTS_MIN,
+    ID_WORDS,
+    TOTALS_WORDS,
+    Terms,
+    Touched,
+    code_in,
+    find_slot,
+    id_word,
+    judge_requests,
+    move_ids,
+    read_transfers,
+)
+from ringfence.planes.ledger.rows import Routes, RowBatch, Transfers, check_form
 from ringfence.planes.ledger.signing import Verifier, signers_of
-from ringfence.planes.ledger.tables import Totals
 
-_IDS_MIN = 1 << 12
 _WORD = np.dtype(np.uint64)
-_WORDS = ROW.itemsize // _WORD.itemsize
-
-_Marks = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
-"""What rows changed: accounts, windows, entitlements, each 1 at its number."""
 
 
 class RowLane(BatchBook):
     """The rows' view of one `BookState`, which it changes."""
 
     def __init__(self, state: BookState, verify: Verifier) -> None:
-        """Number what the book holds; UsageError where its policy has ways that only requests can take."""
-        try:
-            super().__init__(state)
-        except ValueError as error:
-            raise UsageError(f"this book takes no rows: {error}") from None
+        super().__init__(state)
         self.routes = Routes()
         self._tables = state.ledger.tables
         self._verify = verify
-        self._templates: Records = np.zeros(1, dtype=ROW)
-        self._signing_of: dict[frozenset[str], NDArray[np.uint16]] = {}
-        self._reversible: set[int] = set()
-        self._ids: Records = np.zeros(_IDS_MIN, dtype=ID)
+        self._signing_of: dict[frozenset[str], Codes] = {}
+        self._reversible: list[int] = []
+        self._ids: Words = np.zeros((ID_SLOTS_MIN, ID_WORDS), np.uint64)
         self._id_count = 0
-        self._touched: _Marks = (_no_marks(), _no_marks(), _no_marks())
+        self._touched = _nothing_touched()
         self._is_ahead = False
         self._tables.changed = [(self._tables.ids, identifier) for identifier in self._tables.ids]
         self._tables.row_answer = self._answer
@@ -66,9 +66,9 @@ class RowLane(BatchBook):
         """Number the new routes of a batch; UsageError where the book does not take the batch at all."""
         check_form(batch, self.routes)
         fresh = self.routes.fresh(batch.known, batch.routes)
-        templates = [self._template(route) for route in fresh]
-        for route, template in zip(fresh, templates, strict=True):
-            self._keep_template(len(self.routes), route, template)
+        for route in fresh:
+            self.add_route(route)
+            self._note_reversible_route(len(self.routes))
             self.routes.extend([route])
 
     def judge_batch(self, batch: RowBatch, at: Instant, after: Records | None = None) -> Codes:
@@ -80,22 +80,24 @@ class RowLane(BatchBook):
         self._state.at, self._is_ahead = at, True
         digest = batch.signing_digest()
         count = len(batch.transfers)
-        rows = self._rows_of(batch, digest, at)
-        transfers = batch.transfers if batch.transfers.flags.writeable else batch.transfers.copy()
-        codes = np.zeros(count, dtype=np.uint16)
+        words = _words_of(batch.transfers)
         self._make_room(count)
+        self.make_room_to_roll(batch.transfers["route"])
+        codes = np.zeros(count, np.uint16)
+        content, homes = np.empty(count, np.uint64), np.empty(count, np.int64)
+        read_transfers(words, self._ids, content, homes)
         self._id_count += judge_requests(
             self._arrays,
-            rows,
-            np.ascontiguousarray(transfers).view(_WORD).reshape(count, _WORDS),
+            words,
             self._ids,
-            batch.terms(),
-            self._against_all(batch, at),
+            Terms(batch.terms(), self._against_all(batch, at), bool(batch.reason.strip()), at),
+            self._signing_by_route(batch, digest),
             codes,
-            np.zeros((count, ACCRUALS_MAX), dtype=UNITS),
-            np.zeros((count, 2), dtype=TURNED),
+            room_to_undo(_longest_chain(batch.transfers)),
             self._touched,
-            np.zeros(0, dtype=TOTALS) if after is None else after,
+            _words_of_totals(after),
+            content,
+            homes,
         )
         self._note_reversible(batch, codes)
         tables = self._tables
@@ -103,20 +105,6 @@ class RowLane(BatchBook):
             "ringfence rows judged", tables.rows, digest, codes.astype("<u2").tobytes()
         )
         return codes
-
-    def _rows_of(self, batch: RowBatch, digest: bytes, at: Instant) -> Records:
-        transfers = batch.transfers
-        route = transfers["route"]
-        # As plain words: NumPy copies records field by field, ten times slower.
-        words = self._templates.view(_WORD).reshape(-1, _WORDS)
-        rows: Records = words.take(route, axis=0).view(ROW)[:, 0]
-        rows["units_high"] = transfers["units_high"]
-        rows["units_low"] = transfers["units_low"]
-        rows["at"] = at
-        rows["signing"] = self._signing_by_route(batch, digest)[route]
-        rows["has_text"] = bool(batch.reason.strip())
-        rows["is_linked"] = transfers["is_linked"]
-        return rows
 
     def _against_all(self, batch: RowBatch, at: Instant) -> int:
         """Return the first reason against every request of a batch; 0 where there is none."""
@@ -126,7 +114,7 @@ class RowLane(BatchBook):
             return int(Reason.POLICY_DIGEST_DIFFERS)
         return int(Reason.REQUEST_EXPIRED) if batch.expires < at else 0
 
-    def _signing_by_route(self, batch: RowBatch, digest: bytes) -> NDArray[np.uint16]:
+    def _signing_by_route(self, batch: RowBatch, digest: bytes) -> Codes:
         """Say for each route for which reason the signatures of a batch do not open its gate, or 0."""
         tables = self._tables
         found = signers_of(batch.signatures, digest, tables.keys, tables.revoked, self._verify)
@@ -134,99 +122,62 @@ class RowLane(BatchBook):
             return np.full(len(self.routes), int(found.reason), dtype=np.uint16)
         known = self._signing_of.get(found, np.zeros(0, dtype=np.uint16))
         if len(known) < len(self.routes):
-            fresh = (
-                self._needs(self.routes[number], found) for number in range(len(known), len(self.routes))
-            )
+            fresh = (self.needs_of(number, found) for number in range(len(known), len(self.routes)))
             known = np.concatenate([known, np.fromiter(fresh, dtype=np.uint16)])
             self._signing_of[found] = known
         return known
 
-    def _needs(self, route: Route, signers: frozenset[str]) -> int:
-        gate, rules = self.rules.gates.get(route.gate), self.rules
-        source, target = rules.place(route.source), rules.place(route.target)
-        if gate is None or source is None or target is None:
-            return 0
-        names = names_for(rules.keys, source, rules.members_bound(route.gate, source, target))
-        missing = unmet(gate.needs, signers, names)
-        return int(Reason.NEEDS_NOT_MET) if missing else 0
+    def _note_reversible_route(self, number: int) -> None:
+        """Remember a route whose moves a correction may reverse; only some gates lead between such ends."""
+        ends = self.ends_of(number)
+        if ends is not None and ends in self.rules.reversible:
+            self._reversible.append(number)
 
     def _note_reversible(self, batch: RowBatch, codes: Codes) -> None:
-        """Remember moves that a correction may reverse; only some gates lead between such ends."""
+        """Remember moves that a correction may reverse."""
         if not self._reversible:
             return
         tables, transfers = self._tables, batch.transfers
-        is_one = np.isin(transfers["route"], list(self._reversible)) & (codes == 0)
+        is_one = np.isin(transfers["route"], self._reversible) & (codes == 0)
         names = ["id_high", "id_low", "units_high", "units_low", "route"]
         for id_high, id_low, high, low, number in transfers[is_one][names].tolist():
             route = self.routes[number]
             key = (id_high << LIMB_BITS | id_low, route.source, route.target, route.asset)
             tables.reversible[key] = tables.reversible.get(key, 0) + (high << LIMB_BITS | low)
 
-    # --- routes
-
-    def _template(self, route: Route) -> Any:
-        """Write the row of a route, but for its units and signatures."""
-        gate = self.rules.gates.get(route.gate)
-        ends = [self.rules.place(path) for path in (route.source, route.target)]
-        if gate is not None and gate.conditions:
-            raise UsageError(f"{route.gate} asks margin before each move; submit requests")
-        if gate is not None and gate.delay_ns:
-            raise UsageError(f"{route.gate} makes each move wait; submit requests")
-        terms = [self.rules.policy.compartments[end.rule.pattern] for end in ends if end is not None]
-        if any(term.limits is not None for term in terms):
-            raise UsageError(
-                f"margin watches the limits of {route.source} or {route.target}; submit requests"
-            )
-        move = Move(route.gate, route.source, route.target, route.asset, 1)
-        try:
-            return self.rows([Asked((move,), Instant(0))])[0]
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-
-    def _keep_template(self, number: int, route: Route, template: Any) -> None:
-        if number >= len(self._templates):
-            self._templates = doubled(self._templates)
-        self._templates[number] = template
-        source, target = self.rules.place(route.source), self.rules.place(route.target)
-        if source is None or target is None:
-            return
-        if (source.rule.index, target.rule.index) in self.rules.reversible:
-            self._reversible.add(number)
-
     # --- ids
 
     def _answer(self, identifier: int) -> tuple[bytes, int] | None:
         """Return what became of a request made by rows, as the book keeps it for ordinary ones."""
-        one = self._ids[self._slot(identifier)]
-        return (b"", int(one["code"])) if one["is_set"] and one["content"] else None
+        code = code_in(int(self._ids[self._slot(identifier), 2]))
+        return None if code is None else (b"", code)
 
     def _slot(self, identifier: int) -> int:
-        high, low = np.uint64(identifier >> LIMB_BITS & LIMB_MAX), np.uint64(identifier & LIMB_MAX)
-        return int(find_slot(self._ids, high, low))
+        high, low = split(identifier & (LIMB_MAX << LIMB_BITS | LIMB_MAX))
+        return int(find_slot(self._ids, np.uint64(high), np.uint64(low)))
 
     def _make_room(self, count: int) -> None:
-        """Keep the id table at most half full, and the marks as long as the tables they mark."""
+        """Keep the id table loose enough to be fast, and the marks as long as the tables they mark."""
         size = len(self._ids)
-        while (self._id_count + count) * 2 > size:
+        while (self._id_count + count) * 8 > size * 5:
             size *= 2
         if size > len(self._ids):
-            larger = np.zeros(size, dtype=ID)
+            larger = np.zeros((size, ID_WORDS), np.uint64)
             move_ids(self._ids, larger)
             self._ids = larger
-        arrays, (accounts, windows, owed) = self._arrays, self._touched
-        self._touched = (
-            _lengthened(accounts, len(arrays.accounts)),
-            _lengthened(windows, len(arrays.windows)),
-            _lengthened(owed, len(arrays.owed)),
+        self._touched = _lengthened(
+            self._touched,
+            (len(self._arrays.accounts), len(self._arrays.windows), len(self._arrays.owed)),
         )
 
     def _keep_id(self, identifier: int) -> None:
+        """Spend the id of an ordinary request here too."""
         code = self._tables.ids[identifier][1]
         self._make_room(1)
         slot = self._slot(identifier)
-        if not self._ids[slot]["is_set"]:
+        if not self._ids[slot, 2]:
             self._id_count += 1
-            self._ids[slot] = (identifier >> LIMB_BITS, identifier & LIMB_MAX, 0, code, 1)
+            self._ids[slot] = (*split(identifier), id_word(0, code))
 
     # --- two lanes, one book
 
@@ -238,57 +189,41 @@ class RowLane(BatchBook):
             if table is tables.balances:
                 self._take_balance(*key)
             elif table is tables.windows and key in self._windows:
-                start, used = tables.windows[key]
-                window = self._arrays.windows[self._windows[key]]
-                window["used_high"], window["used_low"] = used >> LIMB_BITS, used & LIMB_MAX
-                window["number"] = start
+                self.take_counter(self._windows[key], tables.windows.get(key, ()))
             elif table is tables.owed and key in self._owed:
-                owed, left = self._arrays.owed[self._owed[key]], tables.owed.get(key, 0)
-                owed["high"], owed["low"] = left >> LIMB_BITS, left & LIMB_MAX
+                self._arrays.owed[self._owed[key]] = split(tables.owed.get(key, 0))
             elif table is tables.ids:
                 self._keep_id(key)
         if any(table is tables.frozen or table is tables.members for table, _ in changed):
-            self._take_scopes()
+            self.judge_routes()
 
     def _take_balance(self, path: str, asset: str) -> None:
-        number = self._accounts.get((self._places.get(path, NONE), self._assets.get(asset, NONE)))
+        number = self._accounts.get((path, asset))
         if number is not None:
-            account = self._arrays.accounts[number]
             debits, credits = self._tables.balances[path, asset]
-            account["debits_high"], account["debits_low"] = debits >> LIMB_BITS, debits & LIMB_MAX
-            account["credits_high"], account["credits_low"] = credits >> LIMB_BITS, credits & LIMB_MAX
-
-    def _take_scopes(self) -> None:
-        """Read again who is open and what is frozen."""
-        frozen, arrays, ledger = self._tables.frozen, self._arrays, self._state.ledger
-        for path, number in self._places.items():
-            place = self._found[number]
-            arrays.places[number]["is_open"] = place is not None and not ledger.closed_member(place)
-            arrays.places[number]["is_frozen"] = f"compartment/{path}" in frozen
-        for gate, number in self._gates.items():
-            arrays.gates[number]["is_frozen"] = f"gate/{gate}" in frozen
-        for asset, number in self._assets.items():
-            arrays.asset_frozen[number] = f"asset/{asset}" in frozen
+            self._arrays.accounts[number] = (*split(debits), *split(credits))
 
     def give_back(self) -> None:
         """Bring the tables up to what rows changed; ViolationError where units do not balance."""
         if not self._is_ahead:
             return
         self._is_ahead = False
-        self._give_accounts()
-        self._give_windows()
-        self._give_owed()
-        for marks in self._touched:
-            marks[:] = 0
+        touched, counts = self._touched, self._touched.counts.tolist()
+        self._give_accounts(touched.accounts[: counts[0]])
+        self._give_windows(touched.windows[: counts[1]])
+        self._give_owed(touched.owed[: counts[2]])
+        touched.account_marks[touched.accounts[: counts[0]]] = 0
+        touched.window_marks[touched.windows[: counts[1]]] = 0
+        touched.owed_marks[touched.owed[: counts[2]]] = 0
+        touched.counts[:] = 0
 
-    def _give_accounts(self) -> None:
-        tables, assets = self._tables, list(self._assets)
-        paths = list(self._places)
-        names = list(self._accounts)
+    def _give_accounts(self, numbers: NDArray[np.int32]) -> None:
+        tables, names = self._tables, list(self._accounts)
         flows: dict[str, tuple[int, int]] = {}
-        for number, debits, credits in _totals(self._arrays.accounts, self._touched[0]):
-            place, asset_number = names[number]
-            key = (paths[place], assets[asset_number])
+        limbs = self._arrays.accounts[numbers].tolist()
+        for number, (high, low, other_high, other_low) in zip(numbers.tolist(), limbs, strict=True):
+            key = names[number]
+            debits, credits = high << LIMB_BITS | low, other_high << LIMB_BITS | other_low
             given, taken = tables.balances.get(key, (0, 0))
             flow = flows.get(key[1], (0, 0))
             flows[key[1]] = (flow[0] + debits - given, flow[1] + credits - taken)
@@ -296,19 +231,17 @@ class RowLane(BatchBook):
         for asset, (debited, credited) in flows.items():
             if debited != credited:
                 raise ViolationError(f"{asset}: rows debited {debited} and credited {credited} units")
-            total: Totals = tables.totals.get(asset, (0, 0))
+            total = tables.totals.get(asset, (0, 0))
             tables.totals[asset] = (total[0] + debited, total[1] + credited)
 
-    def _give_windows(self) -> None:
+    def _give_windows(self, numbers: NDArray[np.int32]) -> None:
         names = list(self._windows)
-        for number in np.flatnonzero(self._touched[1]).tolist():
-            high, low, start = self._arrays.windows[number][["used_high", "used_low", "number"]].tolist()
-            self._tables.windows[names[number]] = (start, high << LIMB_BITS | low)
+        for number in numbers.tolist():
+            self._tables.windows[names[number]] = self.counter(number)
 
-    def _give_owed(self) -> None:
+    def _give_owed(self, numbers: NDArray[np.int32]) -> None:
         names = list(self._owed)
-        for number in np.flatnonzero(self._touched[2]).tolist():
-            high, low, _ = self._arrays.owed[number].tolist()
+        for number, (high, low) in zip(numbers.tolist(), self._arrays.owed[numbers].tolist(), strict=True):
             left = high << LIMB_BITS | low
             if left:
                 self._tables.owed[names[number]] = left
@@ -316,22 +249,49 @@ class RowLane(BatchBook):
                 self._tables.owed.pop(names[number], None)
 
 
-def _totals(accounts: Records, marks: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
-    """Read the marked accounts as (number, debits, credits)."""
-    numbers = np.flatnonzero(marks)
-    names = ["debits_high", "debits_low", "credits_high", "credits_low"]
-    limbs = accounts[numbers][names].tolist()
-    return [
-        (number, high << LIMB_BITS | low, other_high << LIMB_BITS | other_low)
-        for number, (high, low, other_high, other_low) in zip(numbers.tolist(), limbs, strict=True)
-    ]
+def _words_of(transfers: Transfers) -> Words:
+    """See transfers as 64-bit words that nobody writes to, so that one compiled kernel serves all."""
+    words = np.ascontiguousarray(transfers).view(_WORD).reshape(len(transfers), -1)
+    words.flags.writeable = False
+    return words
 
 
-def _no_marks() -> NDArray[np.uint8]:
-    return np.zeros(1, dtype=np.uint8)
+def _words_of_totals(after: Records | None) -> Words:
+    if after is None or not len(after):
+        return np.zeros((0, TOTALS_WORDS), np.uint64)
+    return after.view(_WORD).reshape(len(after), TOTALS_WORDS)
 
 
-def _lengthened(marks: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
-    if len(marks) >= length:
-        return marks
-    return np.concatenate([marks, np.zeros(length - len(marks), dtype=np.uint8)])
+def _longest_chain(transfers: Transfers) -> int:
+    """Return how many transfers the longest request of a batch has."""
+    ends = np.flatnonzero(transfers["is_linked"] == 0)
+    return int(np.diff(ends, prepend=-1).max())
+
+
+def _nothing_touched() -> Touched:
+    marks, numbers = np.zeros(1, np.uint8), np.zeros(1, np.int32)
+    return Touched(
+        marks, marks.copy(), marks.copy(), numbers, numbers.copy(), numbers.copy(), np.zeros(3, np.int64)
+    )
+
+
+def _lengthened(touched: Touched, lengths: Sequence[int]) -> Touched:
+    """Return the same marks with room for as many as the tables are long."""
+    if [len(touched.account_marks), len(touched.window_marks), len(touched.owed_marks)] == list(lengths):
+        return touched
+    accounts, windows, owed = lengths
+    return Touched(
+        account_marks=_longer(touched.account_marks, accounts),
+        window_marks=_longer(touched.window_marks, windows),
+        owed_marks=_longer(touched.owed_marks, owed),
+        accounts=_longer(touched.accounts, accounts),
+        windows=_longer(touched.windows, windows),
+        owed=_longer(touched.owed, owed),
+        counts=touched.counts,
+    )
+
+
+def _longer(array: NDArray[Any], length: int) -> NDArray[Any]:
+    longer = np.zeros(length, array.dtype)
+    longer[: len(array)] = array
+    return longer

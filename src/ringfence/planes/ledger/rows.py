@@ -339,5 +339,6 @@ def _join(high: int, low: int) -> int:
     return high << LIMB_BITS | low
 
 
-def _bytes_of(transfers: Transfers) -> bytes:
-    return np.ascontiguousarray(transfers).tobytes()
+def _bytes_of(transfers: Transfers) -> memoryview:
+    """See transfers as bytes, without copying them."""
+    return memoryview(np.ascontiguousarray(transfers).view(np.uint8).data)

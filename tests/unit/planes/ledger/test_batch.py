@@ -1,280 +1,296 @@
-"""The compiled rule is the readable rule: code for code, unit for unit, on random requests of every kind."""
+"""The compiled rule is the readable rule, code for code and unit for unit, on batches with every mistake."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
-from harbour import NOON, SERVICE_KEYS, TEXT, USDC, public_of, rules_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from drawn_rows import (
+    KEYS,
+    MEMBERS,
+    RULES,
+    accept_all,
+    codes_of,
+    new_state,
+    only_by_request,
+    opening,
+    play,
+    rows_of,
+)
+from harbour import NOON, SERVICE_KEYS, USDC, public_of, rules_of
 
-from ringfence.kernel.decision import Accepted, Reason
+from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import DAY_NS, Instant
-from ringfence.planes.ledger.batch import Asked, BatchBook
+from ringfence.planes.ledger.batch import asks_more_than_a_row
 from ringfence.planes.ledger.book import BookState
-from ringfence.planes.ledger.conditions import Conditions
-from ringfence.planes.ledger.operations import Freeze, Move, OpenMember, RegisterKey, Request, Signature
+from ringfence.planes.ledger.operations import Move, RegisterKey, Signature
+from ringfence.planes.ledger.row_lane import RowLane
+from ringfence.planes.ledger.rows import REPEATED
 
-# One gate with a cap for a single transfer, which the harbour itself has none of.
-FILL_POOL = TEXT[TEXT.index("  fill_pool:") : TEXT.index("  adjust:")]
-CAPPED = TEXT.replace(FILL_POOL, FILL_POOL.replace("limit: {", 'limit: {each_transfer: {USDC: "70"}, '))
-RULES = rules_of(CAPPED)
-MEMBERS = ("alice", "bob")
-PLACES = [
-    "outside",
-    "outside/alice",
-    *(f"client/{member}/{name}" for member in (*MEMBERS, "zoe") for name in ("cash", "hedge", "directional")),
-    "insurance/directional",
-    "clearing",
-    "house/rounding",
-    "house/fees",
-    "house/treasury",
-    "nowhere",
-]
-GATES = [name for name, gate in RULES.gates.items() if "shortfall" not in gate.accrual and not gate.delay_ns]
-ASSETS = ["USDC", "BTC", "ETH", "USDC-debt", "DOGE"]
-KEYS = (*SERVICE_KEYS, *(f"client_key/{member}" for member in MEMBERS))
-UNITS = [0, -1, 1, 2, 70 * USDC, 70 * USDC + 1, 10**6 * USDC, 2**64, 2**127 - 1, 2**127, 2**130]
+WORDS: dict[str, Any] = {"policy": RULES.digest, "expires": int(NOON) + 900 * DAY_NS, "reason": "drill"}
+SIGNED = [Signature(key, b"") for key in KEYS]
+HOUR_NS = DAY_NS // 24
 
 
-def accept_all(public: bytes, message: bytes, signature: bytes) -> bool:
-    return True
-
-
-def new_state(rng: Random) -> BookState:
-    """A book with random balances, entitlements and freezes."""
-    state = BookState(RULES)
-    for key in SERVICE_KEYS:
-        state.apply(RegisterKey(key, public_of(key)), NOON, accept_all)
-    for member in MEMBERS:
-        state.apply(
-            OpenMember("client", member, {"client_key": public_of(f"client_key/{member}")}),
-            NOON,
-            accept_all,
-        )
-    tables = state.ledger.tables
-    for path in PLACES[2:-1]:
-        for asset in ("USDC", "BTC"):
-            if "zoe" not in path and path != "clearing":
-                units = rng.choice([0, 1, 100 * USDC, 5 * 10**6 * USDC, 2**64 + 3, 2**120])
-                tables.move("outside", path, asset, units)
-    for name, start, end in RULES.ways:
-        for way in RULES.ways[name, start, end]:
-            for member in MEMBERS:
-                source, target = (end.replace("{client}", member) for end in (way.source, way.target))
-                for accrual in way.gate.accrual if name in GATES else ():
-                    tables.owe((accrual, source, target, "USDC"), rng.choice([1, 2, 70 * USDC, 2**65]))
-    tables.commit()
-    for scope in ("gate/fund", "asset/BTC", "compartment/client/bob/hedge"):
-        if rng.random() < 0.4:
-            state.apply(Freeze(scope, "drill"), NOON, accept_all)
-    return state
-
-
-def random_move(rng: Random) -> Move:
-    """A move that is sound more often than not, with one thing changed otherwise."""
-    (name, _, _), ways = rng.choice([item for item in RULES.ways.items() if item[0][0] in GATES])
-    way, member = rng.choice(ways), rng.choice(MEMBERS)
-    words: dict[str, Any] = {
-        "gate": name,
-        "source": way.source.replace("{client}", member),
-        "target": way.target.replace("{client}", member),
-        "asset": rng.choice(sorted(way.assets or {"USDC"})),
-        "units": rng.choice([1, 2, 40 * USDC, 70 * USDC]),
-    }
-    if rng.random() < 0.5:
-        other = {
-            "gate": [*GATES, "nothing"],
-            "source": PLACES,
-            "target": PLACES,
-            "asset": ASSETS,
-            "units": UNITS,
-        }
-        word = rng.choice(sorted(other))
-        words[word] = rng.choice(other[word])
-    return Move(**words)
-
-
-def random_request(rng: Random, at: int) -> Asked:
-    moves = tuple(random_move(rng) for _ in range(rng.choice([1, 1, 1, 2, 3, 5])))
-    signers = frozenset(KEYS) if rng.random() < 0.8 else frozenset(rng.sample(KEYS, 3))
-    signing = Reason.SIGNATURE_INVALID if rng.random() < 0.05 else None
-    releasable = tuple(
-        (f"client/{member}/hedge", "USDC", rng.choice([1, 3, 70 * USDC, 2**70])) for member in MEMBERS
-    )
-    return Asked(
-        moves, Instant(at), signers, signing, rng.random() < 0.9, releasable if rng.random() < 0.8 else ()
-    )
-
-
-def readable_codes(state: BookState, identifier: int, asked: Asked) -> list[int]:
-    """Ask the book the same, and write its answer as one code for each move."""
-    conditions = Conditions(releasable={path: {asset: units} for path, asset, units in asked.releasable})
-    keys = sorted(asked.signers)
-    request = Request(
-        id=identifier,
-        links=asked.moves,
-        policy=RULES.digest,
-        expires=asked.at,
-        reason="drill" if asked.has_text else "",
-        signatures=tuple(Signature(key, b"") for key in keys) or (Signature("risk_key", b""),),
-    )
-    good = asked.signing is None
-    decision = state.apply(request, asked.at, lambda *_: good, conditions).decision
-    if isinstance(decision, Accepted):
-        return [0] * len(asked.moves)
-    codes = [int(Reason.LINKED_LEG_REFUSED)] * len(asked.moves)
-    codes[decision.leg] = int(decision.reason)
-    return codes
-
-
-def assert_twins(seed: int, count: int) -> dict[int, int]:
-    """Ask both rules the same; return how often each code was the answer."""
-    rng = Random(seed)
-    state = new_state(rng)
-    batch = BatchBook(state)
-    asked, at = [], int(NOON)
-    for _ in range(count):
-        at += rng.choice([0, 0, DAY_NS // 7])
-        asked.append(random_request(rng, at))
-    codes = batch.judge(asked).tolist()
-    expected = [code for place, one in enumerate(asked, 1) for code in readable_codes(state, place, one)]
-    assert codes == expected
-    for path in PLACES:
-        for asset in ASSETS:
-            assert batch.totals(path, asset) == state.totals(path, asset), (path, asset)
-    for key in state.all_owed():
-        assert batch.owed(key) == state.owed(*key)
-    assert_same_windows(batch, state, Instant(at))
-    return {code: codes.count(code) for code in set(codes)}
-
-
-def assert_same_windows(batch: BatchBook, state: BookState, at: Instant) -> None:
-    for (gate, scope, members, asset), counter in state.ledger.tables.windows.items():
-        start, used = counter
-        expected = used if start == at // DAY_NS else 0
-        assert batch.used(gate, scope, members, asset, at) == expected
-
-
-@given(st.integers(0, 2**32))
-@settings(max_examples=25)
-def test_the_twins_give_the_same_codes_and_units(seed):
-    assert_twins(seed, 40)
-
-
-def test_the_twins_agree_on_many_requests_and_every_reason_is_among_them():
-    seen: set[int] = set()
-    for seed in range(12):
-        seen |= assert_twins(seed, 1_500).keys()
+def test_the_twins_agree_on_many_transfers_and_every_reason_is_among_them():
+    count, seen = 0, set()
+    for seed in range(32):
+        played = play(seed, 60, most=40)
+        count, seen = count + played.count, seen | played.codes
+    assert count >= 50_000
     reasons = {
+        Reason.BOOK_IS_STOPPED,
+        Reason.ID_USED_WITH_OTHER_CONTENT,
+        Reason.ID_ALREADY_REFUSED,
+        Reason.POLICY_DIGEST_DIFFERS,
+        Reason.REQUEST_EXPIRED,
         Reason.AMOUNT_NOT_POSITIVE,
         Reason.AMOUNT_TOO_LARGE,
         Reason.SOURCE_IS_TARGET,
+        Reason.ID_NOT_POSSIBLE,
         Reason.ASSET_UNKNOWN,
         Reason.COMPARTMENT_UNKNOWN,
         Reason.MEMBER_NOT_OPEN,
         Reason.NO_GATE_BETWEEN_COMPARTMENTS,
         Reason.GATE_WORD_NOT_ENFORCED,
         Reason.ASSET_NOT_ACCEPTED,
+        Reason.EXCHANGE_LEGS_DIFFER,
+        Reason.ONLY_BY_REQUEST,
         Reason.SIGNATURE_INVALID,
         Reason.NEEDS_NOT_MET,
         Reason.REASON_TEXT_MISSING,
+        Reason.REVERSED_TRANSFER_UNKNOWN,
         Reason.GATE_FROZEN,
         Reason.COMPARTMENT_FROZEN,
         Reason.ASSET_FROZEN,
-        Reason.CONDITION_NOT_MET,
         Reason.GATE_LIMIT_EXCEEDED,
         Reason.ENTITLEMENT_EXCEEDED,
         Reason.FREE_BALANCE_TOO_LOW,
         Reason.CLEARING_NOT_ZERO,
         Reason.LINKED_LEG_REFUSED,
     }
-    assert seen >= {0} | {int(reason) for reason in reasons}
+    assert seen >= {0, REPEATED} | {int(reason) for reason in reasons}
 
 
 @pytest.mark.nightly
-def test_the_twins_agree_on_a_great_many_requests():
-    for seed in range(1_000, 1_400):
-        assert_twins(seed, 2_500)
+@pytest.mark.parametrize("part", range(40))
+def test_the_twins_agree_on_ten_million_transfers(part):
+    """A quarter of a million each, forty times."""
+    count, seed = 0, 10_000 * (part + 1)
+    while count < 250_000:
+        count, seed = count + play(seed, 60, most=40).count, seed + 1
 
 
-# --- rows on each side of the edges that random requests seldom meet ----------------------------
+# --- rows on each side of the edges that random batches seldom meet -----------------------------
 
 
 def book() -> BookState:
     state = BookState(RULES)
+    for key in SERVICE_KEYS:
+        state.apply(RegisterKey(key, public_of(key)), NOON, accept_all)
     for member in MEMBERS:
-        state.apply(
-            OpenMember("client", member, {"client_key": public_of(f"client_key/{member}")}),
-            NOON,
-            accept_all,
-        )
+        state.apply(opening(member), NOON, accept_all)
     return state
 
 
-def codes_of(state: BookState, *moves: Move, **words: Any) -> list[int]:
-    """Judge one request by both rules."""
-    asked = Asked(moves, NOON, frozenset(KEYS), has_text=True, **words)
-    codes = BatchBook(state).judge([asked]).tolist()
-    for key in SERVICE_KEYS:
-        state.apply(RegisterKey(key, public_of(key)), NOON, accept_all)
-    assert codes == readable_codes(state, 1, asked)
-    return codes
+class Twins:
+    """One book judged by both rules."""
+
+    def __init__(self, *holding: tuple[str, int]) -> None:
+        self.states = (book(), book())
+        for state in self.states:
+            for path, units in holding:
+                state.ledger.tables.move("outside", path, "USDC", units)
+            state.ledger.tables.commit()
+        self.lane = RowLane(self.states[0], accept_all)
+        self.next_id = 1
+
+    def owe(self, *key: str, units: int) -> None:
+        for state in self.states:
+            state.ledger.tables.owe(key, units)
+            state.ledger.tables.commit()
+
+    def ask(self, *moves: Move, at: int = NOON) -> list[int]:
+        """Judge one request by both rules; they agree."""
+        chains = [(self.next_id, moves)]
+        self.next_id += 1
+        batch = rows_of(self.lane, chains, WORDS, SIGNED)
+        self.lane.admit(batch)
+        codes = self.lane.judge_batch(batch, Instant(at)).tolist()
+        assert codes == codes_of(self.states[1], chains, WORDS, SIGNED, Instant(at))
+        return codes
+
+
+FEES = ("fees", "client/alice/hedge", "house/fees", "USDC")
+
+
+def fee(units: int) -> Move:
+    return Move("fee", "client/alice/hedge", "house/fees", "USDC", units)
 
 
 @pytest.mark.parametrize(
     ("held", "units", "code"),
     [
         (2**64, 2**64, 0),
-        (2**64, 2**64 + 1, int(Reason.FREE_BALANCE_TOO_LOW)),
-        (2**64 - 1, 2**64, int(Reason.FREE_BALANCE_TOO_LOW)),
+        (2**64, 2**64 + 1, Reason.FREE_BALANCE_TOO_LOW),
+        (2**64 - 1, 2**64, Reason.FREE_BALANCE_TOO_LOW),
         (2**127 - 1, 2**127 - 1, 0),
     ],
 )
 def test_a_balance_is_compared_over_both_limbs(held, units, code):
-    state = book()
-    state.ledger.tables.move("outside", "house/fees", "USDC", held)
-    state.ledger.tables.owe(("receipts", "outside", "client/alice/cash", "BTC"), 1)
-    tables = state.ledger.tables
-    tables.owe(("fees", "client/alice/hedge", "house/fees", "USDC"), units)
-    tables.move("outside", "client/alice/hedge", "USDC", held)
-    tables.commit()
-    assert codes_of(state, Move("fee", "client/alice/hedge", "house/fees", "USDC", units)) == [code]
+    twins = Twins(("client/alice/hedge", held))
+    twins.owe(*FEES, units=units)
+    assert twins.ask(fee(units)) == [code]
 
 
-@pytest.mark.parametrize(("units", "code"), [(1, 0), (2, int(Reason.BALANCE_TOO_LARGE))])
+@pytest.mark.parametrize(("units", "code"), [(1, 0), (2, Reason.BALANCE_TOO_LARGE)])
 def test_a_running_total_stops_at_128_bits(units, code):
-    state = book()
-    tables = state.ledger.tables
-    for source in ("outside", "house/treasury"):
-        tables.move(source, "house/fees", "USDC", 2**127 - 1)
-    tables.move("outside", "client/alice/hedge", "USDC", 5)
-    tables.owe(("fees", "client/alice/hedge", "house/fees", "USDC"), 5)
-    tables.commit()
-    assert codes_of(state, Move("fee", "client/alice/hedge", "house/fees", "USDC", units)) == [code]
+    twins = Twins(("house/fees", 2**127 - 1), ("house/fees", 2**127 - 1), ("client/alice/hedge", 5))
+    twins.owe(*FEES, units=5)
+    assert twins.ask(fee(units)) == [code]
 
 
 @pytest.mark.parametrize(
-    ("units", "code"), [(10**6 * USDC, 0), (10**6 * USDC + 1, int(Reason.GATE_LIMIT_EXCEEDED))]
+    ("owed", "units", "code"), [(2**64, 2**64, 0), (2**64, 2**64 + 1, 81), (2**127, 2**127 - 1, 0)]
+)
+def test_what_is_owed_is_compared_over_both_limbs(owed, units, code):
+    twins = Twins(("client/alice/hedge", 2**127))
+    twins.owe(*FEES, units=owed)
+    assert twins.ask(fee(units)) == [code]
+    assert twins.states[1].owed(*FEES) == owed - (0 if code else units)
+    twins.lane.give_back()
+    assert twins.states[0].owed(*FEES) == twins.states[1].owed(*FEES)
+
+
+def fund(units: int) -> Move:
+    return Move("fund", "client/alice/cash", "client/alice/hedge", "USDC", units)
+
+
+@pytest.mark.parametrize(
+    ("units", "code"), [(10**6 * USDC, 0), (10**6 * USDC + 1, Reason.GATE_LIMIT_EXCEEDED)]
 )
 def test_a_window_is_full_to_the_unit(units, code):
-    state = book()
-    state.ledger.tables.move("outside", "client/alice/cash", "USDC", 2 * units)
-    state.ledger.tables.commit()
-    assert codes_of(state, Move("fund", "client/alice/cash", "client/alice/hedge", "USDC", units)) == [code]
+    assert Twins(("client/alice/cash", 2 * units)).ask(fund(units)) == [code]
 
 
-def test_only_the_readable_rule_judges_what_needs_more_than_a_row():
-    batch = BatchBook(book())
-    for gate in ("cover", "block", "convert", "debt"):
-        moves = (Move(gate, "insurance/directional", "clearing", "USDC", 1),)
-        with pytest.raises(ValueError, match="ask the book"):
-            batch.judge([Asked(moves, NOON)])
-    rows = batch.rows([Asked((Move("fund", "client/alice/cash", "client/alice/hedge", "USDC", 1),), NOON)])
-    rows[0]["is_linked"] = 1
-    with pytest.raises(ValueError, match="linked"):
-        batch.judge_rows(rows)
+def test_a_fixed_window_turns_at_midnight_and_not_before():
+    twins = Twins(("client/alice/cash", 10**13))
+    midnight = int(NOON) - int(NOON) % DAY_NS + DAY_NS
+    assert twins.ask(fund(10**6 * USDC)) == [0]
+    assert twins.ask(fund(1), at=midnight - 1) == [Reason.GATE_LIMIT_EXCEEDED]
+    assert twins.ask(fund(1), at=midnight) == [0]
+    # A leap second carries the number of the following midnight: it counts in the new day.
+    assert twins.ask(fund(10**6 * USDC), at=midnight) == [Reason.GATE_LIMIT_EXCEEDED]
 
 
-def test_no_rows_have_no_codes():
-    assert BatchBook(book()).judge([]).tolist() == []
+def hand(units: int) -> Move:
+    return Move("hand", "client/alice/cash", "client/bob/cash", "USDC", units)
+
+
+def tip(units: int) -> Move:
+    return Move("tip", "client/alice/cash", "house/treasury", "USDC", units)
+
+
+def test_a_refilling_window_drains_by_the_unit():
+    twins = Twins(("client/alice/cash", 10**13))
+    assert twins.ask(hand(90 * USDC)) == [0]
+    unit_ns = DAY_NS // (90 * USDC)
+    assert twins.ask(hand(1), at=NOON + unit_ns - 1) == [Reason.GATE_LIMIT_EXCEEDED]
+    assert twins.ask(hand(1), at=NOON + unit_ns) == [0]
+    assert twins.ask(hand(1), at=NOON + unit_ns) == [Reason.GATE_LIMIT_EXCEEDED]
+
+
+@pytest.mark.parametrize(("late", "code"), [(0, 0), (-1, Reason.GATE_LIMIT_EXCEEDED)])
+def test_a_rolling_window_forgets_to_the_nanosecond(late, code):
+    twins = Twins(("client/alice/cash", 10**13))
+    assert twins.ask(tip(30 * USDC)) == [0]
+    assert twins.ask(tip(40 * USDC), at=NOON + 1) == [0]
+    assert twins.ask(tip(30 * USDC), at=NOON + 6 * HOUR_NS + late) == [code]
+    assert twins.ask(tip(1), at=NOON + 6 * HOUR_NS) == [0 if code else Reason.GATE_LIMIT_EXCEEDED]
+
+
+def test_rolling_windows_keep_their_moves_when_they_grow():
+    twins = Twins(("client/alice/cash", 10**13), ("client/bob/cash", 10**13))
+    for place in range(200):
+        mover = replace_member(tip(1), place)
+        assert twins.ask(mover, mover, at=NOON + place * HOUR_NS // 10) == [0, 0]
+    assert twins.ask(tip(39 * USDC), tip(31 * USDC), at=NOON + 20 * HOUR_NS) == [
+        Reason.LINKED_LEG_REFUSED,
+        Reason.GATE_LIMIT_EXCEEDED,
+    ]
+    twins.lane.give_back()
+    assert twins.states[0].ledger.tables.windows == twins.states[1].ledger.tables.windows
+
+
+def replace_member(move: Move, place: int) -> Move:
+    source = f"client/{MEMBERS[place % 2]}/cash"
+    return Move(move.gate, source, move.target, move.asset, move.units)
+
+
+def test_a_cap_for_one_transfer_holds_to_the_unit():
+    twins = Twins(("client/alice/cash", 10**13))
+    assert twins.ask(tip(40 * USDC + 1)) == [Reason.GATE_LIMIT_EXCEEDED]
+    assert twins.ask(tip(40 * USDC)) == [0]
+
+
+def test_a_gate_between_two_members_takes_two_members_and_the_key_of_the_first():
+    twins = Twins(("client/alice/cash", 10))
+    assert twins.ask(hand(10)) == [0]
+    chains = [(99, (Move("hand", "client/bob/cash", "client/alice/cash", "USDC", 1),))]
+    keys = [Signature("client_key/alice", b"")]
+    batch = rows_of(twins.lane, chains, WORDS, keys)
+    twins.lane.admit(batch)
+    assert twins.lane.judge_batch(batch, NOON).tolist() == [Reason.NEEDS_NOT_MET]
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        Move("release", "client/alice/hedge", "client/alice/cash", "USDC", 1),
+        Move("cover", "insurance/hedge", "clearing", "USDC", 1),
+        Move("debt", "house/treasury", "client/alice/hedge", "USDC-debt", 1),
+        Move("fund", "client/alice/cash", "client/alice/directional", "USDC", 1),
+        Move("tip", "client/alice/cash", "house/treasury", "ETH", 1),
+    ],
+)
+def test_what_a_row_cannot_say_is_only_for_requests(move):
+    assert only_by_request(move)
+    twins = Twins(("client/alice/cash", 10), ("client/alice/hedge", 10), ("insurance/hedge", 10))
+    assert twins.ask(move) == [Reason.ONLY_BY_REQUEST]
+    # Nothing else is held up by it, but a chain that has it in it.
+    assert twins.ask(fund(1), move) == [Reason.LINKED_LEG_REFUSED, Reason.ONLY_BY_REQUEST]
+    assert twins.ask(fund(1)) == [0]
+
+
+FOUR = ("receipts", "variation", "funding", "fees")
+
+
+@pytest.mark.parametrize(
+    ("words", "is_more"),
+    [
+        ({"accrual": FOUR}, False),
+        ({"accrual": (*FOUR, "residue")}, True),
+        ({"accrual": ("interest",)}, True),
+        ({"conditions": ("releasable",)}, True),
+        ({"delay_ns": 1}, True),
+        ({"valued_in": "USDC"}, True),
+    ],
+)
+def test_a_gate_with_a_word_more_is_only_for_requests(words, is_more):
+    source, target = RULES.place("client/alice/hedge"), RULES.place("clearing")
+    assert source is not None
+    assert target is not None
+    gate = replace(RULES.gates["settle"], **words)
+    assert asks_more_than_a_row(RULES, gate, source, target, "USDC") == is_more
+
+
+def test_an_empty_book_takes_rows_too():
+    state = BookState(rules_of())
+    lane = RowLane(state, accept_all)
+    batch = rows_of(lane, [(1, (fund(1),))], {**WORDS, "policy": lane.rules.digest}, SIGNED)
+    lane.admit(batch)
+    assert lane.judge_batch(batch, NOON).tolist() == [Reason.MEMBER_NOT_OPEN]
+
+
+def test_random_states_hold_what_they_say():
+    assert new_state(Random(3)).snapshot() == new_state(Random(3)).snapshot()
