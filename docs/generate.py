@@ -39,6 +39,7 @@ GROUPS_OF_REASONS = {
     100: "prices and margin",
     120: "the chain as a whole",
     140: "the network",
+    160: "another policy",
 }
 COMMENT = "<!-- Written by docs/generate.py (make docs); do not edit. -->\n"
 

@@ -329,6 +329,7 @@ def policies() -> st.SearchStrategy[model.Policy]:
             st.builds(model.Halt, needs=NEEDS, lift=NEEDS),
             name=st.sampled_from(("freeze", "withdrawals", "cancel_only", "reduce_only", "stop")),
         ),
+        adoption=maybe(st.builds(model.Adoption, needs=NEEDS, delay_ns=maybe(LENGTHS), cancel=some(NEED))),
         zones=some(NAMES),
         externals=some(NAMES),
         services=by_name(

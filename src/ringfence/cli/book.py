@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from ringfence.cli.arguments import PolicyFile
+from ringfence.cli.book_adoption import app as adoption_app
 from ringfence.cli.book_reading import At, balance, drift, export, history, opened, verify
 from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
@@ -32,6 +33,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="Signing keys in files, for tr
 clients_app = typer.Typer(no_args_is_help=True, help="The members of the policy's families.")
 app.add_typer(keys_app, name="key")
 app.add_typer(clients_app, name="client")
+app.add_typer(adoption_app, name="adoption")
 for read in (balance, history, verify, drift, export):
     app.command()(read)
 

@@ -18,6 +18,9 @@ from ringfence.planes.ledger.operations import (
     Approve,
     Cancel,
     CarryOut,
+    AdoptPolicy,
+    CancelAdoption,
+    CompleteAdoption,
     Fill,
     Freeze,
     Fund,
@@ -162,6 +165,12 @@ def asked(rules: Rules, operation: Operation) -> str:
             return f"freeze {operation.scope}: {operation.reason}"
         case Resume():
             return f"resume {operation.scope}: {operation.reason}"
+        case AdoptPolicy():
+            return f"adopt another policy in the place of {operation.replaces.hex()[:16]}"
+        case CompleteAdoption():
+            return f"complete adoption {show_id(operation.adoption)}"
+        case CancelAdoption():
+            return f"cancel adoption {show_id(operation.adoption)}: {operation.reason}"
         case Remark():
             return f"remark {operation.kind} on {operation.subject}: {operation.words}"
 

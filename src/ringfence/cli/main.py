@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ringfence.cli import book, margin, net, policy, proof
+from ringfence.cli import book, book_adoption, margin, net, policy, proof
 from ringfence.cli.demo import demo
 from ringfence.cli.lab import lab
 from ringfence.cli.output import print_json, report_error
@@ -60,6 +60,7 @@ def ringfence(
     """Segregated accounts, margin and custody, with containment that can be proved."""
 
 
+policy.app.command("impact")(book_adoption.impact)
 for word, group in GROUPS.items():
     app.add_typer(group, name=word)
 for word, command in COMMANDS.items():

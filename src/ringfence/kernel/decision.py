@@ -109,6 +109,13 @@ class Reason(IntEnum):
     NO_FLOW_BETWEEN_SERVICES = 141, "No flow of the policy permits this connection."
     IDENTITY_INVALID = 142, "The caller's certificate does not hold exactly one well-formed SPIFFE id."
     METHOD_NOT_PERMITTED = 143, "No flow of the policy lets this identity call the method."
+    # 160-179 another policy
+    POLICY_NOT_ADOPTABLE = 160, "The new policy has errors, or is the one in force already."
+    ADOPTION_NOT_DECLARED = 161, "The policy in force does not say who may widen it, so nobody may."
+    ADOPTION_ALREADY_WAITS = 162, "Another adoption waits; it must be completed or cancelled first."
+    ADOPTION_DROPS_WHAT_IS_HELD = 163, "The new policy has no place for something the book holds or owes."
+    ADOPTION_NOT_WAITING = 164, "No adoption with that id waits."
+    ADOPTION_NOT_DUE = 165, "The delay that the policy names for an adoption has not passed."
 
 
 REASONS: Mapping[int, Reason] = {reason.value: reason for reason in Reason}

@@ -9,6 +9,7 @@ from ringfence.kernel.instant import Instant
 from ringfence.margin.bucket import Bucket, Position, RestingOrder
 from ringfence.margin.marks import Prices
 from ringfence.planes.ledger.book import BookState
+from ringfence.planes.ledger.rules import Rules
 
 
 def bucket_in(state: BookState, path: str, orders: tuple[RestingOrder, ...] = ()) -> Bucket:
@@ -49,13 +50,16 @@ def buckets_in(state: BookState) -> tuple[str, ...]:
     )
 
 
-def prices_in(state: BookState, at: Instant) -> Prices:
-    """Return the agreed prices that are fresh at an instant: of coins, and marks of instruments."""
-    policy = state.rules.policy
-    assets = {name: fresh_price(state, asset.price, at) for name, asset in policy.assets.items()}
+def prices_in(state: BookState, at: Instant, rules: Rules | None = None) -> Prices:
+    """Return the agreed prices that are fresh at an instant: of coins, and marks of instruments.
+
+    rules: whose coins, instruments and staleness are meant, where they are not those in force.
+    """
+    rules = rules or state.rules
+    assets = {name: fresh_price(state, asset.price, at, rules) for name, asset in rules.assets.items()}
     marks = {
-        name: fresh_price(state, f"mark/{name}", at) or fresh_price(state, instrument.index, at)
-        for name, instrument in policy.instruments.items()
+        name: fresh_price(state, f"mark/{name}", at, rules) or fresh_price(state, one.index, at, rules)
+        for name, one in rules.instruments.items()
     }
     return Prices(
         {name: price_e10 for name, price_e10 in assets.items() if price_e10},
@@ -63,9 +67,9 @@ def prices_in(state: BookState, at: Instant) -> Prices:
     )
 
 
-def fresh_price(state: BookState, name: str | None, at: Instant) -> int | None:
+def fresh_price(state: BookState, name: str | None, at: Instant, rules: Rules | None = None) -> int | None:
     """Return an agreed price at PRICE_SCALE; None where there is none or it is stale."""
-    authority = None if name is None else state.rules.prices.get(name)
+    authority = None if name is None else (rules or state.rules).prices.get(name)
     agreed = None if name is None else state.price(name)
     if authority is None or agreed is None or agreed.is_stale(authority, at):
         return None

@@ -16,6 +16,7 @@ from ringfence.policy.language import POLICY
 from ringfence.policy.language.assets import ASSET, ENTITY, INSTRUMENT, KEY, PARTY, PRICE_AUTHORITY
 from ringfence.policy.language.claims import CLAIM, SERVICE
 from ringfence.policy.language.walls import (
+    ADOPTION,
     BUCKET_LIMITS,
     CALL,
     COMPARTMENT,
@@ -172,6 +173,8 @@ def _changes(pair: _Pair) -> Iterator[Change]:
             yield from _entries(pair, word.name)
         elif word.name == "thresholds":
             yield from _thresholds(pair)
+        elif word.name == "adoption":
+            yield from _adoption(pair)
         elif word.name == "flows":
             yield from _flows(pair)
         elif word.name != "tiers":
@@ -338,6 +341,18 @@ def _thresholds(pair: _Pair) -> Iterator[Change]:
             yield from _words(pair, "thresholds call", (*path, "call"), CALL, old.call, new.call)
         else:
             yield from _word(pair, "thresholds", (*path, word.name), THRESHOLDS, word, old, new)
+
+
+def _adoption(pair: _Pair) -> Iterator[Change]:
+    """Compare who may change the policy: where nobody was named, nobody could widen it."""
+    old, new = pair.old.adoption, pair.new.adoption
+    path = ("adoption",)
+    if old is None or new is None:
+        if old is not new:
+            direction: Direction = "widens" if old is None else "narrows"
+            yield Change(direction, f"adoption {'added' if old is None else 'removed'}", pair.where(path))
+        return
+    yield from _words(pair, "adoption", path, ADOPTION, old, new)
 
 
 def _flows(pair: _Pair) -> Iterator[Change]:

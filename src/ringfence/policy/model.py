@@ -374,6 +374,15 @@ class Halt(Model):
 # --- services, flows, claims -------------------------------------------------------------------
 
 
+class Adoption(Model):
+    """Who may put another policy in the place of this one in a live book (`needs`), how long whatever widens
+    waits before it is in force, and who may cancel it meanwhile: any one of `cancel`."""
+
+    needs: tuple[Need, ...]
+    delay_ns: int | None = None
+    cancel: tuple[Need, ...] = ()
+
+
 class Service(Model):
     """A running part of the platform in its zone, the keys it holds, and those it carries signatures of."""
 
@@ -475,6 +484,7 @@ class Policy(Model):
     exchanges: Mapping[str, Exchange] = Field(default_factory=dict)
     waterfalls: Mapping[str, Waterfall] = Field(default_factory=dict)
     halts: Mapping[HaltKind, Halt] = Field(default_factory=dict)
+    adoption: Adoption | None = None
     zones: tuple[str, ...] = ()
     externals: tuple[str, ...] = ()
     services: Mapping[str, Service] = Field(default_factory=dict)

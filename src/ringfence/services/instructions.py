@@ -11,10 +11,14 @@ from ringfence.kernel.errors import UsageError
 from ringfence.kernel.ids import RequestId
 from ringfence.kernel.instant import MINUTE_NS, Instant
 from ringfence.kernel.money import PRICE_DIGITS, parse_decimal
+from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.needs import keys_named, names_for
 from ringfence.planes.ledger.operations import (
+    AdoptPolicy,
+    CancelAdoption,
     Freeze,
     Move,
+    PolicyLine,
     PriceFact,
     Quote,
     Receipt,
@@ -24,7 +28,8 @@ from ringfence.planes.ledger.operations import (
     signing_bytes,
 )
 from ringfence.planes.ledger.rules import Rules
-from ringfence.policy.model import KeyNeed
+from ringfence.policy.model import KeyNeed, Policy
+from ringfence.policy.show import show
 
 EXPIRY_NS = 5 * MINUTE_NS
 """How long a request counts that somebody types."""
@@ -124,12 +129,48 @@ def resume(rules: Rules, scope: str, reason: str, identifier: RequestId, sign: S
     return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
 
 
+def adoption(
+    rules: Rules, policy: Policy, sign: Sign, *, identifier: RequestId, expires: Instant
+) -> AdoptPolicy:
+    """Make the proposal to adopt a policy, signed by those of `adoption` in force that `sign` has."""
+    lines = tuple(PolicyLine(path, line.file, line.line) for path, line in sorted(policy.lines.items()))
+    compiled = compile_policy(policy, rules.planes)
+    bare = AdoptPolicy(
+        id=identifier,
+        replaces=rules.digest,
+        policy=show(policy),
+        lines=lines,
+        not_enforced=tuple(str(note) for note in compiled.notes),
+        expires=expires,
+    )
+    return countersigned(rules, bare, sign)
+
+
+def countersigned(rules: Rules, proposal: AdoptPolicy, sign: Sign) -> AdoptPolicy:
+    """Add the signatures that `sign` can give and the proposal does not have yet."""
+    words = rules.policy.adoption
+    wanted = keys_named(words.needs if words else (), _plain_name)
+    signed = {one.key for one in proposal.signatures}
+    added = _sign(proposal, [key for key in wanted if key not in signed], sign)
+    return msgspec.structs.replace(proposal, signatures=(*proposal.signatures, *added))
+
+
+def cancellation(rules: Rules, number: int, reason: str, identifier: RequestId, sign: Sign) -> CancelAdoption:
+    """Make the order to give up an adoption, signed by those of `cancel` that `sign` has."""
+    words = rules.policy.adoption
+    bare = CancelAdoption(number, reason, identifier)
+    keys = keys_named(words.cancel if words else (), _plain_name)
+    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+
+
 def _plain_name(need: KeyNeed) -> str:
     return f"{need.key}/{need.member}" if need.member else need.key
 
 
 def _sign(
-    record: Request | Receipt | Freeze | Resume, keys: Iterator[str] | Sequence[str], sign: Sign
+    record: Request | Receipt | Freeze | Resume | AdoptPolicy | CancelAdoption,
+    keys: Iterator[str] | Sequence[str],
+    sign: Sign,
 ) -> tuple[Signature, ...]:
     message = signing_bytes(record)
     signatures = (sign(key, message) for key in keys)

@@ -29,6 +29,7 @@ from ringfence.planes.ledger.journal import (
     JournalRecord,
     Kind,
     PolicyLine,
+    adoption_record,
     answered,
     batch_record,
     genesis_record,
@@ -40,7 +41,7 @@ from ringfence.planes.ledger.journal import (
     verify_chain,
 )
 from ringfence.planes.ledger.observe import drift, observe
-from ringfence.planes.ledger.operations import Announce, CarryOut, Operation, Request
+from ringfence.planes.ledger.operations import Adoption, Announce, CarryOut, Operation, Request
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.policy.diff import diff
@@ -74,6 +75,9 @@ class MarginView(Protocol):
     def after(self, outcome: Outcome) -> None:
         """Take note of what became of that operation."""
 
+    def follow(self, rules: Rules) -> None:
+        """Go by other rules from the next operation on, and keep what was observed."""
+
 
 class NoMargin:
     """Says nothing: gates and trades that ask for margin stay shut."""
@@ -87,6 +91,9 @@ class NoMargin:
 
     def after(self, outcome: Outcome) -> None:
         """Take no note."""
+
+    def follow(self, rules: Rules) -> None:
+        """Need no rules."""
 
 
 MarginOf = Callable[[Rules], MarginView]
@@ -123,12 +130,13 @@ class Book:
     ):
         """Take an empty state; `found` and `recover` say how it gets its content."""
         self.genesis = genesis
-        self.rules = rules
         self._state = BookState(rules)
         self._store = store
         self._verify = verify
         self._margin = margin
         self._lane: RowLane | None = None
+        self._retired: RowLane | None = None
+        self._eras: list[tuple[int, Routes | None]] = [(0, None)]
         self._head = Head(-1, Instant(0), b"")
         self._stopped = ""
 
@@ -181,9 +189,16 @@ class Book:
         on_record(first)
         book._head = head_of(first)
         for record in replay(records, book._judge, book._judge_rows):
+            if record.policy != book.rules.digest:
+                raise JournalBroken(record.sequence, "names another policy than the one in force")
             on_record(record)
             book._head = head_of(record)
         return book
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        return self._state.rules
 
     @property
     def state(self) -> BookState:
@@ -213,6 +228,8 @@ class Book:
             raise StoreFailed(self._stopped)
         if not operations:
             return ()
+        if any(isinstance(operation, Adoption) for operation in operations):
+            raise UsageError("a policy is adopted by `adopt`, in a record of its own")
         if len(operations) > OPERATIONS_PER_BATCH_MAX:
             words = f"a batch of {len(operations)} operations is too long"
             raise UsageError(f"{words}; submit {OPERATIONS_PER_BATCH_MAX} at most")
@@ -226,6 +243,23 @@ class Book:
         self._head = head_of(record)
         self._stopped = ""
         return outcomes
+
+    def adopt(self, operation: Adoption, at: Instant) -> Outcome:
+        """Change the policy in force, or begin or give up to; journalled and answered as `submit` does.
+
+        `adoption.plan_adoption` says beforehand what it would do. Requests signed for the policy that was in
+        force are refused from here on, and whoever builds rows begins a new `Draft`.
+        """
+        if self._stopped:
+            raise StoreFailed(self._stopped)
+        at = self._next_instant(at)
+        self._stopped = "the book has stopped: an adoption was cut short; open the book again to recover it"
+        outcome = self._apply(operation, at)
+        record = adoption_record(self._head, at, self.rules.digest, _line(operation, outcome))
+        self._store.append(record)
+        self._head = head_of(record)
+        self._stopped = ""
+        return outcome
 
     def submit_rows(self, batch: "RowBatch", at: Instant, *, with_totals: bool = False) -> RowOutcome:
         """Judge a batch of rows in order, make it durable, and return the codes; `at` as for `submit`.
@@ -289,9 +323,20 @@ class Book:
     def _apply(self, operation: Operation, at: Instant) -> Outcome:
         state = self._settled()
         conditions = self._margin.before(state, state.meant(operation), at)
+        rules = state.rules
         outcome = state.apply(operation, at, self._verify, conditions)
         self._margin.after(outcome)
+        if state.rules is not rules:
+            self._follow()
         return outcome
+
+    def _follow(self) -> None:
+        """Let everything that was made from the rules follow those now in force."""
+        self._margin.follow(self.rules)
+        if self._lane is not None:
+            self._eras[-1] = (self._eras[-1][0], self._lane.routes)
+            self._retired, self._lane = self._lane, None
+        self._eras.append((self._head.sequence + 1, None))
 
     def _judge(self, operation: Operation, at: Instant) -> Answered:
         return _line(operation, self._apply(operation, at))
@@ -303,7 +348,7 @@ class Book:
         if self._lane is None:
             from ringfence.planes.ledger.row_lane import RowLane
 
-            self._lane = RowLane(self._state, self._verify)
+            self._lane = RowLane(self._state, self._verify, self._retired)
         return self._lane
 
     def _settled(self) -> BookState:
@@ -329,7 +374,12 @@ class Book:
             return iter(read_batch(record))
         from ringfence.planes.ledger.rows import lines_of, read_rows
 
-        return lines_of(*read_rows(record), self._rows().routes)
+        return lines_of(*read_rows(record), self._routes_at(record.sequence))
+
+    def _routes_at(self, sequence: int) -> "Routes":
+        """Return the routes that batches of rows named under the policy in force at a record."""
+        routes = next(routes for first, routes in reversed(self._eras) if first <= sequence)
+        return self._rows().routes if routes is None else routes
 
     def _next_instant(self, at: Instant) -> Instant:
         _check_instant(at)

@@ -92,6 +92,12 @@ class MarginFacts:
                 limits = limits.after_fill(loss, is_closing=is_closing)
             self._limits[path] = limits
 
+    def follow(self, rules: Rules) -> None:
+        """Go by other rules; what was lost and how far it fell is measured on."""
+        self._rules = rules
+        self._terms = compile_terms(rules.policy)
+        self._parts, self._losses = {}, {}
+
     # --- the bucket and its prices
 
     def _fresh(self, state: BookState, at: Instant) -> dict[str, int]:

@@ -17,7 +17,12 @@ from ringfence.wiring import shipped_policy
 
 SMALL = shipped_policy("two-buckets").read_text()
 DESK = shipped_policy("trading-desk").read_text()
-OLD = {"small": SMALL, "desk": DESK}
+ADOPTING = SMALL.replace(
+    "gates:\n",
+    'adoption: {needs: "2 of [officer_a, officer_b]", delay: 24 h, cancel: [officer_a, officer_b]}\ngates:\n',
+    1,
+)
+OLD = {"small": SMALL, "desk": DESK, "adopting": ADOPTING}
 
 
 def policy_of(text):
@@ -67,6 +72,11 @@ ROWS = [
     ("small", "margin: cross", "margin: isolated", ["changes: compartment client/{client}/hedge margin cross → isolated"]),
     ("desk", "accepts: [USDC, BTC, ETH, USDC-debt], vault: own}", "accepts: [USDC, BTC, ETH, USDC-debt], vault: shared}", ["widens: compartment fund_one/treasury vault own → shared"]),
     ("small", "  rounding: {owner", "  attic: {owner: house, role: custody, accepts: USDC}\n  rounding: {owner", ["changes: compartment attic added: {owner: house, role: custody, accepts: USDC}"]),
+    # who may change the policy
+    ("small", "gates:\n", "adoption: {needs: officer_a}\ngates:\n", ["widens: adoption added"]),
+    ("adopting", "delay: 24 h, ", "delay: 1 h, ", ["widens: adoption delay 1 d → 1 h"]),
+    ("adopting", "cancel: [officer_a, officer_b]", "cancel: [officer_a]", ["widens: adoption cancel loses officer_b"]),
+    ("adopting", 'needs: "2 of [officer_a, officer_b]", delay', 'needs: "1 of [officer_a, officer_b]", delay', ['widens: adoption needs "2 of [officer_a, officer_b]" → "1 of [officer_a, officer_b]"']),
     # levels, assets, prices, instruments
     ("small", 'liquidate: "100 %"', 'liquidate: "102 %"', ['narrows: thresholds liquidate "100 %" → "102 %"']),
     ("small", '{at: "110 %", cure: 4 h}', '{at: "108 %", cure: 6 h}', ['widens: thresholds call at "110 %" → "108 %"', "widens: thresholds call cure 4 h → 6 h"]),

@@ -61,14 +61,14 @@ def read_entry(section: str, words: str) -> object:
     text[section] = f"[{{{words}}}]" if section == "flows" else f"{{x: {{{words}}}}}"
     if section == "assets":
         text[section] = f"{{USDC: {{decimals: 6}}, x: {{{words}}}}}"
-    if section == "thresholds":
+    if section in ("thresholds", "adoption"):
         text[section] = f"{{{words}}}"
     if section == "halts":
         text[section] = f"{{freeze: {{{words}}}}}"
     parsed = read("".join(f"{name}: {value}\n" for name, value in text.items()), "p.yaml")
     assert parsed.findings == (), parsed.findings
     found = getattr(parsed.policy, section)
-    if section == "thresholds":
+    if section in ("thresholds", "adoption"):
         return found
     if section == "halts":
         return found["freeze"]
@@ -371,6 +371,14 @@ ROWS = [
     ("waterfalls", f"{WATERFALL}, record: USDC-debt", "record", "USDC-debt"),
     ("halts", "needs: k, lift: [k, l]", "needs", (KeyNeed(key="k"),)),
     ("halts", "needs: k, lift: [k, l]", "lift", (KeyNeed(key="k"), KeyNeed(key="l"))),
+    (
+        "adoption",
+        'needs: "1 of [k, l]"',
+        "needs",
+        (Quorum(count=1, of=(KeyNeed(key="k"), KeyNeed(key="l"))),),
+    ),
+    ("adoption", "needs: k, delay: 24 h", "delay_ns", DAY_NS),
+    ("adoption", "needs: k, delay: 24 h, cancel: [l]", "cancel", (KeyNeed(key="l"),)),
     ("services", SERVICE, "zone", "z"),
     ("services", SERVICE, "identity", "spiffe://t/s"),
     ("services", f"{SERVICE}, holds: [k]", "holds", ("k",)),

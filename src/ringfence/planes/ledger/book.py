@@ -16,15 +16,19 @@ from ringfence.kernel.digest import canonical_bytes, tagged_digest
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
-from ringfence.planes.ledger import fills, moves, records, settling, waiting
+from ringfence.planes.ledger import adopting, fills, moves, records, settling, waiting
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.ledger import Ledger, limited_members
+from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.operations import (
     Announce,
     Approve,
     Cancel,
     CarryOut,
+    AdoptPolicy,
+    CancelAdoption,
+    CompleteAdoption,
     Entry,
     Fill,
     Freeze,
@@ -47,7 +51,7 @@ from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
-from ringfence.planes.ledger.tables import Owed, Totals
+from ringfence.planes.ledger.tables import Owed, Totals, Waiting
 
 LINKS_MAX: Final = 1 << 20
 """Most links of one request."""
@@ -76,10 +80,14 @@ class BookState:
     """A book under one policy."""
 
     def __init__(self, rules: Rules) -> None:
-        self.rules = rules
         self.at = Instant(0)
         self.ledger = Ledger(rules)
         self._tables = self.ledger.tables
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        return self.ledger.rules
 
     # --- asking the book to do something
 
@@ -133,6 +141,12 @@ class BookState:
                 return records.take_receipt(ledger, operation, verify)
             case Freeze() | Resume():
                 return records.change_freeze(ledger, operation, verify)
+            case AdoptPolicy():
+                return adopting.adopt(ledger, operation, at, verify)
+            case CompleteAdoption():
+                return adopting.complete(ledger, operation, at)
+            case CancelAdoption():
+                return adopting.cancel(ledger, operation, verify)
             case Approve():
                 return waiting.approve(ledger, operation, at, verify)
             case Cancel():
@@ -236,9 +250,9 @@ class BookState:
             words = f"id {show_id(request.id)} was refused before ({REASONS[earlier[1]].name}); take a new id"
             return Refused(Reason.ID_ALREADY_REFUSED, words)
         if request.policy != self.rules.digest:
-            in_force = self.rules.digest.hex()[:16]
-            words = f"the request names policy {request.policy.hex()[:16]}, and {in_force} is in force"
-            return Refused(Reason.POLICY_DIGEST_DIFFERS, words)
+            return Refused(
+                Reason.POLICY_DIGEST_DIFFERS, f"the request names {self.ledger.other_policy(request.policy)}"
+            )
         if request.expires < at:
             return Refused(
                 Reason.REQUEST_EXPIRED, f"it was good until {show_instant(Instant(request.expires))}"
@@ -374,6 +388,14 @@ class BookState:
     def public_keys(self) -> Mapping[str, bytes]:
         """Return the public keys the book knows, by concrete name. Do not change them."""
         return self._tables.keys
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Return the adoptions of another policy that wait; at most one does."""
+        return tuple(self._tables.adopting.values())
+
+    def windows(self) -> Mapping[tuple[str, str, tuple[str, ...], str], Counter]:
+        """Return what each limit has seen, by (gate, scope, members, asset). Do not change it."""
+        return self._tables.windows
 
     def frozen(self) -> Mapping[str, str]:
         """Return every frozen scope with its reason. Do not change it."""

@@ -28,7 +28,8 @@ from ringfence.kernel.decision import REASONS, Accepted, Decision, Refused
 from ringfence.kernel.digest import DIGEST_SIZE, tagged_digest
 from ringfence.kernel.errors import JournalBroken
 from ringfence.kernel.instant import Instant
-from ringfence.planes.ledger.operations import Entry, Operation, Record
+from ringfence.planes.ledger.operations import Adoption, Entry, Operation, Record
+from ringfence.planes.ledger.operations import PolicyLine as PolicyLine
 from ringfence.policy.model import Plane
 
 FORMAT = 1
@@ -45,6 +46,7 @@ class Kind(IntEnum):
     BATCH = 1
     ORDERS = 2
     ROWS = 3
+    ADOPTION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,6 @@ class Head:
 
 
 # --- what payloads hold ------------------------------------------------------------------------
-
-
-class PolicyLine(Record, frozen=True):
-    """Where one part of the policy stood when the book was opened, so that refusals keep naming that line."""
-
-    path: tuple[str, ...]
-    file: str
-    line: int
 
 
 class Genesis(Record, frozen=True):
@@ -150,6 +144,11 @@ def batch_record(head: Head, at: Instant, policy: bytes, batch: Sequence[Answere
     return _sealed(head.sequence + 1, Kind.BATCH, at, policy, head.hash, msgspec.json.encode(batch))
 
 
+def adoption_record(head: Head, at: Instant, policy: bytes, line: Answered) -> JournalRecord:
+    """Write the one operation that may change the policy; `policy` is in force from this record on."""
+    return _sealed(head.sequence + 1, Kind.ADOPTION, at, policy, head.hash, msgspec.json.encode((line,)))
+
+
 def rows_record(head: Head, at: Instant, policy: bytes, payload: bytes) -> JournalRecord:
     """Write a batch of rows after `head`, as `batch_record` does; `payload` as `rows` writes it."""
     return _sealed(head.sequence + 1, Kind.ROWS, at, policy, head.hash, payload)
@@ -189,9 +188,13 @@ def read_genesis(record: JournalRecord) -> Genesis:
 
 def read_batch(record: JournalRecord) -> tuple[Answered, ...]:
     """Read the operations and answers of a batch; JournalBroken where the record is none."""
-    if record.kind != Kind.BATCH:
+    if record.kind not in (Kind.BATCH, Kind.ADOPTION):
         raise JournalBroken(record.sequence, f"is of kind {record.kind}, and only batches follow a genesis")
-    return _read(record, tuple[Answered, ...])
+    lines = _read(record, tuple[Answered, ...])
+    is_adoption = [isinstance(line.operation, Adoption) for line in lines]
+    if any(is_adoption) != (record.kind == Kind.ADOPTION) or (any(is_adoption) and len(lines) > 1):
+        raise JournalBroken(record.sequence, "an adoption of a policy stands alone in a record of its kind")
+    return lines
 
 
 def _read(record: JournalRecord, form: type[_Payload]) -> _Payload:
@@ -242,7 +245,7 @@ def _fault(record: JournalRecord, last: JournalRecord | None) -> str:
         return "was changed after it was written"
     if last and record.at <= last.at:
         return "is not later than the record before it"
-    if last and record.policy != last.policy:
+    if last and record.policy != last.policy and record.kind != Kind.ADOPTION:
         return "names another policy than the record before it"
     return ""
 

@@ -1,7 +1,7 @@
 """A book's rules and tables side by side, and the small questions every rule asks of both."""
 
 from ringfence.kernel.decision import Reason, Refused
-from ringfence.kernel.instant import Instant
+from ringfence.kernel.instant import Instant, show_instant
 from ringfence.kernel.money import BALANCE_MAX, PRICE_SCALE
 from ringfence.planes.ledger.limits import room_units
 from ringfence.planes.ledger.prices import AgreedPrice
@@ -18,6 +18,21 @@ class Ledger:
         self.rules = rules
         self.tables = Tables()
         self._open: dict[str, Place] = {}
+
+    def follow(self, rules: Rules) -> None:
+        """Obey other rules from now on, on the same tables."""
+        self.rules = rules
+        self._open.clear()
+
+    def other_policy(self, digest: bytes) -> str:
+        """Say which policy a digest names that is not in force, and which one is."""
+        name = f"policy {digest.hex()[:16]}"
+        in_force = f"{self.rules.digest.hex()[:16]} is in force"
+        replaced = self.tables.replaced.get(digest.hex())
+        if replaced is None:
+            return f"{name}, and {in_force}"
+        since = show_instant(Instant(replaced[1]))
+        return f"{name} ({replaced[0]}), which was replaced at {since}: sign again, {in_force}"
 
     # --- compartments
 

@@ -226,6 +226,46 @@ class Resume(Record, frozen=True, tag="resume"):
     signatures: tuple[Signature, ...] = ()
 
 
+class PolicyLine(Record, frozen=True):
+    """Where one part of a policy stood when it was taken up, so that refusals keep naming that line."""
+
+    path: tuple[str, ...]
+    file: str
+    line: int
+
+
+class AdoptPolicy(Record, frozen=True, tag="adopt_policy"):
+    """Put another policy in the place of the one with the digest `replaces`.
+
+    policy: canonical text, as `policy.show` writes it; not_enforced: what this book would not enforce of it,
+    in sentences, so that whoever signs has read them; expires: last instant at which it may be proposed.
+    What narrows is in force at once, the whole after the delay that the policy in force names.
+    """
+
+    id: int
+    replaces: bytes
+    policy: str
+    lines: tuple[PolicyLine, ...]
+    not_enforced: tuple[str, ...]
+    expires: int
+    signatures: tuple[Signature, ...] = ()
+
+
+class CompleteAdoption(Record, frozen=True, tag="complete_adoption"):
+    """Put the waiting policy of the adoption with this id in force, its delay having passed."""
+
+    adoption: int
+
+
+class CancelAdoption(Record, frozen=True, tag="cancel_adoption"):
+    """Give up the waiting part of an adoption; what narrowed at once stays in force."""
+
+    adoption: int
+    reason: str
+    id: int
+    signatures: tuple[Signature, ...] = ()
+
+
 class Remark(Record, frozen=True, tag="remark"):
     """A decision of risk or of a person, kept for the audit: state, call, liquidation, drawdown stop."""
 
@@ -244,9 +284,12 @@ class Entry(Record, frozen=True):
     units: int
 
 
+Adoption = AdoptPolicy | CompleteAdoption | CancelAdoption
+"""What changes the policy in force; each is a batch and a journal record of its own."""
+
 Facts = PriceFact | OpenMember | RegisterKey | RevokeKey | Receipt | Freeze | Resume | Remark
-Operation = Request | Announce | Approve | Cancel | CarryOut | Facts
-Signed = Request | Approve | Cancel | Order | Receipt | Freeze | Resume
+Operation = Request | Announce | Approve | Cancel | CarryOut | Facts | Adoption
+Signed = Request | Approve | Cancel | Order | Receipt | Freeze | Resume | AdoptPolicy | CancelAdoption
 
 
 def signing_bytes(record: Signed) -> bytes:

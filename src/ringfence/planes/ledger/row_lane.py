@@ -46,15 +46,16 @@ _WORD = np.dtype(np.uint64)
 class RowLane(BatchBook):
     """The rows' view of one `BookState`, which it changes."""
 
-    def __init__(self, state: BookState, verify: Verifier) -> None:
+    def __init__(self, state: BookState, verify: Verifier, before: "RowLane | None" = None) -> None:
+        """Number what the book holds; before: its lane under an earlier policy, whose ids stay known."""
         super().__init__(state)
         self.routes = Routes()
         self._tables = state.ledger.tables
         self._verify = verify
         self._signing_of: dict[frozenset[str], Codes] = {}
         self._reversible: list[int] = []
-        self._ids: Words = np.zeros((ID_SLOTS_MIN, ID_WORDS), np.uint64)
-        self._id_count = 0
+        self._ids: Words = np.zeros((ID_SLOTS_MIN, ID_WORDS), np.uint64) if before is None else before._ids
+        self._id_count: int = 0 if before is None else before._id_count
         self._touched = _nothing_touched()
         self._is_ahead = False
         self._tables.changed = [(self._tables.ids, identifier) for identifier in self._tables.ids]

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from ringfence.policy.families import fill, is_variable, parts_of
-from ringfence.policy.model import Cap, Finding, Instrument, KeyNeed, Need, Policy, PriceAuthority
+from ringfence.policy.model import Cap, Finding, Instrument, KeyNeed, Need, Plane, Policy, PriceAuthority
 
 Members = tuple[str, ...]
 """The members a compartment belongs to, one for each family of its rule, in order."""
@@ -235,7 +235,7 @@ class Rules:
     name: str
     digest: bytes
     numeraire: str
-    planes: tuple[str, ...]
+    planes: tuple[Plane, ...]
     assets: Mapping[str, AssetRule]
     instruments: Mapping[str, Instrument]
     prices: Mapping[str, PriceAuthority]

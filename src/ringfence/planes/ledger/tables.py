@@ -6,11 +6,12 @@ minus debits. Each asset keeps its own totals beside them: the two ways of count
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, NamedTuple, get_type_hints
 
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.pending import Pending
+from ringfence.planes.ledger.operations import AdoptPolicy
 from ringfence.planes.ledger.prices import AgreedPrice
 
 _ABSENT: Final = object()
@@ -21,6 +22,14 @@ Totals = tuple[int, int]
 
 Owed = tuple[str, str, str, str]
 """What an entitlement is kept under: accrual, source, target, asset."""
+
+
+class Waiting(NamedTuple):
+    """A policy that waits to be in force: the adoption as it was signed, its digest, and when it is due."""
+
+    adoption: AdoptPolicy
+    content: bytes
+    due: int
 
 
 RowAnswer = Callable[[int], tuple[bytes, int] | None]
@@ -59,6 +68,9 @@ class Tables:
     funded: dict[str, int]
     accruing: dict[tuple[str, str], tuple[int, int]]
     pending: dict[int, Pending]
+    adopting: dict[int, Waiting]
+    replaced: dict[str, tuple[str, int]]
+    adopted: dict[str, str]
 
     def __init__(self) -> None:
         for name in FORMS:

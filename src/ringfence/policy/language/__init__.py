@@ -12,7 +12,7 @@ from ringfence.policy.forms import PATH_NAME, PLAIN_NAME, Entries, Many, Name, W
 from ringfence.policy.grammar import Block, Decimals, Path, Word
 from ringfence.policy.language.assets import ASSET, ENTITY, INSTRUMENT, KEY, PARTY, PRICE_AUTHORITY, TIERS
 from ringfence.policy.language.claims import CLAIM, FLOW, SERVICE
-from ringfence.policy.language.walls import COMPARTMENT, EXCHANGE, GATE, HALT, THRESHOLDS, WATERFALL
+from ringfence.policy.language.walls import ADOPTION, COMPARTMENT, EXCHANGE, GATE, HALT, THRESHOLDS, WATERFALL
 
 
 def _show_nothing(_value: Any, _decimals: Decimals, _path: Path) -> None:
@@ -112,6 +112,12 @@ POLICY = Block(
             Entries(HALT, _HALT_NAME),
             "Who may freeze, halt withdrawals, allow only cancelling or reducing, or stop; and who lifts it.",
             "halts: {freeze: {needs: risk_key, lift: officer_a}}",
+        ),
+        Word(
+            "adoption",
+            ADOPTION,
+            "Who may put another policy in the place of this one, and how long what widens waits.",
+            'adoption: {needs: "2 of [officer_a, officer_b]", delay: 24 h, cancel: [officer_a, officer_b]}',
         ),
         Word("zones", Many(PLAIN_NAME), "Zones of the network.", "zones: [public, trading]"),
         Word("externals", Many(PLAIN_NAME), "What lies outside the network.", "externals: [internet]"),

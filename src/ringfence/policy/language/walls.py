@@ -1,4 +1,4 @@
-"""The words for walls and ways: compartments, thresholds, gates, exchanges, waterfalls, halts."""
+"""The words for walls and ways: compartments, thresholds, gates, exchanges, waterfalls, halts, adoption."""
 
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -443,5 +443,15 @@ HALT = Block(
     (
         Word("needs", NEEDS, "Who may stop.", "needs: risk_key"),
         Word("lift", NEEDS, "Who may lift the stop.", 'lift: "2 of [officer_a, officer_b]"'),
+    ),
+)
+
+ADOPTION = Block(
+    model.Adoption,
+    "adoption",
+    (
+        Word("needs", NEEDS, "Who may adopt another policy.", 'needs: "2 of [officer_a, officer_b]"'),
+        Word("delay", LENGTH, "How long what widens waits.", "delay: 24 h", "delay_ns"),
+        Word("cancel", NEEDS, "Who may cancel it meanwhile; any one of them.", "cancel: [officer_a]"),
     ),
 )

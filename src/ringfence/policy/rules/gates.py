@@ -176,6 +176,10 @@ def waiting_can_be_cancelled(view: View) -> Iterator[Finding]:
         if standing is not None and standing.signs != "by_hand":
             found = f"the mandate of `{name}` is signed on evidence"
             yield view.error("standing", (section, name, "standing"), found, "name a key that signs by hand")
+    adoption = view.policy.adoption
+    if adoption is not None and adoption.cancel and adoption.delay_ns is None:
+        found = "an adoption can be cancelled and does not wait"
+        yield view.error("cancel", ("adoption", "cancel"), found, "write `delay`, or leave it out")
 
 
 def conditions_fit_their_source(view: View) -> Iterator[Finding]:

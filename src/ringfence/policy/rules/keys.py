@@ -99,6 +99,9 @@ def member_keys_are_somebodys(view: View) -> Iterator[Finding]:
             )
     for kind, halt in view.policy.halts.items():
         yield from _fixed_keys(view, ("halts", kind), (*halt.needs, *halt.lift), set())
+    adoption = view.policy.adoption
+    if adoption is not None:
+        yield from _fixed_keys(view, ("adoption",), (*adoption.needs, *adoption.cancel), set())
 
 
 def _words_with_keys(way: Gate | Exchange) -> tuple[tuple[str, tuple[Need, ...]], ...]:
@@ -201,6 +204,8 @@ def _needs(view: View) -> Iterator[tuple[Path, tuple[Need, ...]]]:
     for kind, halt in view.policy.halts.items():
         yield ("halts", kind, "needs"), halt.needs
         yield ("halts", kind, "lift"), halt.lift
+    if view.policy.adoption is not None:
+        yield ("adoption", "needs"), view.policy.adoption.needs
 
 
 RULES: tuple[Rule, ...] = (

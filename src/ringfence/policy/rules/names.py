@@ -106,6 +106,9 @@ def ways_name_what_is_there(view: View) -> Iterator[Finding]:
     for kind, halt in view.policy.halts.items():
         yield from _keys(view, ("halts", kind, "needs"), halt.needs)
         yield from _keys(view, ("halts", kind, "lift"), halt.lift)
+    if view.policy.adoption is not None:
+        yield from _keys(view, ("adoption", "needs"), view.policy.adoption.needs)
+        yield from _keys(view, ("adoption", "cancel"), view.policy.adoption.cancel)
 
 
 def _movable(view: View) -> set[str]:

@@ -29,6 +29,8 @@ def keys_sign_something(view: View) -> Iterator[Finding]:
         used |= {need.key for need in keys_of(one.trade.needs)} if one.trade is not None else set()
     for halt in view.policy.halts.values():
         used |= {need.key for need in keys_of((*halt.needs, *halt.lift))}
+    if view.policy.adoption is not None:
+        used |= {need.key for need in keys_of((*view.policy.adoption.needs, *view.policy.adoption.cancel))}
     for name in view.policy.keys:
         if name not in used:
             found = f"nothing needs the key `{name}`"

@@ -1,0 +1,295 @@
+"""`ringfence book adoption`: put another policy in the place of the one a live book obeys.
+
+A proposal is a file that each of those who must sign gets to see and sign, on a machine of their own; the
+book checks the signatures itself. See docs/how-to/adopt-a-policy.md.
+"""
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ringfence.cli.book_reading import At, opened
+from ringfence.cli.output import Json, console, print_json, progress
+from ringfence.cli.arguments import PolicyFile
+from ringfence.kernel.errors import BadInput, UsageError
+
+if TYPE_CHECKING:
+    from ringfence.kernel.instant import Instant
+    from ringfence.planes.ledger.adoption import AdoptionPlan
+    from ringfence.planes.ledger.operations import Adoption, AdoptPolicy
+    from ringfence.services.ledger import Book
+    from ringfence.services.ports import KeyRing
+
+app = typer.Typer(no_args_is_help=True, help="Adopt another policy: plan, sign, adopt, complete, cancel.")
+
+Keys = Annotated[
+    Path | None,
+    typer.Option("--keys", envvar="RINGFENCE_KEYS", help="The folder of keys; FILE.keys by default."),
+]
+File = Annotated[Path, typer.Argument(help="The file of the proposal.")]
+Book_ = Annotated[Path, typer.Option("--at", "--book", envvar="RINGFENCE_BOOK", help="The file of the book.")]
+
+EXPIRY_DAYS = 7
+
+
+@app.command()
+def plan(policy: PolicyFile, at: At, as_json: Json = False) -> None:
+    """Say what adopting a policy would do to a book: at once, later, and what it would have no place for."""
+    from ringfence import wiring
+    from ringfence.planes.ledger.adoption import plan_adoption
+
+    new = wiring.load_policy(policy)
+    with opened(at, wiring.read_book) as book:
+        found = plan_adoption(book.state.ledger.tables, book.rules, new)
+    if as_json:
+        print_json(_plain_plan(found))
+    else:
+        _print_plan(found)
+    if found.unkept or (found.later and not found.may_widen):
+        raise typer.Exit(1)
+
+
+@app.command()
+def propose(
+    policy: PolicyFile,
+    at: At,
+    to: Annotated[Path, typer.Option("--to", help="The file to write the proposal to.")],
+    days: Annotated[int, typer.Option("--days", min=1, help="For how long it may be adopted.")] = EXPIRY_DAYS,
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Write a proposal to a file, signed with every key at hand that must sign."""
+    from ringfence import wiring
+    from ringfence.kernel.instant import DAY_NS, Instant
+    from ringfence.services import instructions
+
+    new, now = wiring.load_policy(policy), wiring.clock().now()
+    with opened(at, wiring.read_book) as book:
+        expires = Instant(now + days * DAY_NS)
+        ring = _ring(at, keys)
+        made = instructions.adoption(book.rules, new, ring.sign, identifier=_new_id(now), expires=expires)
+        found = _proposal(book, made)
+    _write(to, made)
+    _say_proposal(to, found, as_json=as_json)
+
+
+@app.command()
+def sign(file: File, at: At, keys: Keys = None, as_json: Json = False) -> None:
+    """Add the signatures of the keys at hand to a proposal."""
+    from ringfence import wiring
+    from ringfence.services import instructions
+
+    with opened(at, wiring.read_book) as book:
+        made = instructions.countersigned(book.rules, _read(file), _ring(at, keys).sign)
+        found = _proposal(book, made)
+    _write(file, made)
+    _say_proposal(file, found, as_json=as_json)
+
+
+@app.command()
+def adopt(file: File, at: At, as_json: Json = False) -> None:
+    """Hand a signed proposal to the book: what narrows is in force at once, what widens waits."""
+    _submit(at, _read(file), as_json=as_json)
+
+
+@app.command()
+def complete(at: At, as_json: Json = False) -> None:
+    """Put the policy in force that has waited for its delay."""
+    from ringfence.planes.ledger.operations import CompleteAdoption
+
+    _submit(at, CompleteAdoption(_waiting_id(at)), as_json=as_json)
+
+
+@app.command()
+def cancel(
+    why: Annotated[str, typer.Argument(help="The reason, in words; it is journalled.")],
+    at: At,
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Give up the policy that waits; what narrowed already stays in force."""
+    from ringfence import wiring
+    from ringfence.services import instructions
+
+    number = _waiting_id(at)
+    with opened(at, wiring.read_book) as book:
+        identifier = _new_id(wiring.clock().now())
+        order = instructions.cancellation(book.rules, number, why, identifier, _ring(at, keys).sign)
+    _submit(at, order, as_json=as_json)
+
+
+def impact(policy: PolicyFile, book: Book_, as_json: Json = False) -> None:
+    """Say what a new policy would cost the people in a book: calls, liquidations, frozen capital, limits."""
+    from ringfence import wiring
+    from ringfence.cli.impact_words import plain_impact, print_impact
+    from ringfence.margin.impact import impact as compute
+    from ringfence.margin.reading import buckets_in
+    from ringfence.planes.ledger.compile import compile_policy
+
+    new = wiring.load_policy(policy)
+    with opened(book, wiring.read_book) as live:
+        rules = compile_policy(new, live.genesis.planes)
+        with progress("valuing buckets", len(buckets_in(live.state))) as step:
+            found = compute(live.state, rules, wiring.clock().now(), step)
+        plain = plain_impact(live.rules, rules, found)
+    if as_json:
+        print_json(plain)
+    else:
+        print_impact(plain)
+
+
+# --- proposals in files ------------------------------------------------------------------------
+
+
+def _read(file: Path) -> "AdoptPolicy":
+    import msgspec
+
+    from ringfence.planes.ledger.operations import AdoptPolicy
+
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=AdoptPolicy)
+    except FileNotFoundError:
+        raise BadInput(
+            f"{file}: there is no proposal here; `ringfence book adoption propose` makes one"
+        ) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadInput(f"{file} is no proposal: {error}") from None
+
+
+def _write(file: Path, proposal: "AdoptPolicy") -> None:
+    import msgspec
+
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(proposal), indent=2) + b"\n")
+
+
+def _proposal(book: "Book", made: "AdoptPolicy") -> dict[str, Any]:
+    """Describe a proposal: its id, who signed, who is still missing, and its plan."""
+    from ringfence.kernel.ids import show_id
+    from ringfence.planes.ledger.adopting import policy_of
+    from ringfence.planes.ledger.adoption import plan_adoption
+    from ringfence.planes.ledger.needs import names_for, unmet
+
+    policy = policy_of(made)
+    if policy is None:
+        raise BadInput("the policy of the proposal has errors")
+    found = plan_adoption(book.state.ledger.tables, book.rules, policy)
+    signers = frozenset(one.key for one in made.signatures)
+    return {
+        "id": show_id(made.id),
+        "replaces": made.replaces.hex(),
+        "signed": sorted(signers),
+        "missing": unmet(found.needs, signers, names_for(book.rules.keys, None, None)),
+        "plan": _plain_plan(found),
+    }
+
+
+def _say_proposal(file: Path, found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"file": str(file), **found})
+        return
+    signed = ", ".join(found["signed"]) or "nobody"
+    console.print(f"{escape(str(file))}: proposal {found['id']}, signed by {signed}", highlight=False)
+    missing = found["missing"]
+    console.print(f"still needed: {escape(missing)}" if missing else "everybody who must sign has signed")
+
+
+# --- the book ----------------------------------------------------------------------------------
+
+
+def _submit(at: Path, operation: "Adoption", *, as_json: bool) -> None:
+    from ringfence import wiring
+    from ringfence.cli.book_words import plain_answer, print_answer
+    from ringfence.kernel.ids import show_id
+    from ringfence.kernel.instant import Instant, show_instant
+    from ringfence.planes.ledger.journal import answered
+
+    with opened(at, wiring.embedded) as book:
+        outcome = book.adopt(operation, wiring.clock().now())
+        answer = plain_answer(book.rules, answered(operation, outcome.decision))
+        answer["in_force"] = book.rules.digest.hex()
+        answer["waiting"] = [
+            {"id": show_id(one.adoption.id), "due": show_instant(Instant(one.due))}
+            for one in book.state.waiting()
+        ]
+    if as_json:
+        print_json(answer)
+    else:
+        print_answer(answer)
+        console.print(f"in force: policy {answer['in_force'][:16]}…", highlight=False)
+        for one in answer["waiting"]:
+            console.print(
+                f"the rest waits until {one['due']}; then `book adoption complete`", highlight=False
+            )
+    if not answer["accepted"]:
+        raise typer.Exit(1)
+
+
+def _waiting_id(at: Path) -> int:
+    from ringfence import wiring
+
+    with closing(wiring.read_book(at)) as book:
+        waiting = book.state.waiting()
+    if not waiting:
+        raise UsageError("no adoption waits in this book; `ringfence book adoption adopt` begins one")
+    return waiting[0].adoption.id
+
+
+def _ring(at: Path, keys: Path | None) -> "KeyRing":
+    from ringfence import wiring
+
+    return wiring.key_ring(keys or at.with_name(f"{at.name}.keys"))
+
+
+def _new_id(now: "Instant") -> Any:
+    import os
+
+    from ringfence.kernel.ids import request_id
+
+    return request_id(now, int.from_bytes(os.urandom(10), "big"))
+
+
+# --- plans -------------------------------------------------------------------------------------
+
+
+def _plain_plan(found: "AdoptionPlan") -> dict[str, Any]:
+    from ringfence.planes.ledger.needs import names_for, show_need
+
+    name_of = names_for(found.target.keys, None, None)
+    fields = ("direction", "words", "where")
+    listed = {
+        name: [{field: getattr(one, field) for field in fields} for one in changes]
+        for name, changes in (("at_once", found.at_once), ("later", found.later), ("ways", found.ways))
+    }
+    return {
+        "digest": found.target.digest.hex(),
+        **listed,
+        "unkept": list(found.unkept),
+        "needs": [show_need(need, name_of) for need in found.needs],
+        "delay_seconds": found.delay_ns // 10**9,
+        "may_widen": found.may_widen,
+        "not_enforced": [str(note) for note in found.target.notes],
+    }
+
+
+def _print_plan(found: "AdoptionPlan") -> None:
+    from ringfence.kernel.instant import show_duration
+
+    plain = _plain_plan(found)
+    if not plain["at_once"] and not plain["later"]:
+        console.print("the book obeys a policy that means the same already")
+        return
+    table = Table("when", "which way", "what", "where")
+    wait = f"after {show_duration(found.delay_ns)}" if found.delay_ns else "with the signatures"
+    for when, changes in (("at once", plain["at_once"]), (wait, plain["later"])):
+        for one in changes:
+            table.add_row(when, one["direction"], escape(one["words"]), escape(one["where"]))
+    console.print(table)
+    console.print(f"must sign: {escape(', '.join(plain['needs']) or 'nobody')}", highlight=False)
+    if plain["later"] and not plain["may_widen"]:
+        console.print("[red]refused:[/] the policy in force names nobody under `adoption` who may widen it")
+    for words in plain["unkept"]:
+        console.print(f"[red]refused:[/] {escape(words)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,359 @@
+# ruff: noqa: E501 (one row, one line: a table is read by its columns)
+"""Another policy for a live book: what narrows at once, what waits, what is never dropped."""
+
+import pytest
+from harbour import BTC, NOON, TEXT, USDC, Harbour, policy_of, rules_of, seed, signed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringfence.adapters.signatures_ed25519 import public_key
+from ringfence.kernel.decision import Accepted, Reason, Refused
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.planes.ledger.adoption import carry, compare_rules, plan_adoption
+from ringfence.planes.ledger.limits import room_units, spend, used_units
+from ringfence.planes.ledger.operations import (
+    AdoptPolicy,
+    CancelAdoption,
+    CompleteAdoption,
+    Move,
+    OpenMember,
+    PolicyLine,
+)
+from ringfence.policy.digest import digest
+from ringfence.policy.model import Cap, Window
+from ringfence.policy.narrowing import narrowed
+from ringfence.policy.show import show
+
+WORDS = 'adoption: {needs: "2 of [officer_a, officer_b]", delay: 24 h, cancel: [officer_a, officer_b]}\n'
+ADOPTING = TEXT + WORDS
+FUND = 'limit: {each: {USDC: "1000000 per 1 d", BTC: "20 per 1 d", ETH: "400 per 1 d"}}}\n  release'
+LESS = FUND.replace("1000000 per", "1000 per")
+MORE = FUND.replace("1000000 per", "2000000 per")
+RELEASE = 'on: [ledger, vault],\n    limit: {each: {USDC: "1000000 per 1 d", BTC: "20 per 1 d", ETH: "400 per 1 d"}}}\n  top_up'
+RELEASE_MORE = RELEASE.replace("1000000 per", "3000000 per")
+OFFICERS = ("officer_a", "officer_b")
+FUNDING = Move("fund", "client/alice/cash", "client/alice/hedge", "USDC", 500 * USDC)
+
+
+def changed(*changes: tuple[str, str], text: str = ADOPTING) -> str:
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def adoption(harbour: Harbour, text: str, *keys: str, **fields) -> AdoptPolicy:
+    policy = policy_of(text)
+    lines = tuple(PolicyLine(path, line.file, line.line) for path, line in policy.lines.items())
+    named = {"id": 0, "replaces": harbour.state.rules.digest, "expires": harbour.at + HOUR_NS} | fields
+    named["id"] = named["id"] or harbour.new_id()
+    notes = tuple(str(note) for note in rules_of(text).notes)
+    fields = {"policy": show(policy), "lines": lines, "not_enforced": notes} | named
+    return signed(AdoptPolicy(**fields), *keys)
+
+
+def adopt(harbour: Harbour, text: str, *keys: str) -> int:
+    asked = adoption(harbour, text, *keys)
+    harbour.must(asked)
+    return asked.id
+
+
+def cancelling(harbour: Harbour, number: int, *keys: str) -> CancelAdoption:
+    return signed(CancelAdoption(number, "second thoughts", harbour.new_id()), *keys)
+
+
+# --- at once, and later -------------------------------------------------------------------------
+
+
+def test_what_narrows_is_in_force_at_once():
+    harbour = Harbour(ADOPTING)
+    adopt(harbour, changed((FUND, LESS)), *OFFICERS)
+    assert harbour.state.rules.digest == digest(policy_of(changed((FUND, LESS))))
+    assert not harbour.state.waiting()
+    assert harbour.state.rules.gates["fund"].each["USDC"].units == 1_000 * USDC
+
+
+def test_what_widens_waits_for_its_delay():
+    harbour = Harbour(ADOPTING)
+    before = harbour.state.rules.digest
+    number = adopt(harbour, changed((FUND, MORE)), *OFFICERS)
+    assert harbour.state.rules.digest == before
+    due = harbour.at + DAY_NS
+    assert [one.due for one in harbour.state.waiting()] == [due]
+    harbour.at = Instant(due - 1)
+    assert harbour.refuses(CompleteAdoption(number)) == Reason.ADOPTION_NOT_DUE
+    harbour.at = Instant(due)
+    harbour.must(CompleteAdoption(number))
+    assert harbour.state.rules.gates["fund"].each["USDC"].units == 2_000_000 * USDC
+    assert not harbour.state.waiting()
+
+
+def test_a_mixed_change_narrows_now_and_widens_later():
+    harbour = Harbour(ADOPTING)
+    text = changed((FUND, LESS), (RELEASE, RELEASE_MORE))
+    number = adopt(harbour, text, *OFFICERS)
+    gates = harbour.state.rules.gates
+    assert gates["fund"].each["USDC"].units == 1_000 * USDC
+    assert gates["release"].each["USDC"].units == 1_000_000 * USDC
+    harbour.at = Instant(harbour.at + DAY_NS)
+    harbour.must(CompleteAdoption(number))
+    assert harbour.state.rules.digest == digest(policy_of(text))
+
+
+def test_without_a_delay_everything_is_at_once():
+    text = ADOPTING.replace(", delay: 24 h, cancel: [officer_a, officer_b]", "")
+    harbour = Harbour(text)
+    adopt(harbour, changed((FUND, MORE), text=text), *OFFICERS)
+    assert harbour.state.rules.gates["fund"].each["USDC"].units == 2_000_000 * USDC
+
+
+def test_a_gate_that_goes_is_shut_at_once_and_one_that_comes_waits():
+    harbour = Harbour(ADOPTING)
+    start = ADOPTING.index("  sweep:")
+    end = ADOPTING.index("  fill_pool:")
+    harbour_text = ADOPTING[:start] + ADOPTING[end:]
+    adopt(harbour, harbour_text, *OFFICERS)
+    assert "sweep" not in harbour.state.rules.gates
+    number = adopt(harbour, ADOPTING, *OFFICERS)
+    assert "sweep" not in harbour.state.rules.gates
+    harbour.at = Instant(harbour.at + DAY_NS)
+    harbour.must(CompleteAdoption(number))
+    assert harbour.state.rules.digest == rules_of(ADOPTING).digest
+
+
+# --- who may ------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_names_nobody_is_only_narrowed():
+    harbour = Harbour()
+    more, less = changed((FUND, MORE), text=TEXT), changed((FUND, LESS), text=TEXT)
+    assert harbour.refuses(adoption(harbour, more)) == Reason.ADOPTION_NOT_DECLARED
+    harbour.must(adoption(harbour, less))
+    assert harbour.state.rules.digest == digest(policy_of(less))
+
+
+@pytest.mark.parametrize("text", [changed((FUND, MORE)), changed((FUND, LESS))])
+def test_the_quorum_of_the_policy_in_force_signs(text):
+    harbour = Harbour(ADOPTING)
+    assert harbour.refuses(adoption(harbour, text, "officer_a")) == Reason.NEEDS_NOT_MET
+    assert harbour.refuses(adoption(harbour, text, "officer_a", "risk_key")) == Reason.NEEDS_NOT_MET
+    easier = changed((WORDS, "adoption: {needs: officer_a}\n"), text=text)
+    assert harbour.refuses(adoption(harbour, easier, "officer_a")) == Reason.NEEDS_NOT_MET
+    harbour.must(adoption(harbour, text, *OFFICERS))
+
+
+def test_a_proposal_is_good_for_the_policy_it_was_made_for_and_in_time():
+    harbour = Harbour(ADOPTING)
+    text = changed((FUND, LESS))
+    other = adoption(harbour, text, *OFFICERS, replaces=b"\0" * 32)
+    assert harbour.refuses(other) == Reason.POLICY_DIGEST_DIFFERS
+    late = adoption(harbour, text, *OFFICERS, expires=harbour.at - 1)
+    assert harbour.refuses(late) == Reason.REQUEST_EXPIRED
+    harbour.must(adoption(harbour, text, *OFFICERS, expires=harbour.at))
+
+
+def test_the_policy_in_force_and_one_with_errors_are_not_adoptable():
+    harbour = Harbour(ADOPTING)
+    assert harbour.refuses(adoption(harbour, ADOPTING, *OFFICERS)) == Reason.POLICY_NOT_ADOPTABLE
+    unread = adoption(harbour, changed((FUND, LESS)), *OFFICERS, not_enforced=("everything",))
+    assert harbour.refuses(unread) == Reason.POLICY_NOT_ADOPTABLE
+    broken = signed(
+        AdoptPolicy(harbour.new_id(), harbour.state.rules.digest, "ringfence: 1\n", (), (), harbour.at),
+        *OFFICERS,
+    )
+    assert harbour.refuses(broken) == Reason.POLICY_NOT_ADOPTABLE
+
+
+def test_a_proposal_is_taken_once():
+    harbour = Harbour(ADOPTING)
+    asked = adoption(harbour, changed((FUND, LESS)), *OFFICERS)
+    harbour.must(asked)
+    before = harbour.state.digest()
+    assert harbour.do(asked).decision == Accepted(repeated=True)
+    assert harbour.state.digest() == before
+    other = adoption(harbour, ADOPTING, *OFFICERS, id=asked.id)
+    assert harbour.refuses(other) == Reason.ID_USED_WITH_OTHER_CONTENT
+    assert harbour.refuses(adoption(harbour, ADOPTING, *OFFICERS, id=-1)) == Reason.ID_NOT_POSSIBLE
+
+
+def test_one_adoption_waits_at_a_time_and_any_of_those_named_cancels_it():
+    harbour = Harbour(ADOPTING)
+    number = adopt(harbour, changed((FUND, MORE)), *OFFICERS)
+    second = adoption(harbour, changed((FUND, LESS)), *OFFICERS)
+    assert harbour.refuses(second) == Reason.ADOPTION_ALREADY_WAITS
+    assert harbour.refuses(cancelling(harbour, number, "risk_key")) == Reason.NEEDS_NOT_MET
+    assert harbour.refuses(cancelling(harbour, number + 5, "officer_b")) == Reason.ADOPTION_NOT_WAITING
+    stop = cancelling(harbour, number, "officer_b")
+    harbour.must(stop)
+    assert harbour.do(stop).decision == Accepted(repeated=True)
+    harbour.at = Instant(harbour.at + 2 * DAY_NS)
+    assert harbour.refuses(CompleteAdoption(number)) == Reason.ADOPTION_NOT_WAITING
+    harbour.must(adoption(harbour, changed((FUND, LESS)), *OFFICERS))
+
+
+def test_requests_signed_for_the_old_policy_are_refused_by_its_name():
+    harbour = Harbour(ADOPTING)
+    harbour.deposit("alice", 5_000 * USDC)
+    early = harbour.request(FUNDING, "client_key/alice")
+    adopt(harbour, changed((FUND, LESS)), *OFFICERS)
+    decision = harbour.do(early).decision
+    assert isinstance(decision, Refused)
+    assert decision.reason == Reason.POLICY_DIGEST_DIFFERS
+    assert "(harbour), which was replaced at 2025-10-10" in decision.words
+    harbour.must(harbour.request(FUNDING, "client_key/alice"))
+
+
+# --- nothing is dropped -------------------------------------------------------------------------
+
+
+def without_hedges(text: str = ADOPTING) -> str:
+    """Leave out the insurance pool `insurance/hedge` and every mention of it."""
+    lines = [line for line in text.splitlines(keepends=True) if not line.startswith("  insurance/hedge")]
+    gone = "".join(lines).replace("insurance/directional, insurance/hedge", "insurance/directional")
+    gone = gone.replace("insurance/hedge,\n    insurance/directional", "insurance/directional")
+    start = gone.index("  penalty_hedge:")
+    gone = gone[:start] + gone[gone.index("  cover:") :]
+    return gone.replace(
+        '{for: ["client/{client}/hedge"], steps: [own, {cover: insurance/hedge}]',
+        '{for: ["client/{client}/hedge"], steps: [own]',
+    )
+
+
+def test_a_compartment_that_holds_something_is_never_dropped():
+    harbour = Harbour(ADOPTING)
+    harbour.endow("insurance/hedge", 1)
+    asked = adoption(harbour, without_hedges(), *OFFICERS)
+    outcome = harbour.do(asked)
+    assert isinstance(outcome.decision, Refused)
+    assert outcome.decision.reason == Reason.ADOPTION_DROPS_WHAT_IS_HELD
+    assert "insurance/hedge holds 1 units of USDC" in outcome.decision.words
+
+
+def test_an_empty_compartment_may_go():
+    harbour = Harbour(ADOPTING)
+    harbour.must(adoption(harbour, without_hedges(), *OFFICERS))
+    if harbour.state.waiting():
+        harbour.at = Instant(harbour.at + DAY_NS)
+        harbour.must(CompleteAdoption(harbour.state.waiting()[0].adoption.id))
+    assert harbour.state.rules.place("insurance/hedge") is None
+
+
+def test_what_came_in_while_an_adoption_waited_is_kept_too():
+    harbour = Harbour(ADOPTING)
+    number = adopt(harbour, changed((FUND, MORE), text=without_hedges()), *OFFICERS)
+    if harbour.state.rules.place("insurance/hedge") is None:
+        pytest.skip("the compartment went at once")
+    harbour.endow("insurance/hedge", 7)
+    harbour.at = Instant(harbour.at + DAY_NS)
+    assert harbour.refuses(CompleteAdoption(number)) == Reason.ADOPTION_DROPS_WHAT_IS_HELD
+
+
+MEANINGS = [
+    (("BTC:  {decimals: 8,", "BTC:  {decimals: 6,"), "BTC is booked with decimals 8"),
+    (("contract: 0.001 BTC", "contract: 0.01 BTC"), "BTC-PERP has open positions with contract_size_e10"),
+    (("accepts: [USDC, BTC, ETH, USDC-debt], vault: own}\nthresholds", "accepts: [USDC, BTC, USDC-debt], vault: own}\nthresholds"), "house/treasury holds 5 units of ETH, which it would not accept"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "words"), MEANINGS)
+def test_what_is_booked_keeps_its_meaning(change, words):
+    harbour = Harbour(ADOPTING)
+    harbour.deposit("alice", 3 * BTC, "BTC")
+    harbour.endow("house/treasury", 5, "ETH")
+    for member in ("alice", "bob"):
+        harbour.fund(member, "hedge", 50_000 * USDC)
+    harbour.price("BTC", 60_000)
+    harbour.trade("client/alice/hedge", "client/bob/hedge", 10, 60_000)
+    plan = plan_adoption(harbour.state.ledger.tables, harbour.state.rules, policy_of(changed(change)))
+    assert any(words in found for found in plan.unkept), plan.unkept
+
+
+def test_members_keep_their_family_and_keys_their_names():
+    harbour = Harbour(ADOPTING)
+    adopt(harbour, changed((FUND, LESS)), *OFFICERS)
+    harbour.must(OpenMember("client", "dora", {"client_key": public_key(seed("client_key/dora"))}))
+    harbour.deposit("dora", 100 * USDC)
+    assert harbour.state.balance("client/dora/cash", "USDC") == 100 * USDC
+
+
+# --- counters -----------------------------------------------------------------------------------
+
+
+def test_a_counter_goes_on_under_a_lower_cap():
+    harbour = Harbour(ADOPTING)
+    harbour.deposit("alice", 5_000 * USDC)
+    harbour.move(FUNDING, "client_key/alice")
+    adopt(harbour, changed((FUND, LESS)), *OFFICERS)
+    room = harbour.state.room("fund", "client/alice/cash", "client/alice/hedge", "USDC")
+    assert room == 500 * USDC
+
+
+WINDOWS = st.builds(
+    Window,
+    kind=st.sampled_from(("fixed", "refill", "rolling")),
+    length_ns=st.sampled_from((HOUR_NS, 3 * HOUR_NS, DAY_NS)),
+)
+CAPS = st.builds(Cap, units=st.integers(1, 10_000), window=WINDOWS)
+
+
+@settings(max_examples=200)
+@given(CAPS, CAPS, st.lists(st.tuples(st.integers(0, 2 * DAY_NS), st.integers(1, 500)), max_size=6))
+def test_carrying_a_counter_never_gives_room(was, is_now, spent):
+    """Property: after the step, no more may pass than the old counter knew of leaves of the new cap."""
+    counter, at = (), NOON
+    for wait, units in sorted(spent):
+        at = Instant(NOON + wait)
+        counter = spend(was, counter, units, at)
+    carried = carry(was, is_now, counter, at)
+    used = used_units(was, counter, at)
+    within = is_now.window.kind == was.window.kind == "rolling"
+    if not within or is_now.window.length_ns >= was.window.length_ns:
+        assert used_units(is_now, carried, at) == used
+        assert room_units(is_now, carried, at) == max(0, is_now.units - used)
+    later = Instant(at + is_now.window.length_ns * 2 + DAY_NS * 2)
+    assert used_units(is_now, carried, later) <= used
+
+
+# --- the part that is hurried -------------------------------------------------------------------
+
+EDITS = [
+    (FUND, LESS),
+    (FUND, MORE),
+    (RELEASE, RELEASE_MORE),
+    ("needs: [client_key], when: releasable", "needs: [client_key]"),
+    ("needs: [client_key], when: releasable", "needs: [client_key, officer_a], when: releasable"),
+    ('limit: {all: {USDC: "250000 per 1 h"}}', 'limit: {all: {USDC: "250 per 1 h"}}'),
+    ("reason: required, reverses: optional", "reverses: optional"),
+    ("leverage: 50}]\n  coin", "leverage: 25}]\n  coin"),
+    ('maintenance: "1 %", leverage: 50}]\ninstruments', 'maintenance: "0.5 %", leverage: 50}]\ninstruments'),
+    ('liquidate: "100 %"', 'liquidate: "103 %"'),
+    ("instruments: [BTC-PERP, ETH-PERP, BTC-USD]}", "instruments: [BTC-PERP]}"),
+    ("instruments: [BTC-PERP, ETH-PERP]}}\n  insurance", "instruments: [BTC-PERP]}}\n  insurance"),
+    ('price: "within 2 % of index"', 'price: "within 1 % of index"'),
+]  # fmt: skip
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sets(st.sampled_from(range(len(EDITS))), min_size=1, max_size=5))
+def test_what_is_hurried_only_narrows(numbers):
+    """Property: between the old and the new policy, and of the compiled rules nothing is wider than before."""
+    text = ADOPTING
+    for number in sorted(numbers):
+        if EDITS[number][0] in text:
+            text = text.replace(*EDITS[number], 1)
+    old, new = policy_of(ADOPTING), policy_of(text)
+    between = narrowed(old, new)
+    assert all(
+        one.direction == "narrows" for one in compare_rules(rules_of(ADOPTING), rules_of(show(between)))
+    )
+    assert digest(narrowed(between, new)) == digest(between)
+    harbour = Harbour(ADOPTING)
+    plan = plan_adoption(harbour.state.ledger.tables, harbour.state.rules, new)
+    assert plan.narrowed.digest == digest(between)
+    assert bool(plan.later) == (digest(between) != digest(new))
+
+
+def test_the_same_policy_is_no_change():
+    old = policy_of(ADOPTING)
+    assert digest(narrowed(old, old)) == digest(old)
+    assert compare_rules(rules_of(ADOPTING), rules_of(ADOPTING)) == ()
