@@ -14,12 +14,12 @@ from ringfence.planes.ledger.book import Outcome
 from ringfence.planes.ledger.explain import Explanation
 from ringfence.planes.ledger.journal import Answered, Head, answered
 from ringfence.planes.ledger.operations import (
+    AdoptPolicy,
     Announce,
     Approve,
     Cancel,
-    CarryOut,
-    AdoptPolicy,
     CancelAdoption,
+    CarryOut,
     CompleteAdoption,
     Fill,
     Freeze,

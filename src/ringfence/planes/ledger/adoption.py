@@ -104,6 +104,7 @@ _GATE_JUDGES: dict[str, Judge] = {
     "conditions": lambda old, new: opposite(subset_direction(old, new)),
     "accrual": lambda old, new: _accrual_direction(old, new),
     "delay_ns": more_narrows,
+    "cancel": lambda old, new: opposite(subset_direction(old, new)),
 }
 _COMPARTMENT_JUDGES: dict[str, Judge] = {
     "accepts": lambda old, new: "changes" if None in (old, new) else subset_direction(old, new),

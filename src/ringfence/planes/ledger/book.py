@@ -22,12 +22,12 @@ from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.ledger import Ledger, limited_members
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.operations import (
+    AdoptPolicy,
     Announce,
     Approve,
     Cancel,
-    CarryOut,
-    AdoptPolicy,
     CancelAdoption,
+    CarryOut,
     CompleteAdoption,
     Entry,
     Fill,

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple, get_type_hints
 
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.limits import Counter
-from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.operations import AdoptPolicy
+from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 
 _ABSENT: Final = object()
