@@ -12,9 +12,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.book_reading import At, opened
 from ringfence.cli.output import Json, console, print_json, progress
-from ringfence.cli.arguments import PolicyFile
 from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
