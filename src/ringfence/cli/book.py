@@ -4,29 +4,33 @@ Every command opens the journal, does one thing and closes it again; those that 
 `book_reading`. A refused request is journalled like any other, and ends in exit code 1.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.book_adoption import app as adoption_app
+from ringfence.cli.book_desk import (
+    Amount,
+    AssetName,
+    Desk,
+    Keys,
+    Scope,
+    Source,
+    Target,
+    Why,
+    open_desk,
+    ring_at,
+)
+from ringfence.cli.book_holds import hold_app
 from ringfence.cli.book_reading import At, balance, drift, export, history, opened, verify
 from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from ringfence.kernel.ids import RequestId
-    from ringfence.kernel.instant import Instant
-    from ringfence.planes.ledger.operations import Move, Operation, Request
     from ringfence.policy.model import Plane
-    from ringfence.services.ledger import Book
-    from ringfence.services.ports import KeyRing
 
 app = typer.Typer(no_args_is_help=True, help="Keep a book: every movement checked and journalled.")
 keys_app = typer.Typer(no_args_is_help=True, help="Signing keys in files, for trying things on one machine.")
@@ -34,20 +38,9 @@ clients_app = typer.Typer(no_args_is_help=True, help="The members of the policy'
 app.add_typer(keys_app, name="key")
 app.add_typer(clients_app, name="client")
 app.add_typer(adoption_app, name="adoption")
+app.add_typer(hold_app, name="hold")
 for read in (balance, history, verify, drift, export):
     app.command()(read)
-
-Keys = Annotated[
-    Path | None,
-    typer.Option("--keys", envvar="RINGFENCE_KEYS", help="The folder of keys; FILE.keys by default."),
-]
-Source = Annotated[str, typer.Argument(help="Compartment that gives, e.g. client/alice/cash.")]
-Target = Annotated[str, typer.Argument(help="Compartment that gets, e.g. client/alice/hedge.")]
-Amount = Annotated[str, typer.Argument(help="A plain decimal, e.g. 100.25.")]
-AssetName = Annotated[str, typer.Argument(help="An asset of the policy, e.g. USDC.")]
-Scope = Annotated[str, typer.Argument(help="gate/NAME, compartment/PATH, asset/NAME or book.")]
-Why = Annotated[str, typer.Argument(help="The reason, in words; it is journalled.")]
-
 
 # --- beginning ---------------------------------------------------------------------------------
 
@@ -110,7 +103,7 @@ def new_key(
     """Make a signing key that only you can read, and register its public half in the book."""
     from ringfence.planes.ledger.operations import RegisterKey
 
-    with _desk(at, keys, as_json) as desk:
+    with open_desk(at, keys, as_json) as desk:
         single = [rule.name for rule in desk.book.rules.keys.values() if rule.per is None]
         if name not in (*single, "all"):
             raise UsageError(f"{name} is no single key of this policy; {', '.join(single)} are")
@@ -130,7 +123,7 @@ def add_client(
     """Open a member's compartments, with new keys that only you can read where there are none."""
     from ringfence.planes.ledger.operations import OpenMember
 
-    with _desk(at, keys, as_json) as desk:
+    with open_desk(at, keys, as_json) as desk:
         own = [rule.name for rule in desk.book.rules.keys.values() if rule.per == party]
         desk.submit(OpenMember(party, name, {key: desk.public_key(f"{key}/{name}") for key in own}))
 
@@ -159,7 +152,7 @@ def transfer(
 
     Sent again with the same --id and --expires it moves nothing twice.
     """
-    with _desk(at, keys, as_json) as desk:
+    with open_desk(at, keys, as_json) as desk:
         move = desk.move(source, target, amount, asset, gate)
         desk.submit(desk.request(move, identifier, expires, reason, reverses))
 
@@ -178,7 +171,7 @@ def deposit(
     """Record that value arrived from outside, and bring it in through the gate for it."""
     from ringfence.services import instructions
 
-    with _desk(at, keys, as_json) as desk:
+    with open_desk(at, keys, as_json) as desk:
         move = desk.move(source, target, amount, asset)
         receipt = instructions.receipt(desk.book.rules, move, reference, desk.ring.sign)
         desk.submit(receipt, desk.request(move))
@@ -194,7 +187,7 @@ def price(
     """Record what the sources of a price say now; the book takes the median of those that agree."""
     from ringfence.services import instructions
 
-    with _desk(at, None, as_json) as desk:
+    with open_desk(at, None, as_json) as desk:
         desk.submit(instructions.price_fact(name, quotes, desk.now))
 
 
@@ -214,7 +207,7 @@ def explain(
     from ringfence.cli.book_words import plain_rehearsal, print_rehearsal
 
     with opened(at, wiring.read_book) as book:
-        desk = _Desk(book, _ring(at, keys), wiring.clock().now())
+        desk = Desk(book, ring_at(at, keys), wiring.clock().now())
         request = desk.request(desk.move(source, target, amount, asset, gate))
         found = plain_rehearsal(book.rules, request, *book.rehearse(request, desk.now))
     if as_json:
@@ -231,7 +224,7 @@ def freeze(scope: Scope, why: Why, at: At, keys: Keys = None, as_json: Json = Fa
     """Stop a gate, a compartment, an asset or the whole book."""
     from ringfence.services import instructions
 
-    with _desk(at, keys, as_json) as desk:
+    with open_desk(at, keys, as_json) as desk:
         desk.submit(instructions.freeze(desk.book.rules, scope, why, desk.new_id(), desk.ring.sign))
 
 
@@ -240,103 +233,5 @@ def resume(scope: Scope, why: Why, at: At, keys: Keys = None, as_json: Json = Fa
     """Lift a stop."""
     from ringfence.services import instructions
 
-    with _desk(at, keys, as_json) as desk:
+    with open_desk(at, keys, as_json) as desk:
         desk.submit(instructions.resume(desk.book.rules, scope, why, desk.new_id(), desk.ring.sign))
-
-
-# --- what a command works with -----------------------------------------------------------------
-
-
-@dataclass
-class _Desk:
-    """An open book, the keys at hand, the time, and the answers so far."""
-
-    book: "Book"
-    ring: "KeyRing"
-    now: "Instant"
-    answers: list[dict[str, Any]] = field(default_factory=list)
-
-    def submit(self, *operations: "Operation") -> None:
-        """Submit one batch and keep the answers."""
-        from ringfence.cli.book_words import plain_answer
-        from ringfence.planes.ledger.journal import answered
-
-        outcomes = self.book.submit(operations, self.now)
-        self.answers += [
-            plain_answer(self.book.rules, answered(operation, outcome.decision, outcome.entries))
-            for operation, outcome in zip(operations, outcomes, strict=True)
-        ]
-
-    def public_key(self, name: str) -> bytes:
-        """Return the public half of a key at hand; make the key where there is none."""
-        return self.ring.public(name) if self.ring.has(name) else self.ring.make(name)
-
-    def move(self, source: str, target: str, amount: str, asset: str, gate: str = "") -> "Move":
-        """Read a movement as it was typed, and find its gate."""
-        from ringfence.planes.ledger.operations import Move
-        from ringfence.services import instructions
-
-        rules = self.book.rules
-        units = instructions.parse_amount(rules, amount, asset)
-        return Move(
-            gate or instructions.find_gate(rules, source, target, asset), source, target, asset, units
-        )
-
-    def request(
-        self, move: "Move", identifier: str = "", expires: str = "", reason: str = "", reverses: str = ""
-    ) -> "Request":
-        """Make a movement a request, signed with what is at hand."""
-        from ringfence.kernel.ids import parse_id
-        from ringfence.kernel.instant import parse_instant
-        from ringfence.services import instructions
-
-        return instructions.transfer(
-            self.book.rules,
-            move,
-            self.ring.sign,
-            identifier=_parse(parse_id, identifier) if identifier else self.new_id(),
-            expires=_parse(parse_instant, expires) if expires else instructions.default_expiry(self.now),
-            reason=reason,
-            reverses=_parse(parse_id, reverses) if reverses else 0,
-        )
-
-    def new_id(self) -> "RequestId":
-        """Make an id that nobody else makes."""
-        from ringfence.kernel.ids import request_id
-
-        return request_id(self.now, int.from_bytes(os.urandom(10), "big"))
-
-
-@contextmanager
-def _desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[_Desk]:
-    """Open a book for writing; afterwards say what it answered, with exit code 1 where it refused."""
-    from ringfence import wiring
-    from ringfence.cli.book_words import print_answer
-
-    with opened(path, wiring.embedded) as book:
-        desk = _Desk(book, _ring(path, keys), wiring.clock().now())
-        yield desk
-    if as_json:
-        print_json(desk.answers)
-    else:
-        for answer in desk.answers:
-            print_answer(answer)
-    if not all(answer["accepted"] for answer in desk.answers):
-        raise typer.Exit(1)
-
-
-def _ring(path: Path, keys: Path | None) -> "KeyRing":
-    from ringfence import wiring
-
-    return wiring.key_ring(keys or path.with_name(f"{path.name}.keys"))
-
-
-Value = TypeVar("Value")
-
-
-def _parse(read: Callable[[str], Value], text: str) -> Value:
-    """Read what was typed; what cannot be meant is a mistake of whoever typed it."""
-    try:
-        return read(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None

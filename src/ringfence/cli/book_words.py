@@ -8,7 +8,7 @@ from rich.markup import escape
 from ringfence.cli.output import console
 from ringfence.kernel.decision import REASONS
 from ringfence.kernel.ids import show_id
-from ringfence.kernel.instant import show_instant
+from ringfence.kernel.instant import Instant, show_instant
 from ringfence.kernel.money import PRICE_DIGITS, show_decimal
 from ringfence.planes.ledger.book import Outcome
 from ringfence.planes.ledger.explain import Explanation
@@ -28,6 +28,7 @@ from ringfence.planes.ledger.operations import (
     Move,
     OpenMember,
     Operation,
+    Post,
     PriceFact,
     Receipt,
     RegisterKey,
@@ -36,8 +37,10 @@ from ringfence.planes.ledger.operations import (
     Resume,
     RevokeKey,
     Settle,
+    Void,
 )
 from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.tables import Hold
 from ringfence.services.ledger import Dated
 
 Plain = dict[str, Any]
@@ -59,6 +62,17 @@ def plain_balance(rules: Rules, compartment: str, asset: str, units: int) -> Pla
     """Write one balance as plain data."""
     amount = show_units(rules, asset, units)
     return {"compartment": compartment, "asset": asset, "units": units, "amount": amount}
+
+
+def plain_hold(rules: Rules, identifier: int, hold: Hold) -> Plain:
+    """Write a hold as plain data."""
+    held = [
+        {"compartment": path, "asset": asset, "units": units, "amount": show_units(rules, asset, units)}
+        for path, asset, units in hold.reserved
+    ]
+    moves = [_asked_link(rules, move) for move in hold.moves]
+    until = show_instant(Instant(hold.until))
+    return {"id": show_id(identifier), "until": until, "moves": moves, "held": held}
 
 
 def plain_answer(rules: Rules, line: Answered) -> Plain:
@@ -137,7 +151,8 @@ def asked(rules: Rules, operation: Operation) -> str:
     """Say in a few words what an operation asks for."""
     match operation:
         case Request():
-            return "; ".join(_asked_link(rules, link) for link in operation.links) or "nothing"
+            verb = "hold " if operation.hold_until else ""
+            return verb + "; ".join(_asked_link(rules, link) for link in operation.links) or "nothing"
         case Announce():
             return asked(rules, operation.request)
         case Approve():
@@ -188,3 +203,8 @@ def _asked_link(rules: Rules, link: Link) -> str:
             return f"settle {link.instrument} at {show_decimal(link.price_e10, PRICE_DIGITS)}"
         case Fund():
             return f"funding of {link.instrument}, {show_decimal(link.rate_e10, PRICE_DIGITS)} of notional"
+        case Post():
+            part = f", {' '.join(map(str, link.units))} units of it" if link.units else ""
+            return f"post hold {link.hold:032x}{part}"
+        case Void():
+            return f"void hold {link.hold:032x}"

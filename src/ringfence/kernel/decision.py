@@ -36,6 +36,7 @@ class Reason(IntEnum):
     CLOCK_WENT_BACK = 11, "The time given is before the time of an earlier record of the book."
     ID_NOT_POSSIBLE = 12, "An id is a positive whole number below 2^128."
     NOT_PENDING = 13, "No request of that id is pending: it was never announced, or it has come to its end."
+    HOLD_NOT_POSSIBLE = 14, "Only moves through gates are held, until a time to come; what is owed is not."
     # 20-39 what it names
     ASSET_UNKNOWN = 20, "The policy declares no such asset."
     COMPARTMENT_UNKNOWN = 21, "The policy declares no such compartment."
@@ -55,6 +56,7 @@ class Reason(IntEnum):
     PRICE_SOURCE_UNKNOWN = 35, "A quote comes from a source that the policy does not list for the price."
     KEY_ALREADY_KNOWN = 36, "The book knows that public key, or one under that name, already."
     KEY_NOT_SOUND = 37, "The public key is no proper point of the curve: anybody could sign for it."
+    HOLD_UNKNOWN = 38, "No request of that id is held, or ever was."
     ONLY_BY_REQUEST = 39, "The gate asks what a row cannot say, such as margin's word: make a request."
     # 40-59 who asks
     SIGNATURE_INVALID = 40, "A signature does not fit the request and the key it names."
@@ -80,6 +82,7 @@ class Reason(IntEnum):
     REDUCE_ONLY = 66, "Only fills that make the position smaller are allowed."
     WATERFALL_DOES_NOT_NAME_IT = 67, "The waterfall does not let this compartment bear the shortfall."
     WATERFALL_STEP_SKIPPED = 68, "An earlier step of the waterfall can still pay."
+    HOLD_HAS_ENDED = 70, "The hold was posted, voided or has run out; a hold has one end."
     # 80-99 how much
     GATE_LIMIT_EXCEEDED = 80, "The amount is over what the gate's limit leaves room for."
     ENTITLEMENT_EXCEEDED = 81, "The amount is over what is owed."
@@ -89,6 +92,8 @@ class Reason(IntEnum):
     ORDER_OVERFILLED = 85, "The fills of the order would pass the number of contracts it was signed for."
     FUNDING_NOT_DUE = 86, "Funding was already paid in this interval, or the instrument has none."
     FUNDING_OVER_CAP = 87, "The funding rate is over the instrument's cap for one interval."
+    HOLD_EXCEEDED = 88, "More would be posted than is held."
+    HOLD_PARTS_DIFFER = 89, "The parts to be posted are not one for each move of the hold, some above zero."
     # 100-119 prices and margin
     PRICE_MISSING = 100, "The book holds no price of that name."
     PRICE_STALE = 101, "The last price is older than the policy allows."

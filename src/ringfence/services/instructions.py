@@ -17,6 +17,7 @@ from ringfence.planes.ledger.operations import (
     AdoptPolicy,
     CancelAdoption,
     Freeze,
+    Link,
     Move,
     PolicyLine,
     PriceFact,
@@ -94,17 +95,40 @@ def transfer(
     expires: Instant,
     reason: str = "",
     reverses: int = 0,
+    hold_until: int = 0,
 ) -> Request:
     """Make a request of one move, signed with every key its gate asks for that `sign` has."""
-    request = Request(identifier, (move,), rules.digest, expires, reason=reason, reverses=reverses)
-    start, end = rules.place(move.source), rules.place(move.target)
-    way = rules.way(move.gate, start, end) if start and end else None
-    if way is None or start is None or end is None:
-        return request
-    names = names_for(rules.keys, start, way.binding(start.members, end.members))
-    return msgspec.structs.replace(
-        request, signatures=_sign(request, keys_named(way.gate.needs, names), sign)
-    )
+    bare = Request(identifier, (move,), rules.digest, expires, reason=reason, reverses=reverses)
+    bare = msgspec.structs.replace(bare, hold_until=hold_until)
+    return msgspec.structs.replace(bare, signatures=_sign(bare, keys_through(rules, (move,)), sign))
+
+
+def chain(
+    rules: Rules,
+    links: Sequence[Link],
+    through: Sequence[Move],
+    sign: Sign,
+    *,
+    identifier: RequestId,
+    expires: Instant,
+    reason: str = "",
+    exchange: str = "",
+) -> Request:
+    """Make a request of several links, signed with every key that the moves `through` ask for."""
+    bare = Request(identifier, tuple(links), rules.digest, expires, reason=reason, exchange=exchange)
+    return msgspec.structs.replace(bare, signatures=_sign(bare, keys_through(rules, through), sign))
+
+
+def keys_through(rules: Rules, moves: Sequence[Move]) -> list[str]:
+    """Name every key that the gates of some moves speak of, each once."""
+    found: dict[str, None] = {}
+    for move in moves:
+        start, end = rules.place(move.source), rules.place(move.target)
+        way = rules.way(move.gate, start, end) if start and end else None
+        if way is not None and start is not None and end is not None:
+            names = names_for(rules.keys, start, way.binding(start.members, end.members))
+            found.update(dict.fromkeys(keys_named(way.gate.needs, names)))
+    return list(found)
 
 
 def receipt(rules: Rules, move: Move, reference: str, sign: Sign) -> Receipt:

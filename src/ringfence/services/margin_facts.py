@@ -66,7 +66,8 @@ class MarginFacts:
     def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:
         """Return what margin says about an operation; nothing about one that is no request."""
         self._parts, self._losses = {}, {}
-        touched = read_touches(self._rules, operation) if isinstance(operation, Request) else {}
+        tables = state.ledger.tables
+        touched = read_touches(self._rules, tables, operation) if isinstance(operation, Request) else {}
         if not touched:
             return NO_CONDITIONS
         self._agreed = self._fresh(state, at)
@@ -83,8 +84,8 @@ class MarginFacts:
 
     def after(self, outcome: Outcome) -> None:
         """Count the flows and the losses of the request that was just judged, if it was carried out."""
-        if outcome.decision != Accepted():
-            return
+        if outcome.decision != Accepted() or not outcome.entries:
+            return  # Refused, repeated, or held: nothing moved.
         for path, part in self._parts.items():
             limits = self._limits[path].after_flow(part.figures.equity, self._flow(part))
             if path in self._losses:

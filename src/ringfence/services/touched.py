@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from ringfence.planes.ledger.operations import Closing, Fill, Move, Request
+from ringfence.planes.ledger.holds import moves_meant
+from ringfence.planes.ledger.operations import Closing, Fill, Move, Post, Request, Void
 from ringfence.planes.ledger.rules import GateRule, Rules
+from ringfence.planes.ledger.tables import Tables
 
 Direction = Literal["buy", "sell"]
 
@@ -32,15 +34,16 @@ class Touch:
     causes: set[str] = field(default_factory=set)
 
 
-def read_touches(rules: Rules, request: Request) -> dict[str, Touch]:
-    """Say what a request does to each margined bucket, by its path."""
+def read_touches(rules: Rules, tables: Tables, request: Request) -> dict[str, Touch]:
+    """Say what a request does to each margined bucket, by its path; tables: as they are before it."""
     touched: dict[str, Touch] = {}
     for link in request.links:
-        if isinstance(link, Move):
-            _read_move(rules, touched, link)
-        elif isinstance(link, Fill):
+        if isinstance(link, Fill):
             _read_fill(rules, touched, link)
-    if not all(isinstance(link, Move) for link in request.links):
+        elif isinstance(link, Move | Post):
+            for move in moves_meant(tables, link):
+                _read_move(rules, touched, move)
+    if not all(isinstance(link, Move | Post | Void) for link in request.links):
         for touch in touched.values():
             touch.mixes = True
     return touched

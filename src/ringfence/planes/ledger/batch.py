@@ -63,7 +63,7 @@ class BatchBook:
         self._found: list[_Found] = []
         self._rolling: list[int] = []
         self._arrays = Arrays(
-            accounts=np.zeros((1, 4), np.uint64),
+            accounts=np.zeros((1, 6), np.uint64),
             windows=np.zeros(1, WINDOW),
             owed=np.zeros((1, 2), np.uint64),
             spans=np.zeros((1, 2), np.int64),
@@ -151,7 +151,8 @@ class BatchBook:
         if number is None:
             number = self._accounts[path, asset] = len(self._accounts)
             debits, credits = self._state.totals(path, asset)
-            self._write("accounts", number, (*split(debits), *split(credits)))
+            held = self._state.held(path, asset)
+            self._write("accounts", number, (*split(debits), *split(credits), *split(held)))
         return number
 
     def _windows_of(self, gate: GateRule, members: tuple[str, ...], asset: str) -> tuple[int, int]:

@@ -78,7 +78,7 @@ _KEPT = 5
 class Arrays(NamedTuple):
     """The tables of a book by number.
 
-    accounts: debits and credits, each high and low limb, shape (n, 4); owed: shape (n, 2); spans: where the
+    accounts: debits, credits and what is held from people's moves, each high and low limb, shape (n, 6); owed: shape (n, 2); spans: where the
     moves of a rolling window begin and end in `passed`, whose rows are (instant, high, low).
     """
 
@@ -209,8 +209,14 @@ def _judge_amount(book: Arrays, route: Any, at: int, high: Limb, low: Limb) -> i
     accounts, source, target = book.accounts, route.source, route.target
     debits_high, debits_low = accounts[source, 0], accounts[source, 1]
     if not route.is_two_sided:
-        free_high, free_low, _ = subtract(accounts[source, 2], accounts[source, 3], debits_high, debits_low)
-        if is_less(free_high, free_low, high, low):
+        free_high, free_low, is_short = subtract(
+            accounts[source, 2], accounts[source, 3], debits_high, debits_low
+        )
+        if not route.has_accrual:
+            free_high, free_low, is_short = subtract(
+                free_high, free_low, accounts[source, 4], accounts[source, 5]
+            )
+        if is_short or is_less(free_high, free_low, high, low):
             return _FREE
     _, _, is_over = add(debits_high, debits_low, high, low)
     _, _, is_over_too = add(accounts[target, 2], accounts[target, 3], high, low)

@@ -16,7 +16,7 @@ from ringfence.kernel.digest import canonical_bytes, tagged_digest
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
-from ringfence.planes.ledger import adopting, fills, moves, records, settling, waiting
+from ringfence.planes.ledger import adopting, fills, holds, moves, records, settling, waiting
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.ledger import Ledger, limited_members
@@ -37,6 +37,7 @@ from ringfence.planes.ledger.operations import (
     Move,
     OpenMember,
     Operation,
+    Post,
     PriceFact,
     Receipt,
     RegisterKey,
@@ -45,13 +46,14 @@ from ringfence.planes.ledger.operations import (
     Resume,
     RevokeKey,
     Settle,
+    Void,
     signing_bytes,
 )
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
-from ringfence.planes.ledger.tables import Owed, Totals, Waiting
+from ringfence.planes.ledger.tables import Hold, Owed, Totals, Waiting
 
 LINKS_MAX: Final = 1 << 20
 """Most links of one request."""
@@ -106,7 +108,7 @@ class BookState:
         if at < self.at:
             words = f"the time was {show_instant(at)}, and the book is at {show_instant(self.at)}"
             return Outcome(Refused(Reason.CLOCK_WENT_BACK, words))
-        self.at = at
+        self.pass_time(at)
         match operation:
             case Request():
                 return self._request(operation, at, verify, conditions)
@@ -116,6 +118,12 @@ class BookState:
                 return self._carry_out_pending(operation.request, at, verify, conditions)
             case _:
                 return self._record(operation, at, verify)
+
+    def pass_time(self, at: Instant) -> None:
+        """Let it be `at`: what ends by itself ends now."""
+        self.at = at
+        if self._tables.holds:
+            holds.expire(self.ledger, at)
 
     def _record(self, operation: Operation, at: Instant, verify: Verifier) -> Outcome:
         found = self._take(operation, at, verify)
@@ -227,6 +235,7 @@ class BookState:
             or self._run(chain)
         )
         if refused is None:
+            self._hold(chain)
             waiting.end(self.ledger, pending, 0)
             self._tables.commit()
             return Outcome(_ACCEPTED, tuple(chain.entries))
@@ -262,16 +271,24 @@ class BookState:
         if len(request.links) > LINKS_MAX:
             words = f"the request has {len(request.links)} links; at most {LINKS_MAX} are carried out at once"
             return Refused(Reason.CHAIN_TOO_LONG, words)
-        return None
+        return holds.fault_of_form(self.ledger, request, at)
 
     def _carry_out(self, chain: Chain) -> Outcome:
         """Carry out a chain; one refusal takes everything back."""
         refused = self._run(chain)
         if refused is not None:
             return self._take_back(chain, refused)
+        self._hold(chain)
         self._tables.put(self._tables.ids, chain.request.id, (chain.content, 0))
         self._tables.commit()
         return Outcome(_ACCEPTED, tuple(chain.entries))
+
+    def _hold(self, chain: Chain) -> None:
+        """Take back what a request did that asks for a hold, and hold it instead."""
+        if chain.request.hold_until:
+            self._tables.rollback()
+            holds.keep(self.ledger, chain.request, chain.entries)
+            chain.entries.clear()
 
     def _run(self, chain: Chain) -> Refused | None:
         """Book a chain link by link, to be kept or taken back; say why it is refused, if it is."""
@@ -311,6 +328,14 @@ class BookState:
     def balance(self, compartment: str, asset: str) -> int:
         """Return what a compartment holds in units; below zero only outside, for contracts and for debts."""
         return self._tables.balance(compartment, asset)
+
+    def held(self, compartment: str, asset: str) -> int:
+        """Return the units of a balance that are held for requests that may still happen."""
+        return self._tables.held.get((compartment, asset), 0)
+
+    def holds(self) -> Mapping[int, Hold]:
+        """Return every hold that has not ended, by the id of its request. Do not change it."""
+        return self._tables.holds
 
     def totals(self, compartment: str, asset: str) -> Totals:
         """Return the two running totals of a compartment and asset: debits and credits."""
@@ -442,3 +467,7 @@ def _carry_out_link(chain: Chain, link: Link) -> Refused | None:
             return settling.carry_out_settle(chain, link)
         case Fund():
             return settling.carry_out_fund(chain, link)
+        case Post():
+            return holds.post(chain, link)
+        case Void():
+            return holds.void(chain, link)

@@ -12,11 +12,15 @@ EACH_TRANSFER, EACH, ALL = "each_transfer", "each", "all"
 
 
 class Ledger:
-    """Rules, tables, and the compartments that were looked up before."""
+    """Rules, tables, and the compartments that were looked up before.
+
+    expiring: a heap of (until, id) with every hold in it at least; see `holds.expire`.
+    """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.tables = Tables()
+        self.expiring: list[tuple[int, int]] = []
         self._open: dict[str, Place] = {}
 
     def follow(self, rules: Rules) -> None:

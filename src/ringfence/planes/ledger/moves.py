@@ -89,7 +89,7 @@ def _gate_facts(chain: Chain, move: Move, asset: AssetRule, source: Place, targe
         room_units=None if unpriced else room,
         limit=limit,
         entitled_units=_entitled(chain, move, asset, source, gate) if gate.accrual and not drawn else None,
-        free_units=_free(ledger, source, asset),
+        free_units=_free(ledger, source, asset, gate),
         total_room_units=ledger.total_room(move.source, move.target, move.asset),
         debt_room_units=_debt_room(ledger, asset, target, is_debt, drawn),
         price=unpriced,
@@ -124,10 +124,12 @@ def _unpriced(chain: Chain, gate: GateRule, asset: str) -> Refused | None:
     return rate if isinstance(rate, Refused) else None
 
 
-def _free(ledger: Ledger, source: Place, asset: AssetRule) -> int | None:
+def _free(ledger: Ledger, source: Place, asset: AssetRule, gate: GateRule) -> int | None:
+    """Return what a source may give; what it owes is paid from what is held for others too."""
     if source.rule.two_sided or asset.debt_in is not None:
         return None
-    return ledger.tables.balance(source.path, asset.name)
+    held = 0 if gate.accrual else ledger.tables.held.get((source.path, asset.name), 0)
+    return max(0, ledger.tables.balance(source.path, asset.name) - held)
 
 
 def _releasable(chain: Chain, move: Move) -> int | None:
@@ -234,7 +236,7 @@ def _exchange_facts(
         room_units=None if unpriced else room,
         limit=limit,
         entitled_units=_repayable(ledger, move, asset, legs) if gate.accrual else None,
-        free_units=_free(ledger, source, asset),
+        free_units=_free(ledger, source, asset, gate),
         total_room_units=ledger.total_room(move.source, move.target, move.asset),
         price=unpriced or _price_fault(chain, rule, legs),
     )

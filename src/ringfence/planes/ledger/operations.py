@@ -93,7 +93,20 @@ class Fund(Record, frozen=True, tag="fund"):
     price_e10: int
 
 
-Link = Move | Fill | Settle | Fund
+class Post(Record, frozen=True, tag="post"):
+    """Move what the request `hold` holds; `units` for each of its moves in order, all of them if left out."""
+
+    hold: int
+    units: tuple[int, ...] = ()
+
+
+class Void(Record, frozen=True, tag="void"):
+    """Let go of what the request `hold` holds."""
+
+    hold: int
+
+
+Link = Move | Fill | Settle | Fund | Post | Void
 
 
 class Request(Record, frozen=True, tag="request"):
@@ -101,7 +114,8 @@ class Request(Record, frozen=True, tag="request"):
 
     id: the caller's, below 2^128; policy: digest of the policy the caller means; expires: last instant at
     which it may be carried out; exchange: the exchange its moves are legs of; reason: words for a gate
-    that asks for them; reverses: id of the request a correction reverses.
+    that asks for them; reverses: id of the request a correction reverses; hold_until: hold what it would
+    move, until that instant at most, instead of moving it (0: move it).
     """
 
     id: int
@@ -112,6 +126,7 @@ class Request(Record, frozen=True, tag="request"):
     reason: str = ""
     reverses: int = 0
     signatures: tuple[Signature, ...] = ()
+    hold_until: int = 0
 
 
 # --- requests that wait ------------------------------------------------------------------------

@@ -77,8 +77,9 @@ class RowLane(BatchBook):
 
         after: room for the totals at both ends of each transfer (dtype `TOTALS`, zero where refused).
         """
+        self._state.pass_time(at)
         self.take_over()
-        self._state.at, self._is_ahead = at, True
+        self._is_ahead = True
         digest = batch.signing_digest()
         count = len(batch.transfers)
         words = _words_of(batch.transfers)
@@ -189,6 +190,8 @@ class RowLane(BatchBook):
         for table, key in changed:
             if table is tables.balances:
                 self._take_balance(*key)
+            elif table is tables.held:
+                self._take_held(*key)
             elif table is tables.windows and key in self._windows:
                 self.take_counter(self._windows[key], tables.windows.get(key, ()))
             elif table is tables.owed and key in self._owed:
@@ -202,7 +205,12 @@ class RowLane(BatchBook):
         number = self._accounts.get((path, asset))
         if number is not None:
             debits, credits = self._tables.balances[path, asset]
-            self._arrays.accounts[number] = (*split(debits), *split(credits))
+            self._arrays.accounts[number, :4] = (*split(debits), *split(credits))
+
+    def _take_held(self, path: str, asset: str) -> None:
+        number = self._accounts.get((path, asset))
+        if number is not None:
+            self._arrays.accounts[number, 4:] = split(self._tables.held.get((path, asset), 0))
 
     def give_back(self) -> None:
         """Bring the tables up to what rows changed; ViolationError where units do not balance."""
@@ -221,7 +229,7 @@ class RowLane(BatchBook):
     def _give_accounts(self, numbers: NDArray[np.int32]) -> None:
         tables, names = self._tables, list(self._accounts)
         flows: dict[str, tuple[int, int]] = {}
-        limbs = self._arrays.accounts[numbers].tolist()
+        limbs = self._arrays.accounts[numbers, :4].tolist()
         for number, (high, low, other_high, other_low) in zip(numbers.tolist(), limbs, strict=True):
             key = names[number]
             debits, credits = high << LIMB_BITS | low, other_high << LIMB_BITS | other_low

@@ -8,9 +8,11 @@ minus debits. Each asset keeps its own totals beside them: the two ways of count
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, get_type_hints
 
+import msgspec
+
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.limits import Counter
-from ringfence.planes.ledger.operations import AdoptPolicy
+from ringfence.planes.ledger.operations import AdoptPolicy, Move
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 
@@ -30,6 +32,17 @@ class Waiting(NamedTuple):
     adoption: AdoptPolicy
     content: bytes
     due: int
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """Moves that are held together, and what is held for them: (compartment, asset, units).
+
+    until: the last instant at which they may be posted.
+    """
+
+    until: int
+    moves: tuple[Move, ...]
+    reserved: tuple[tuple[str, str, int], ...]
 
 
 RowAnswer = Callable[[int], tuple[bytes, int] | None]
@@ -71,6 +84,9 @@ class Tables:
     adopting: dict[int, Waiting]
     replaced: dict[str, tuple[str, int]]
     adopted: dict[str, str]
+    holds: dict[int, Hold]
+    held: dict[tuple[str, str], int]
+    ended: dict[int, str]
 
     def __init__(self) -> None:
         for name in FORMS:

@@ -18,6 +18,7 @@ import msgspec
 from ringfence.kernel.decision import REASONS, Reason, Refused
 from ringfence.kernel.ids import show_id
 from ringfence.kernel.instant import Instant, show_instant
+from ringfence.planes.ledger.holds import moves_meant
 from ringfence.planes.ledger.ledger import Ledger
 from ringfence.planes.ledger.moves import bind_exchange, legs_of
 from ringfence.planes.ledger.needs import NameOf, keys_named, names_for, unmet
@@ -57,7 +58,8 @@ def passages_of(ledger: Ledger, request: Request) -> tuple[Passage, ...]:
     return tuple(
         passage
         for link in request.links
-        if isinstance(link, Move) and (passage := _passage(ledger, request, link)) is not None
+        for move in moves_meant(ledger.tables, link)
+        if (passage := _passage(ledger, request, move)) is not None
     )
 
 

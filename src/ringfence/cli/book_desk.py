@@ -1,0 +1,153 @@
+"""What a command that writes to a book works with: the open book, the keys at hand, the time, the answers."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ringfence.cli.book_reading import opened
+from ringfence.cli.output import print_json
+from ringfence.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    from ringfence.kernel.ids import RequestId
+    from ringfence.kernel.instant import Instant
+    from ringfence.planes.ledger.operations import Link, Move, Operation, Request
+    from ringfence.services.ledger import Book
+    from ringfence.services.ports import KeyRing
+
+Keys = Annotated[
+    Path | None,
+    typer.Option("--keys", envvar="RINGFENCE_KEYS", help="The folder of keys; FILE.keys by default."),
+]
+Source = Annotated[str, typer.Argument(help="Compartment that gives, e.g. client/alice/cash.")]
+Target = Annotated[str, typer.Argument(help="Compartment that gets, e.g. client/alice/hedge.")]
+Amount = Annotated[str, typer.Argument(help="A plain decimal, e.g. 100.25.")]
+AssetName = Annotated[str, typer.Argument(help="An asset of the policy, e.g. USDC.")]
+Scope = Annotated[str, typer.Argument(help="gate/NAME, compartment/PATH, asset/NAME or book.")]
+Why = Annotated[str, typer.Argument(help="The reason, in words; it is journalled.")]
+
+
+@dataclass
+class Desk:
+    """An open book, the keys at hand, the time, and the answers so far."""
+
+    book: "Book"
+    ring: "KeyRing"
+    now: "Instant"
+    answers: list[dict[str, Any]] = field(default_factory=list)
+
+    def submit(self, *operations: "Operation") -> None:
+        """Submit one batch and keep the answers."""
+        from ringfence.cli.book_words import plain_answer
+        from ringfence.planes.ledger.journal import answered
+
+        outcomes = self.book.submit(operations, self.now)
+        self.answers += [
+            plain_answer(self.book.rules, answered(operation, outcome.decision, outcome.entries))
+            for operation, outcome in zip(operations, outcomes, strict=True)
+        ]
+
+    def public_key(self, name: str) -> bytes:
+        """Return the public half of a key at hand; make the key where there is none."""
+        return self.ring.public(name) if self.ring.has(name) else self.ring.make(name)
+
+    def move(self, source: str, target: str, amount: str, asset: str, gate: str = "") -> "Move":
+        """Read a movement as it was typed, and find its gate."""
+        from ringfence.planes.ledger.operations import Move
+        from ringfence.services import instructions
+
+        rules = self.book.rules
+        units = instructions.parse_amount(rules, amount, asset)
+        return Move(
+            gate or instructions.find_gate(rules, source, target, asset), source, target, asset, units
+        )
+
+    def request(
+        self,
+        move: "Move",
+        identifier: str = "",
+        expires: str = "",
+        reason: str = "",
+        reverses: str = "",
+        hold_until: int = 0,
+    ) -> "Request":
+        """Make a movement a request, signed with what is at hand."""
+        from ringfence.kernel.ids import parse_id
+        from ringfence.kernel.instant import parse_instant
+        from ringfence.services import instructions
+
+        return instructions.transfer(
+            self.book.rules,
+            move,
+            self.ring.sign,
+            identifier=parse_typed(parse_id, identifier) if identifier else self.new_id(),
+            expires=parse_typed(parse_instant, expires) if expires else instructions.default_expiry(self.now),
+            reason=reason,
+            reverses=parse_typed(parse_id, reverses) if reverses else 0,
+            hold_until=hold_until,
+        )
+
+    def ask(
+        self, links: "Sequence[Link]", through: "Sequence[Move]", reason: str = "", exchange: str = ""
+    ) -> None:
+        """Submit links as one request, signed with what is at hand of the keys that moves `through` need."""
+        from ringfence.services import instructions
+
+        request = instructions.chain(
+            self.book.rules,
+            links,
+            through,
+            self.ring.sign,
+            identifier=self.new_id(),
+            expires=instructions.default_expiry(self.now),
+            reason=reason,
+            exchange=exchange,
+        )
+        self.submit(request)
+
+    def new_id(self) -> "RequestId":
+        """Make an id that nobody else makes."""
+        from ringfence.kernel.ids import request_id
+
+        return request_id(self.now, int.from_bytes(os.urandom(10), "big"))
+
+
+@contextmanager
+def open_desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[Desk]:
+    """Open a book for writing; afterwards say what it answered, with exit code 1 where it refused."""
+    from ringfence import wiring
+    from ringfence.cli.book_words import print_answer
+
+    with opened(path, wiring.embedded) as book:
+        desk = Desk(book, ring_at(path, keys), wiring.clock().now())
+        yield desk
+    if as_json:
+        print_json(desk.answers)
+    else:
+        for answer in desk.answers:
+            print_answer(answer)
+    if not all(answer["accepted"] for answer in desk.answers):
+        raise typer.Exit(1)
+
+
+def ring_at(path: Path, keys: Path | None) -> "KeyRing":
+    """Open the folder of keys beside a book, or the one that was named."""
+    from ringfence import wiring
+
+    return wiring.key_ring(keys or path.with_name(f"{path.name}.keys"))
+
+
+Value = TypeVar("Value")
+
+
+def parse_typed(read: Callable[[str], Value], text: str) -> Value:
+    """Read what was typed; what cannot be meant is a mistake of whoever typed it."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
