@@ -133,6 +133,26 @@ def test_history_and_export_tell_everything_that_was_asked(opened: CommandLine) 
     assert opened("book", "export", "--json").json == exported
 
 
+def test_a_hold_keeps_units_until_it_is_posted_or_voided(opened: CommandLine) -> None:
+    until = ("--until", "2100-01-01T00:00:00Z")
+    held = opened("book", "hold", "new", CASH, HEDGE, "700", "USDC", *until, "--id", "7", "--json")
+    assert held.json[0]["accepted"]
+    assert held.json[0]["entries"] == []
+    (listed,) = opened("book", "hold", "list", "--json").json
+    assert listed["held"] == [{"compartment": CASH, "asset": "USDC", "units": 700_000_000, "amount": "700"}]
+    assert "2100-01-01" in opened("book", "hold", "list").out
+    poor = opened("book", "transfer", CASH, HEDGE, "301", "USDC", "--json")
+    assert poor.json[0]["reason"] == "FREE_BALANCE_TOO_LOW"
+    posted = opened("book", "hold", "post", listed["id"], "--amount", "200")
+    assert "accepted post hold" in posted.out
+    assert balances(opened)[HEDGE] == "200"
+    again = opened("book", "hold", "post", listed["id"], "--json")
+    assert (again.code, again.json[0]["reason"]) == (1, "HOLD_HAS_ENDED")
+    opened("book", "hold", "new", CASH, HEDGE, "800", "USDC", *until, "--id", "8")
+    assert opened("book", "hold", "void", "8").code == 0
+    assert opened("book", "hold", "list", "--json").json == []
+
+
 def test_a_stop_stops_and_is_lifted(opened: CommandLine) -> None:
     assert opened("book", "freeze", "gate/fund", "a drill").code == 0
     stopped = opened("book", "transfer", CASH, HEDGE, "1", "USDC", "--json")

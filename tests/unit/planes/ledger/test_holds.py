@@ -2,10 +2,11 @@
 
 import msgspec
 import pytest
-from harbour import NOON, OFFICERS, USDC, Harbour, signed
+from harbour import NOON, OFFICERS, USDC, Harbour, seed, signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ringfence.adapters.signatures_ed25519 import sign, verify
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import HOUR_NS, Instant
 from ringfence.planes.ledger.conditions import Conditions
@@ -20,9 +21,12 @@ from ringfence.planes.ledger.operations import (
     Remark,
     Resume,
     Settle,
+    Signature,
     Void,
     signing_bytes,
 )
+from ringfence.planes.ledger.row_lane import RowLane
+from ringfence.planes.ledger.rows import Draft, Route, blank_transfers, write_ids
 
 CASH, HEDGE, ALICE = "client/alice/cash", "client/alice/hedge", "client_key/alice"
 FUND = Move("fund", CASH, HEDGE, "USDC", 60 * USDC)
@@ -354,3 +358,31 @@ def test_signatures_of_a_hold_can_come_one_by_one(harbour):
     assert state_of(harbour, "house/fees") == (50, 50)
     assert harbour.reason(Post(request.id), "officer_a") == Reason.NEEDS_NOT_MET
     harbour.move(Void(request.id), *OFFICERS)
+
+
+# --- rows --------------------------------------------------------------------------------------
+
+
+def fund_by_row(lane, identifier, units):
+    draft = Draft(lane.routes)
+    transfers = blank_transfers(1)
+    write_ids(transfers, [identifier])
+    transfers["units_low"] = units
+    transfers["route"] = [draft.number(Route("fund", CASH, HEDGE, "USDC"))]
+    batch = draft.batch(transfers, policy=lane.rules.digest, expires=NOON + HOUR_NS)
+    batch = batch.signed([Signature(ALICE, sign(seed(ALICE), batch.signing_digest()))])
+    lane.admit(batch)
+    return int(lane.judge_batch(batch, NOON)[0])
+
+
+def test_rows_leave_alone_what_is_held(harbour):
+    lane = RowLane(harbour.state, verify)
+    held = hold(harbour)
+    assert fund_by_row(lane, 901, 40 * USDC + 1) == Reason.FREE_BALANCE_TOO_LOW
+    assert fund_by_row(lane, 902, 40 * USDC) == 0
+    assert fund_by_row(lane, 903, 1) == Reason.FREE_BALANCE_TOO_LOW
+    lane.give_back()
+    harbour.move(Void(held), ALICE)
+    assert fund_by_row(lane, 904, 60 * USDC) == 0
+    lane.give_back()
+    assert state_of(harbour) == (0, 0)
