@@ -19,12 +19,14 @@ from ringfence.planes.ledger.operations import (
     Move,
     OpenMember,
     Operation,
+    Post,
     Receipt,
     RegisterKey,
     Request,
     Resume,
     RevokeKey,
     Signature,
+    Void,
 )
 from ringfence.planes.ledger.row_lane import RowLane
 from ringfence.planes.ledger.rows import REPEATED, Draft, Route, RowBatch, blank_transfers, write_ids
@@ -227,8 +229,20 @@ def random_operation(rng: Random, at: int, seen: list[Chain], keys: list[Signatu
     if kind < 0.6:
         watcher = (Signature("watcher_key", b""),)
         return Receipt(f"tx{at}", "outside", "client/alice/cash", "USDC", 7 * USDC, watcher)
+    if kind < 0.75:
+        return random_hold(rng, at, keys)
     identifier, moves = random_chains(rng, seen)[0]
     return Request(identifier, moves, RULES.digest, at, reason="drill", signatures=tuple(keys))
+
+
+def random_hold(rng: Random, at: int, keys: list[Signature]) -> Operation:
+    """Hold some of alice's money, or end one of the holds made so far."""
+    identifier, fresh = 5_000 + rng.randrange(4), rng.getrandbits(100) + 9_000
+    words = {"policy": RULES.digest, "expires": at, "signatures": tuple(keys)}
+    if rng.random() < 0.5:
+        move = Move("fund", "client/alice/cash", "client/alice/hedge", "USDC", rng.choice([1, 60 * USDC]))
+        return Request(identifier, (move,), hold_until=at + rng.choice([0, DAY_NS]), **words)
+    return Request(fresh, (rng.choice([Post, Void])(identifier),), **words)
 
 
 def content(state: BookState) -> dict[str, object]:

@@ -78,7 +78,7 @@ class BatchBook:
         number = self._accounts.get((compartment, asset))
         if number is None:
             return self._state.totals(compartment, asset)
-        return _join(self._arrays.accounts[number, :2]), _join(self._arrays.accounts[number, 2:])
+        return _join(self._arrays.accounts[number, :2]), _join(self._arrays.accounts[number, 2:4])
 
     def counter(self, number: int) -> Counter:
         """Return a window as the tables keep it."""
