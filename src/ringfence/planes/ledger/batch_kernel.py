@@ -78,8 +78,8 @@ _KEPT = 5
 class Arrays(NamedTuple):
     """The tables of a book by number.
 
-    accounts: debits, credits and what is held from people's moves, each high and low limb, shape (n, 6); owed:
-    shape (n, 2); spans: where the moves of a rolling window begin and end in `passed`, whose rows are
+    accounts: debits, credits and what is held from people's moves, each high and low limb, shape (n, 6);
+    owed: shape (n, 2); spans: where the moves of a rolling window begin and end in `passed`, whose rows are
     (instant, high, low).
     """
 
