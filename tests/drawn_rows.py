@@ -232,7 +232,9 @@ def random_operation(rng: Random, at: int, seen: list[Chain], keys: list[Signatu
     if kind < 0.75:
         return random_hold(rng, at, keys)
     identifier, moves = random_chains(rng, seen)[0]
-    return Request(identifier, moves, RULES.digest, at, reason="drill", signatures=tuple(keys))
+    # Its expiry is no batch's, so that no request of this lane is a row of the other one.
+    expires = int(NOON) + 901 * DAY_NS
+    return Request(identifier, moves, RULES.digest, expires, reason="drill", signatures=tuple(keys))
 
 
 def random_hold(rng: Random, at: int, keys: list[Signature]) -> Operation:

@@ -13,6 +13,7 @@ from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
 from ringfence.planes.ledger.adoption import AdoptionPlan, carried, plan_adoption, unkept
 from ringfence.planes.ledger.compile import compile_policy
+from ringfence.planes.ledger.interest import accrue_all
 from ringfence.planes.ledger.ledger import Ledger
 from ringfence.planes.ledger.needs import names_for, show_need, unmet
 from ringfence.planes.ledger.operations import (
@@ -122,6 +123,7 @@ def policy_of(adoption: AdoptPolicy) -> Policy | None:
 def _follow(ledger: Ledger, rules: Rules, at: Instant) -> None:
     """Obey other rules from now on; the last step, since it cannot be taken back."""
     old, tables = ledger.rules, ledger.tables
+    accrue_all(ledger, at)  # What time made owed until now, it made owed at the old rates.
     for key, counter in carried(tables, old, rules, at).items():
         if counter is None:
             tables.drop(tables.windows, key)
