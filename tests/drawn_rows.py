@@ -185,12 +185,15 @@ def codes_of(
 ) -> list[int]:
     """Ask the readable rule the same as ordinary requests, and write its answers as rows have them.
 
-    Where a move is only for requests, a move of nothing stands in its place, which is refused there at last.
+    Where a move is only for requests, a move of nothing stands in its place, which is refused there at last
+    (and says what it stands for, so that other requests have other content).
     """
     codes: list[int] = []
     for identifier, moves in chains:
         leg = next((leg for leg, move in enumerate(moves) if only_by_request(move)), len(moves))
-        blocked = tuple(Move("", m.source, m.target, m.asset, 0) for m in moves[leg : leg + 1])
+        blocked = tuple(
+            Move(f"{m.units} by {m.gate}", m.source, m.target, m.asset, 0) for m in moves[leg : leg + 1]
+        )
         unreached = (Move(f"no {m.gate}", m.source, m.target, m.asset, m.units) for m in moves[leg + 1 :])
         links = (*moves[:leg], *blocked, *unreached)
         request = Request(id=identifier, links=links, signatures=tuple(keys), **words)
