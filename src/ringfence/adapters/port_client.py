@@ -29,6 +29,7 @@ class PortClient(asyncio.Protocol):
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._outgoing: list[bytes] = []
         self._next = 0
         self._greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._window = asyncio.Semaphore(WINDOW)
@@ -64,19 +65,31 @@ class PortClient(asyncio.Protocol):
 
     async def call(self, clock: Clock, method: str, body: bytes, *, seconds: float = 5.0) -> bytes:
         """Ask for `method` and wait for its answer; CallFailedError or UnreachableError where none comes."""
-        async with self._window:
-            if self._transport is None or self._transport.is_closing():
-                raise UnreachableError(self._fault)
-            self._next += 1
-            answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            self._waiting[self._next] = answer
-            deadline = clock.now() + int(seconds * SECOND_NS)
-            self._transport.write(frame(Call(self._next, method, deadline, body)))
-            try:
-                async with asyncio.timeout(seconds):
-                    return await answer
-            except TimeoutError:
-                raise UnreachableError(f"{method!r} was not answered within {seconds:g} s") from None
+        await self._window.acquire()
+        if self._transport is None or self._transport.is_closing():
+            self._window.release()
+            raise UnreachableError(self._fault)
+        self._next += 1
+        number = self._next
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        self._send(frame(Call(number, method, clock.now() + int(seconds * SECOND_NS), body)))
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError:
+            raise UnreachableError(f"{method!r} was not answered within {seconds:g} s") from None
+
+    def _send(self, data: bytes) -> None:
+        """Write soon, with whatever else is called for until then: one write costs more than many calls."""
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing.append(data)
+
+    def _flush(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
 
     async def close(self) -> None:
         """Close the connection; calls that still wait end in UnreachableError."""
@@ -115,8 +128,12 @@ class PortClient(asyncio.Protocol):
         if isinstance(message, Call):
             raise ProtocolFault("a server answers calls and makes none")
         waiting = self._waiting.pop(message.id, None)
-        if waiting is None or waiting.done():
-            return  # its caller gave up before
+        if waiting is None:
+            raise ProtocolFault(f"call {message.id} was answered and never asked")
+        # Only now: a call whose caller gave up still takes its place in the server's window.
+        self._window.release()
+        if waiting.done():
+            return
         if isinstance(message, Answer):
             waiting.set_result(message.body)
         else:

@@ -2,12 +2,16 @@
 
 The rules of a connection are `planes.network.wire`; here are bytes, deadlines and limits. A peer is known by
 the one URI of the certificate that TLS has verified; where a connection has no TLS (a UNIX socket, or a
-benchmark), the identity is stated when the server is made. A connection that breaks a rule, stalls in the
-middle of a frame or does not say hello in time is closed, and the reason is logged once.
+benchmark), the identity is stated when the server is made. A connection that TLS refuses, breaks a rule,
+stalls in the middle of a frame or does not say hello in time is closed, and the reason is logged once.
+
+Connections are counted from the moment they are accepted, before TLS has said who they are, and each peer has
+its own part of them: neither strangers nor one broken peer can keep the others out for long.
 """
 
 import asyncio
 import inspect
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -37,13 +41,19 @@ Method = Callable[[str, bytes], bytes | Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server bears: connections at once, calls in flight on each, and how long it waits."""
+    """What one server bears: connections at once, in all and of one peer; calls in flight on each; and how
+    long it waits."""
 
     connections: int = 1_000
+    of_one_peer: int = 200
     window: int = WINDOW
     handshake_s: float = 5.0
     hello_s: float = 5.0
     frame_s: float = 10.0
+
+
+ACCEPT_AGAIN_S = 0.1
+"""How long to wait where nothing more can be accepted."""
 
 
 class PortServer:
@@ -70,24 +80,60 @@ class PortServer:
         self.identity = identity
         self.limits = limits or Limits()
         self.connections: set[_Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._admitted: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
         """Listen on `host` and `port` (0: any free one); returns the port."""
-        handshake = self.limits.handshake_s if context else None
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self), host, port, ssl=context, ssl_handshake_timeout=handshake
-        )
-        return int(self._server.sockets[0].getsockname()[1])
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=1_024)
+        self._listener.setblocking(False)
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listener, context))
+        return int(self._listener.getsockname()[1])
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
-        if self._server is not None:
-            self._server.close()
+        waiting = [task for task in (self._accepting, *self._admitted) if task is not None]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
         for connection in tuple(self.connections):
             connection.close("")
-        if self._server is not None:
-            await self._server.wait_closed()
+
+    async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as fault:
+                # No descriptor is left, or the peer was gone already: others still want to be served.
+                self.log(f"a connection could not be accepted: {fault.strerror}")
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if len(self.connections) + len(self._admitted) >= self.limits.connections:
+                self.log(f"an unknown peer: there were {self.limits.connections} connections already")
+                accepted.close()
+                continue
+            task = loop.create_task(self._admit(accepted, context))
+            self._admitted.add(task)
+            task.add_done_callback(self._admitted.discard)
+
+    async def _admit(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Let TLS say who it is; the connection looks after itself from then on."""
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Connection(self),
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=self.limits.handshake_s if context else None,
+            )
+        except OSError as fault:
+            self.log(f"an unknown peer: TLS refused it: {fault}")
+            accepted.close()
 
     def drop(self, identity: str) -> int:
         """Close every connection of a peer, as when its identity was revoked; returns how many."""
@@ -108,19 +154,24 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._greeted = False
+        self._outgoing: list[bytes] = []
         self.peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._server.connections.add(self)
-        if len(self._server.connections) > self._server.limits.connections:
-            self.close(f"there were {self._server.limits.connections} connections already")
-            return
         identity, fault = identity_of(self._transport, self._server.identity)
         if fault:
             self.close(fault)
             return
         self.peer = identity
+        if (
+            sum(other.peer == identity for other in self._server.connections)
+            > self._server.limits.of_one_peer
+        ):
+            self.close(f"it had {self._server.limits.of_one_peer} connections already")
+            return
         self._wait(self._server.limits.hello_s, "no hello came in time")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -130,15 +181,19 @@ class _Connection(asyncio.Protocol):
             task.cancel()
 
     def data_received(self, data: bytes) -> None:
+        taken = 0
         try:
             for message in self._frames.feed(data):
                 self._take(self._rules.accept(message))
+                taken += 1
         except ProtocolFault as fault:
             self.close(str(fault))
             return
+        self._flush()
         if self._frames.is_between_frames:
-            self._stop_waiting()
-        elif self._timer is None:
+            if self._greeted:
+                self._stop_waiting()
+        elif self._timer is None or taken:
             self._wait(self._server.limits.frame_s, "a frame was begun and not finished in time")
 
     def pause_writing(self) -> None:
@@ -158,7 +213,7 @@ class _Connection(asyncio.Protocol):
 
     def _take(self, message: Hello | Call) -> None:
         if isinstance(message, Hello):
-            self._stop_waiting()
+            self._greeted = True
             self._send(Hello(VERSION, self._server.limits.window))
             return
         refusal = self._refusal(message)
@@ -178,6 +233,7 @@ class _Connection(asyncio.Protocol):
             self._answer(Answer(call.id, await outcome))
         except CallFailedError as failed:
             self._answer(Failure(call.id, failed.code, str(failed)))
+        self._flush()
 
     def _refusal(self, call: Call) -> Failure | None:
         if call.method not in self._server.methods:
@@ -193,8 +249,13 @@ class _Connection(asyncio.Protocol):
         self._send(message)
 
     def _send(self, message: Message) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frame(message))
+        self._outgoing.append(frame(message))
+
+    def _flush(self) -> None:
+        """Write all that was answered at once: one write costs more than many answers."""
+        if self._outgoing and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
 
     def _wait(self, seconds: float, words: str) -> None:
         self._stop_waiting()

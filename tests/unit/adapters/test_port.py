@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import tracemalloc
 from contextlib import asynccontextmanager
 
 import pytest
@@ -228,6 +229,103 @@ def test_ten_thousand_junk_frames_leave_the_server_serving():
     run(scenario())
 
 
+def test_a_caller_who_gave_up_does_not_overfill_the_window():
+    async def scenario():
+        async with serving(Limits(window=2)) as (_, port, log):
+            client = await PortClient.connect("127.0.0.1", port)
+            for _ in range(4):
+                hasty = (client.call(CLOCK, "slow", b"", seconds=0.001) for _ in range(2))
+                assert all(
+                    isinstance(one, UnreachableError)
+                    for one in await asyncio.gather(*hasty, return_exceptions=True)
+                )
+            assert await client.call(CLOCK, "echo", b"") == f"{RISK}:".encode()
+            await client.close()
+            assert log == []
+
+    run(scenario())
+
+
+def test_a_stream_that_never_ends_between_frames_is_no_stall():
+    async def scenario():
+        async with serving(Limits(frame_s=0.05)) as (_, port, log):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stream = HELLO + b"".join(frame(Call(n, "echo", 2**62, b"")) for n in range(20))
+            step = len(stream) // 20 + 3
+            for start in range(0, len(stream), step):
+                writer.write(stream[start : start + step])
+                await writer.drain()
+                await asyncio.sleep(0.02)
+            assert log == []
+            assert len(await reader.read(1 << 16)) > 0
+            writer.close()
+
+    run(scenario())
+
+
+def test_a_peer_that_trickles_one_frame_is_closed():
+    async def scenario():
+        async with serving(Limits(frame_s=0.05)) as (_, port, log):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HELLO)
+            for byte in frame(Call(1, "echo", 2**62, bytes(100)))[:-1]:
+                writer.write(bytes([byte]))
+                await asyncio.sleep(0.002)
+            assert [line for line in log if "not finished" in line] == log
+            assert len(log) == 1
+            writer.close()
+
+    run(scenario())
+
+
+def test_one_peer_cannot_take_every_connection():
+    async def scenario():
+        async with serving(Limits(connections=6, of_one_peer=2)) as (server, port, log):
+            mine = [await PortClient.connect("127.0.0.1", port) for _ in range(2)]
+            with pytest.raises(UnreachableError):
+                await PortClient.connect("127.0.0.1", port)
+            assert log == [f"{RISK}: it had 2 connections already"]
+            server.identity = LEDGER
+            other = await PortClient.connect("127.0.0.1", port)
+            assert await other.call(CLOCK, "echo", b"") == f"{LEDGER}:".encode()
+            await asyncio.gather(other.close(), *(client.close() for client in mine))
+
+    run(scenario())
+
+
+def test_ten_thousand_connections_leave_the_server_serving_in_bounded_memory():
+    async def knock(port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        return await reader.read(1), writer
+
+    async def scenario():
+        limits = Limits(connections=300, of_one_peer=300, hello_s=60)
+        async with serving(limits) as (server, port, log):
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+            while len(server.connections) < 300:
+                await asyncio.sleep(0.001)
+            tracemalloc.start()
+            for _ in range(97):
+                for answered, writer in await asyncio.gather(*(knock(port) for _ in range(100))):
+                    assert answered == b""
+                    writer.close()
+            kept, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert len(server.connections) == 300
+            assert kept < 8_000_000
+            assert log == ["an unknown peer: there were 300 connections already"] * 9_700
+            held.pop()[1].close()
+            while len(server.connections) > 299:
+                await asyncio.sleep(0.001)
+            client = await PortClient.connect("127.0.0.1", port)
+            assert await client.call(CLOCK, "echo", b"")
+            await client.close()
+            for _, writer in held:
+                writer.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
 # --- with identities ----------------------------------------------------------------------------
 
 
@@ -271,12 +369,56 @@ def test_a_client_of_another_authority_gets_no_connection(authority):
         context = server_context(svid(authority, LEDGER), authority.bundle)
         stranger = Authority.create("harbour", CLOCK.now(), DAY_NS)
         forged = svid(stranger, RISK)
-        async with serving(identity=None, context=context) as (server, port, _log):
+        async with serving(identity=None, context=context) as (server, port, log):
             with pytest.raises(UnreachableError):
                 await PortClient.connect(
                     "127.0.0.1", port, client_context(forged, authority.bundle), expected=LEDGER
                 )
             assert not server.connections
+            assert len(log) == 1
+            assert "TLS refused it" in log[0]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 40, b"\x16\x03\x01\xff\xff" + bytes(400), HELLO],
+    ids=["nothing", "http", "noise", "a client hello of junk", "a hello in the clear"],
+)
+def test_what_is_no_tls_is_refused_once_and_the_server_stays(authority, sent):
+    async def scenario():
+        context = server_context(svid(authority, LEDGER), authority.bundle)
+        limits = Limits(handshake_s=0.2)
+        async with serving(identity=None, context=context, limits=limits) as (_, port, log):
+            await raw(port, sent)
+            while not log:
+                await asyncio.sleep(0.001)
+            assert len(log) == 1
+            assert "TLS refused it" in log[0]
+            mine = client_context(svid(authority, RISK), authority.bundle)
+            client = await PortClient.connect("127.0.0.1", port, mine, expected=LEDGER)
+            assert await client.call(CLOCK, "echo", b"")
+            await client.close()
+
+    run(scenario())
+
+
+def test_handshakes_that_are_not_finished_count_as_connections(authority):
+    async def scenario():
+        context = server_context(svid(authority, LEDGER), authority.bundle)
+        limits = Limits(connections=5, handshake_s=0.3)
+        async with serving(identity=None, context=context, limits=limits) as (_, port, log):
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+            mine = client_context(svid(authority, RISK), authority.bundle)
+            with pytest.raises(UnreachableError):
+                await PortClient.connect("127.0.0.1", port, mine, expected=LEDGER)
+            assert log == ["an unknown peer: there were 5 connections already"]
+            await asyncio.gather(*(reader.read() for reader, _ in silent))
+            assert len(log) == 6
+            client = await PortClient.connect("127.0.0.1", port, mine, expected=LEDGER)
+            assert await client.call(CLOCK, "echo", b"")
+            await client.close()
 
     run(scenario())
 
