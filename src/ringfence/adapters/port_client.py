@@ -20,6 +20,9 @@ from ringfence.planes.network.wire import (
     frame,
 )
 
+SWEEP_S = 0.01
+"""How often calls are looked through for those whose time is over."""
+
 
 class PortClient(asyncio.Protocol):
     """One connection to a server; `call` may be awaited many times at once."""
@@ -28,10 +31,12 @@ class PortClient(asyncio.Protocol):
         self._expected = expected
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[int, tuple[asyncio.Future[bytes], float, str]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
         self._outgoing: list[bytes] = []
         self._next = 0
-        self._greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
+        self._greeted: asyncio.Future[Hello] = self._loop.create_future()
         self._window = asyncio.Semaphore(WINDOW)
         self._fault = "the connection was closed"
 
@@ -65,25 +70,42 @@ class PortClient(asyncio.Protocol):
 
     async def call(self, clock: Clock, method: str, body: bytes, *, seconds: float = 5.0) -> bytes:
         """Ask for `method` and wait for its answer; CallFailedError or UnreachableError where none comes."""
-        await self._window.acquire()
+        await self._take_a_place(method, seconds)
         if self._transport is None or self._transport.is_closing():
             self._window.release()
             raise UnreachableError(self._fault)
         self._next += 1
-        number = self._next
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        self._send(frame(Call(number, method, clock.now() + int(seconds * SECOND_NS), body)))
+        loop = self._loop
+        answer: asyncio.Future[bytes] = loop.create_future()
+        self._waiting[self._next] = (answer, loop.time() + seconds, method)
+        self._send(frame(Call(self._next, method, clock.now() + int(seconds * SECOND_NS), body)))
+        if self._sweep is None:
+            self._sweep = loop.call_later(SWEEP_S, self._give_up)
+        return await answer
+
+    async def _take_a_place(self, method: str, seconds: float) -> None:
+        """Wait for a place in the window; what is free at once costs no timer."""
+        if not self._window.locked():
+            await self._window.acquire()
+            return
         try:
             async with asyncio.timeout(seconds):
-                return await answer
+                await self._window.acquire()
         except TimeoutError:
-            raise UnreachableError(f"{method!r} was not answered within {seconds:g} s") from None
+            raise UnreachableError(f"{method!r} found no place in the window within {seconds:g} s") from None
+
+    def _give_up(self) -> None:
+        """Fail the calls whose time is over; one timer for all of them costs less than one for each."""
+        now = self._loop.time()
+        for answer, due, method in self._waiting.values():
+            if now >= due and not answer.done():
+                answer.set_exception(UnreachableError(f"{method!r} was not answered in time"))
+        self._sweep = self._loop.call_later(SWEEP_S, self._give_up) if self._waiting else None
 
     def _send(self, data: bytes) -> None:
         """Write soon, with whatever else is called for until then: one write costs more than many calls."""
         if not self._outgoing:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         self._outgoing.append(data)
 
     def _flush(self) -> None:
@@ -132,21 +154,24 @@ class PortClient(asyncio.Protocol):
             raise ProtocolFault(f"call {message.id} was answered and never asked")
         # Only now: a call whose caller gave up still takes its place in the server's window.
         self._window.release()
-        if waiting.done():
+        answer, *_ = waiting
+        if answer.done():
             return
         if isinstance(message, Answer):
-            waiting.set_result(message.body)
+            answer.set_result(message.body)
         else:
-            waiting.set_exception(CallFailedError(message.code, message.words))
+            answer.set_exception(CallFailedError(message.code, message.words))
 
     def _fail(self, reason: str) -> None:
         self._fault = reason
         if self._transport is not None:
             self._transport.abort()
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(UnreachableError(reason))
+        for answer, *_ in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(UnreachableError(reason))
         self._waiting.clear()
+        if self._sweep is not None:
+            self._sweep.cancel()
         if not self._greeted.done():
             self._greeted.set_exception(UnreachableError(reason))
             # Nobody may be left to ask for the hello; that is no error of its own.

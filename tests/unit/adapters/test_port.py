@@ -35,7 +35,13 @@ def refuses(peer, body):
     raise CallFailedError("bad_body", "the body was empty")
 
 
+async def never(peer, body):
+    await asyncio.Event().wait()
+    return b""
+
+
 METHODS = {
+    "never": never,
     "echo": lambda peer, body: peer.encode() + b":" + body,
     "slow": slow_echo,
     "refuses": refuses,
@@ -242,6 +248,22 @@ def test_a_caller_who_gave_up_does_not_overfill_the_window():
             assert await client.call(CLOCK, "echo", b"") == f"{RISK}:".encode()
             await client.close()
             assert log == []
+
+    run(scenario())
+
+
+def test_a_full_window_is_waited_for_no_longer_than_a_call():
+    async def scenario():
+        async with serving(Limits(window=2)) as (_, port, _log):
+            client = await PortClient.connect("127.0.0.1", port)
+            calls = (client.call(CLOCK, "never", b"", seconds=0.05) for _ in range(3))
+            words = sorted(str(one) for one in await asyncio.gather(*calls, return_exceptions=True))
+            assert words == [
+                "'never' found no place in the window within 0.05 s",
+                "'never' was not answered in time",
+                "'never' was not answered in time",
+            ]
+            await client.close()
 
     run(scenario())
 
