@@ -305,6 +305,10 @@ class Book:
                 if compartment is None or touched:
                     yield Dated(record.sequence, record.at, place, line)
 
+    def records(self, first: int) -> Iterator[JournalRecord]:
+        """Read the records from sequence `first` on, as they stand now, for whoever follows this book."""
+        return self._store.records(first)
+
     def differences(self, policy: Policy) -> tuple[str, ...]:
         """Say in sentences how `policy` differs from the one this book obeys; empty where it does not."""
         if compile_policy(policy, self.genesis.planes).digest == self.rules.digest:

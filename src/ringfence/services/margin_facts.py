@@ -12,24 +12,25 @@ equity among those seen. The cure time of a call is not kept here: what may be c
 figures alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ringfence.kernel.decision import Accepted
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up, share_down
-from ringfence.margin.bucket import Bucket, Position
+from ringfence.margin.bucket import Bucket, Position, RestingOrder
 from ringfence.margin.calls import State, state_of
 from ringfence.margin.health import Health, contract_of, health, in_numeraire_up
 from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
-from ringfence.margin.liquidation import plan_liquidation
+from ringfence.margin.liquidation import Liquidation, plan_liquidation
 from ringfence.margin.marks import Prices
 from ringfence.margin.releasable import releasable
 from ringfence.margin.terms import compile_terms
-from ringfence.margin.trading import IntendedFill, trade_verdict
+from ringfence.margin.trading import IntendedFill, TradeVerdict, trade_verdict
 from ringfence.planes.ledger.book import BookState, Outcome
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, ClosingFact, Conditions
-from ringfence.planes.ledger.operations import Fill, Operation, Request
+from ringfence.planes.ledger.operations import Fill, Operation, Order, Request
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.settlement import fee_up
 from ringfence.policy.model import BucketLimits, DeleverageStep
@@ -49,6 +50,16 @@ class _Part:
     limits: BucketLimits
     loss_allowed: int | None
     cap_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A bucket with its figures and state at some prices."""
+
+    bucket: Bucket
+    figures: Health
+    state: State
+    prices: Prices
 
 
 class MarginFacts:
@@ -98,6 +109,65 @@ class MarginFacts:
         self._rules = rules
         self._terms = compile_terms(rules.policy)
         self._parts, self._losses = {}, {}
+
+    # --- asked by risk, between requests
+
+    def standing(self, state: BookState, path: str, at: Instant) -> "Standing | None":
+        """Value one bucket as things stand; None where a price is missing or it is not margined."""
+        self._agreed = self._fresh(state, at)
+        self._prices = self._priced()
+        part = self._part(state, path, Touch())
+        if part is None:
+            return None
+        return Standing(part.bucket, part.figures, self._state(part.figures), self._prices)
+
+    def judge_order(
+        self, state: BookState, order: Order, resting: Sequence[RestingOrder], at: Instant
+    ) -> TradeVerdict | None:
+        """Judge an order as if it filled whole at its limit, the bucket's other orders standing.
+
+        None where its bucket, instrument or prices cannot be judged: then it may not be matched.
+        """
+        standing = self.standing(state, order.bucket, at)
+        instrument = self._rules.instruments.get(order.instrument)
+        index_e10 = self._agreed.get(instrument.index) if instrument is not None else None
+        place = self._rules.place(order.bucket)
+        if (
+            standing is None
+            or place is None
+            or index_e10 is None
+            or order.instrument not in self._terms.contracts
+        ):
+            return None
+        terms = self._rules.policy.compartments[place.rule.pattern].limits or NO_LIMITS
+        allowed = daily_loss_allowed(terms.daily_loss, self._prices, self._terms)
+        part = _Part(Touch(), standing.bucket, standing.figures, terms, allowed, 0)
+        try:
+            return trade_verdict(
+                replace(standing.bucket, orders=tuple(resting)),
+                [self._whole(order, index_e10)],
+                self._prices,
+                self._terms,
+                standing.state,
+                terms,
+                self._observed(order.bucket, part, at),
+                allowed,
+            )
+        except BadInput:
+            return None
+
+    def _whole(self, order: Order, index_e10: int) -> IntendedFill:
+        instrument = self._rules.instruments[order.instrument]
+        decimals = self._rules.assets[instrument.quote].decimals
+        ppm = max(0, instrument.fees.taker_ppm)
+        fee = fee_up(instrument, order.contracts, order.limit_e10, decimals, ppm)
+        contracts = order.contracts if order.side == "buy" else -order.contracts
+        return IntendedFill(order.instrument, contracts, order.limit_e10, index_e10, fee)
+
+    def closing_plan(self, standing: "Standing") -> Liquidation:
+        """Plan the closing of a failing bucket at its marks."""
+        execution_e10 = {row.instrument: row.mark_e10 for row in standing.figures.positions}
+        return plan_liquidation(standing.bucket, standing.prices, self._terms, execution_e10)
 
     # --- the bucket and its prices
 

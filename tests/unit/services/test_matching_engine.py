@@ -37,8 +37,9 @@ def order(number, side="buy", contracts=1, limit=100, owner="alice", instrument=
     )
 
 
-def is_signed(one):
-    return bool(one.signatures) and one.signatures[0].value == b"good"
+def is_signed(submitted):
+    signatures = submitted.order.signatures
+    return bool(signatures) and signatures[0].value == b"good"
 
 
 def engine():

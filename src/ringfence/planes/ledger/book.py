@@ -422,6 +422,14 @@ class BookState:
         """Return what each limit has seen, by (gate, scope, members, asset). Do not change it."""
         return self._tables.windows
 
+    def revoked_keys(self) -> Mapping[str, str]:
+        """Return the keys that no longer count, each with the reason. Do not change it."""
+        return self._tables.revoked
+
+    def is_used(self, identifier: int) -> bool:
+        """Say whether a request with this id was carried out or refused before."""
+        return self._tables.answer(identifier) is not None
+
     def frozen(self) -> Mapping[str, str]:
         """Return every frozen scope with its reason. Do not change it."""
         return self._tables.frozen

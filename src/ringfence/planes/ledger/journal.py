@@ -220,7 +220,7 @@ def verify_chain(records: Iterable[JournalRecord], *heads: Head | None) -> Itera
     noted = [head for head in heads if head is not None]
     last: JournalRecord | None = None
     for record in records:
-        fault = _fault(record, last)
+        fault = fault_after(record, last)
         if fault:
             raise JournalBroken(last.sequence + 1 if last else 0, fault)
         if any(record.sequence == head.sequence and record.hash != head.hash for head in noted):
@@ -233,7 +233,7 @@ def verify_chain(records: Iterable[JournalRecord], *heads: Head | None) -> Itera
         raise JournalBroken(end, f"is missing; the journal went on to record {furthest}")
 
 
-def _fault(record: JournalRecord, last: JournalRecord | None) -> str:
+def fault_after(record: JournalRecord, last: JournalRecord | None) -> str:
     """Say what is wrong with a record after `last`, or "" where nothing is."""
     sequence, previous = (last.sequence + 1, last.hash) if last else (0, _NOTHING_BEFORE)
     if record.sequence != sequence:

@@ -14,16 +14,17 @@ import msgspec
 from ringfence.kernel.errors import JournalBroken, StoreFailed, UsageError
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import Head, JournalRecord, Kind, head_of, orders_record, verify_chain
-from ringfence.planes.ledger.operations import Fill, Order, Record
+from ringfence.planes.ledger.operations import Closing, Fill, Order, Record
 from ringfence.services.matching.order_book import Event, Matched, OrderBook
 from ringfence.services.ports import BookStore
 
 
 class Submit(Record, frozen=True, tag="submit"):
-    """Take an order; `reducible` as in `OrderBook.submit`."""
+    """Take an order; `reducible` as in `OrderBook.submit`; is_forced: risk closes the bucket, see `Closing`."""
 
     order: Order
     reducible: int | None = None
+    is_forced: bool = False
 
 
 class Cancel(Record, frozen=True, tag="cancel"):
@@ -76,13 +77,31 @@ class Engine:
         self._owner_of = owner_of
         self._fills: list[Fill] = []
         self._dropped = 0
+        self._forced: set[int] = set()
 
     def apply(self, command: Command, at: Instant) -> tuple[Event, ...]:
         """Carry out one command; UsageError where the instrument is not traded here."""
         name = command.order.instrument if isinstance(command, Submit) else command.instrument
+        if isinstance(command, Submit) and command.is_forced:
+            self._forced.add(command.order.id)
         events = self._carry_out(self.book(name), command, at)
-        self._fills += [_fill(event) for event in events if isinstance(event, Matched)]
+        self._fills += [self._fill(event) for event in events if isinstance(event, Matched)]
         return events
+
+    def _fill(self, event: Matched) -> Fill:
+        taker, maker = self._side(event.taker), self._side(event.maker)
+        is_buy = event.taker.side == "buy"
+        return Fill(
+            instrument=event.taker.instrument,
+            contracts=event.contracts,
+            price_e10=event.price_e10,
+            buy=taker if is_buy else maker,
+            sell=maker if is_buy else taker,
+            taker=event.taker.side,
+        )
+
+    def _side(self, order: Order) -> Order | Closing:
+        return Closing(order.bucket, "liquidation") if order.id in self._forced else order
 
     def _carry_out(self, book: OrderBook, command: Command, at: Instant) -> tuple[Event, ...]:
         if isinstance(command, Submit):
@@ -99,6 +118,20 @@ class Engine:
         else:
             book.halt()
         return ()
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """The instruments that are traded here."""
+        return tuple(self._books)
+
+    @property
+    def last_fill(self) -> int:
+        """The number of the last fill, 0 before the first."""
+        return self._dropped + len(self._fills)
+
+    def standing(self, bucket: str) -> tuple[tuple[Order, int], ...]:
+        """Return every order of a bucket that stands in any book, with the contracts it has left."""
+        return tuple(found for book in self._books.values() for found in book.standing(bucket))
 
     def book(self, instrument: str) -> OrderBook:
         """Return one instrument's book; UsageError where it is not traded here."""
@@ -133,7 +166,7 @@ class MatchingService:
         engine: Engine,
         store: BookStore,
         policy: bytes,
-        is_signed: Callable[[Order], bool],
+        is_signed: Callable[[Submit], bool],
     ) -> None:
         self.engine = engine
         self._store = store
@@ -144,7 +177,7 @@ class MatchingService:
 
     @classmethod
     def recover(
-        cls, engine: Engine, store: BookStore, policy: bytes, is_signed: Callable[[Order], bool]
+        cls, engine: Engine, store: BookStore, policy: bytes, is_signed: Callable[[Submit], bool]
     ) -> Self:
         """Open a journal and tell an empty engine again everything it was told; JournalBroken as found."""
         service = cls(engine, store, policy, is_signed)
@@ -180,8 +213,8 @@ class MatchingService:
             self.engine.book(command.instrument)
             return
         self.engine.book(command.order.instrument)
-        if not self._is_signed(command.order):
-            raise UsageError(f"order {command.order.id:032x} is not signed by the client of its bucket")
+        if not self._is_signed(command):
+            raise UsageError(f"order {command.order.id:032x} is not signed by who may trade its bucket")
 
 
 def read_commands(record: JournalRecord) -> tuple[Command, ...]:
@@ -192,15 +225,3 @@ def read_commands(record: JournalRecord) -> tuple[Command, ...]:
         return msgspec.json.decode(record.payload, type=tuple[Command, ...])
     except (msgspec.DecodeError, RecursionError) as error:
         raise JournalBroken(record.sequence, f"its content cannot be read: {error}") from None
-
-
-def _fill(event: Matched) -> Fill:
-    buy, sell = (event.taker, event.maker) if event.taker.side == "buy" else (event.maker, event.taker)
-    return Fill(
-        instrument=event.taker.instrument,
-        contracts=event.contracts,
-        price_e10=event.price_e10,
-        buy=buy,
-        sell=sell,
-        taker=event.taker.side,
-    )

@@ -90,6 +90,7 @@ class OrderBook:
         self._tick_e10 = tick_e10
         self._sides = {"buy": _Side(best_is_highest=True), "sell": _Side(best_is_highest=False)}
         self._resting: dict[int, _Resting] = {}
+        self._of_bucket: dict[str, dict[int, _Resting]] = {}
         self._used: set[int] = set()
         self._band: tuple[int, int] | None = None
         self._halted = False
@@ -143,11 +144,8 @@ class OrderBook:
 
     def cancel(self, order: int) -> tuple[Event, ...]:
         """Take an order out of the book; nothing happens where it does not stand there."""
-        resting = self._resting.pop(order, None)
-        if resting is None:
-            return ()
-        self._sides[resting.order.side].remove(resting)
-        return (Dropped(order, resting.left, Refusal.CANCELLED),)
+        resting = self._resting.get(order)
+        return () if resting is None else (self._drop(resting, Refusal.CANCELLED),)
 
     def expire(self, at: Instant) -> tuple[Event, ...]:
         """Take out every order whose last instant has passed, the oldest id first."""
@@ -157,6 +155,14 @@ class OrderBook:
     def depth(self, side: Literal["buy", "sell"]) -> tuple[tuple[int, int], ...]:
         """Return (price, contracts) of each level of one side, the best first."""
         return tuple((price, sum(r.left for r in level)) for price, level in self._sides[side].levels())
+
+    def standing(self, bucket: str) -> tuple[tuple[Order, int], ...]:
+        """Return the orders of a bucket that stand here, each with the contracts it has left."""
+        return tuple((one.order, one.left) for one in self._of_bucket.get(bucket, {}).values())
+
+    def has_expired(self, at: Instant) -> bool:
+        """Say whether an order stands here whose last instant has passed."""
+        return any(one.order.expires < at for one in self._resting.values())
 
     def resting_contracts(self, order: int) -> int:
         """Return how many contracts of an order stand in the book."""
@@ -226,8 +232,7 @@ class OrderBook:
     def _fill(self, resting: _Resting, contracts: int) -> None:
         resting.left -= contracts
         if resting.left == 0:
-            self._sides[resting.order.side].remove(resting)
-            del self._resting[resting.order.id]
+            self._take_out(resting)
 
     def _rest(self, order: Order, owner: str, left: int) -> list[Event]:
         if left == 0:
@@ -236,13 +241,22 @@ class OrderBook:
             return [Dropped(order.id, left, Refusal.NOT_FILLED)]
         resting = _Resting(order, owner, left)
         self._resting[order.id] = resting
+        self._of_bucket.setdefault(order.bucket, {})[order.id] = resting
         self._sides[order.side].add(resting)
         return [Rested(order.id, left)]
 
     def _drop(self, resting: _Resting, reason: Refusal) -> Dropped:
-        del self._resting[resting.order.id]
-        self._sides[resting.order.side].remove(resting)
+        self._take_out(resting)
         return Dropped(resting.order.id, resting.left, reason)
+
+    def _take_out(self, resting: _Resting) -> None:
+        order = resting.order
+        self._sides[order.side].remove(resting)
+        del self._resting[order.id]
+        of_bucket = self._of_bucket[order.bucket]
+        del of_bucket[order.id]
+        if not of_bucket:
+            del self._of_bucket[order.bucket]
 
 
 class _Side:

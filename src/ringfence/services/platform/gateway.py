@@ -1,0 +1,123 @@
+"""The service `gateway`: the only one that strangers reach. It carries signatures and has none.
+
+Orders are handed to matching at once. Requests wait here until the ledger pulls them; signatures of several
+people over the same request are put together. It can drop, delay or reorder what it carries, and nothing else.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ringfence.kernel.instant import SECOND_NS, Instant
+from ringfence.planes.ledger.operations import Request, Signature, signing_bytes
+from ringfence.planes.ledger.signing import SIGNATURES_MAX
+from ringfence.planes.network.wire import CallFailedError
+from ringfence.services.platform.messages import (
+    Asked,
+    CancelOrder,
+    Orders,
+    Outcome,
+    Outcomes,
+    Requests,
+    pack,
+    unpack,
+)
+from ringfence.services.platform.service import Duty, Method, Peers, ask, serve
+
+WAITING_MAX = 10_000
+"""How many requests wait at most; more are refused until the ledger has pulled some."""
+
+TOLD_MAX = 100_000
+PULLED_MAX = 500
+ORDERS_MAX = 500
+
+
+class Gateway:
+    """What strangers asked, and what became of it."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._waiting: dict[int, Request] = {}
+        self._told: dict[int, Outcome] = {}
+        self._peers = peers
+        self._carried = 0
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """Strangers come from the internet; the ledger pulls."""
+        return {
+            "order": Method("internet", lambda body, _: self._order(unpack(Orders, body))),
+            "cancel": Method("internet", lambda body, _: self._cancel(unpack(CancelOrder, body))),
+            "request": Method("internet", serve(Request, self.take)),
+            "outcomes": Method("internet", serve(Asked, self.outcomes)),
+            "pull": Method("ledger", serve(Outcomes, self.pull)),
+        }
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        """Requests that expired before the ledger came are forgotten."""
+        return (Duty("forget", SECOND_NS, self._forget),)
+
+    def figures(self) -> Mapping[str, int | str]:
+        """Say what was carried and what waits."""
+        return {"orders": self._carried, "waiting": len(self._waiting)}
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+    def take(self, request: Request, now: Instant) -> Outcome:
+        """Keep a request until the ledger pulls it, with the signatures of everybody who sent it."""
+        known = self._waiting.get(request.id)
+        if known is None:
+            if request.id in self._told:
+                return self._told[request.id]
+            if len(self._waiting) >= WAITING_MAX:
+                raise CallFailedError("overloaded", f"{WAITING_MAX} requests wait already")
+            if request.expires < now or len(request.signatures) > SIGNATURES_MAX:
+                return Outcome(request.id, "refused", words="it has expired, or has too many signatures")
+            self._waiting[request.id] = request
+        elif signing_bytes(known) != signing_bytes(request):
+            return Outcome(request.id, "refused", words="another request with this id waits; take a new id")
+        else:
+            self._waiting[request.id] = _joined(known, request)
+        return Outcome(request.id, "waiting")
+
+    def outcomes(self, asked: Asked, now: Instant) -> Outcomes:  # noqa: ARG002
+        """Say what became of requests, as far as it is known here."""
+        found = (self._told.get(one) for one in asked.ids)
+        return Outcomes(tuple(one for one in found if one is not None))
+
+    def pull(self, told: Outcomes, now: Instant) -> Requests:  # noqa: ARG002
+        """Hand over what waits; `told` is what became of what was handed over before."""
+        for outcome in told.outcomes:
+            self._told[outcome.id] = outcome
+            if outcome.state != "waiting":
+                self._waiting.pop(outcome.id, None)
+        while len(self._told) > TOLD_MAX:
+            del self._told[next(iter(self._told))]
+        return Requests(tuple(self._waiting.values())[:PULLED_MAX])
+
+    async def _order(self, body: Orders) -> bytes:
+        if len(body.orders) > ORDERS_MAX:
+            raise CallFailedError("bad_body", f"at most {ORDERS_MAX} orders are taken at once")
+        self._carried += len(body.orders)
+        return pack(await ask(self._peers, "matching", "submit", body, Outcomes))
+
+    async def _cancel(self, body: CancelOrder) -> bytes:
+        return pack(await ask(self._peers, "matching", "cancel", body, Outcomes))
+
+    async def _forget(self, now: Instant) -> None:
+        for identifier in [key for key, request in self._waiting.items() if request.expires < now]:
+            del self._waiting[identifier]
+            self._told[identifier] = Outcome(identifier, "refused", words="it expired before it was complete")
+
+
+def _joined(known: Request, again: Request) -> Request:
+    """Put the signatures of both together, each once; the first of a key stays."""
+    by_key: dict[str, list[Signature]] = {}
+    for one in (*known.signatures, *again.signatures):
+        kept = by_key.setdefault(one.key, [])
+        # A stranger can send a bad signature in somebody's name; it must not push the good one out.
+        if one not in kept and len(by_key) <= SIGNATURES_MAX and len(kept) < 4:
+            kept.append(one)
+    signatures = tuple(one for kept in by_key.values() for one in kept)
+    return msgspec.structs.replace(known, signatures=signatures[:SIGNATURES_MAX])

@@ -1,0 +1,349 @@
+"""The service `ledger`: the one writer of the book. It pulls; nobody pushes anything into it but the wallet.
+
+Whatever it pulls it judges by itself, from its own state and its own verification of every signature. It adds
+its own signature only to what the policy asks it for, since the book judges that again in any case.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from ringfence.kernel.decision import Decision, Refused
+from ringfence.kernel.errors import UnreachableError
+from ringfence.kernel.instant import SECOND_NS, Clock, Instant
+from ringfence.planes.ledger.journal import JournalRecord
+from ringfence.planes.ledger.operations import (
+    Closing,
+    Fill,
+    OpenMember,
+    Operation,
+    PriceFact,
+    Record,
+    RegisterKey,
+    Remark,
+    Request,
+    RevokeKey,
+    Signature,
+    signing_bytes,
+)
+from ringfence.planes.ledger.signing import Verifier
+from ringfence.planes.network.wire import CallFailedError
+from ringfence.services.instructions import Sign
+from ringfence.services.ledger import INSTANT_END, Book
+from ringfence.services.matching.engine import NumberedFill
+from ringfence.services.platform.messages import (
+    BODY_BYTES_MAX,
+    After,
+    Approved,
+    Arrival,
+    Arrivals,
+    ChainEntries,
+    Deposit,
+    Empty,
+    Fills,
+    FillsAfter,
+    Followed,
+    News,
+    Outcome,
+    Outcomes,
+    Prices,
+    Requests,
+    outcome_of,
+)
+from ringfence.services.platform.own_ids import fill_id, is_reserved, last_known
+from ringfence.services.platform.service import OPERATOR, Duty, Method, Peers, ask, serve
+from ringfence.services.platform.signers import Signers
+
+LEDGER_KEY, WALLET_KEY = "ledger_key", "wallet_key"
+PULL_NS = SECOND_NS // 20
+WAITING_MAX = 10_000
+RECORDS_MAX = 200
+
+Admin = OpenMember | RegisterKey | RevokeKey
+
+_Answer = TypeVar("_Answer", bound=msgspec.Struct)
+
+
+class Admission(Record, frozen=True):
+    """What the operator changes: members and keys."""
+
+    operations: tuple[Admin, ...]
+
+
+class Holdings(Record, frozen=True):
+    """What the book holds, for the operator: (compartment, asset, units)."""
+
+    rows: tuple[tuple[str, str, int], ...]
+    positions: tuple[tuple[str, str, int], ...] = ()
+    digest: str = ""
+    records: int = 0
+
+
+class LedgerService:
+    """A book that pulls what it is asked from the other services."""
+
+    def __init__(self, book: Book, verify: Verifier, sign: Sign, clock: Clock, peers: Peers) -> None:
+        self._book = book
+        self._sign = sign
+        self._clock = clock
+        self._peers = peers
+        self._signers = Signers(book.rules, verify)
+        self._waiting: dict[int, Request] = {}
+        self._tell: list[Outcome] = []
+        self._carried_out: list[int] = []
+        self._fills = last_known(lambda number: self._is_known(fill_id(number)))
+        self._forced: list[NumberedFill] = []
+        self._arrivals = 0
+        self._followed = -1
+        self._prices: dict[str, PriceFact] = {}
+        self._refused_fills = 0
+        self._learn()
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """The wallet pulls what it has to sign, and hands it back signed."""
+        return {
+            "approved": Method("wallet", serve(Empty, self.approved)),
+            "signed": Method("wallet", serve(Requests, self.take_signed)),
+            "admit": Method(OPERATOR, serve(Admission, self.admit)),
+            "holdings": Method(OPERATOR, serve(Empty, self.holdings)),
+        }
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        """Everything is pulled in turn: prices before what is judged by them."""
+        return (Duty("pull", PULL_NS, self._pull),)
+
+    def figures(self) -> Mapping[str, int | str]:
+        """Say how far the book is."""
+        return {
+            "records": self._book.head.sequence + 1,
+            "fills": self._fills,
+            "refused fills": self._refused_fills,
+            "waiting": len(self._waiting),
+        }
+
+    def close(self) -> None:
+        """Let go of the book."""
+        self._book.close()
+
+    # --- the operator
+
+    def admit(self, body: Admission, now: Instant) -> Outcomes:
+        """Open members and register keys."""
+        outcomes = self._submit(body.operations, now)
+        self._learn()
+        return Outcomes(tuple(outcome_of(0, one) for one in outcomes))
+
+    def holdings(self, _: Empty, now: Instant) -> Holdings:  # noqa: ARG002
+        """Return every balance of the book."""
+        state = self._book.state
+        rows = tuple(sorted(row for row in state.balances() if row[2]))
+        instruments = self._book.rules.instruments
+        return Holdings(
+            tuple(row for row in rows if row[1] not in instruments),
+            tuple(row for row in rows if row[1] in instruments),
+            state.digest().hex(),
+            self._book.head.sequence + 1,
+        )
+
+    # --- the wallet
+
+    def approved(self, _: Empty, now: Instant) -> Approved:
+        """Return the requests that only the wallet still has to sign, and what was carried out of them."""
+        to_sign = tuple(
+            request
+            for request in self._waiting.values()
+            if request.expires >= now and self._missing(request) == {WALLET_KEY}
+        )
+        state = self._book.state
+        keys = dict(state.public_keys()) if to_sign else {}
+        return Approved(to_sign, tuple(self._carried_out[-RECORDS_MAX:]), keys, tuple(state.revoked_keys()))
+
+    def take_signed(self, body: Requests, now: Instant) -> Outcomes:
+        """Take requests back that the wallet has signed."""
+        return Outcomes(tuple(self._take(request, now) for request in body.requests))
+
+    # --- pulling
+
+    async def _pull(self, now: Instant) -> None:
+        await self._pull_prices()
+        await self._pull_arrivals()
+        await self._pull_fills()
+        await self._pull_dues()
+        await self._pull_requests()
+
+    async def _pull_prices(self) -> None:
+        prices = await self._asked("marks", "pull", Empty(), Prices)
+        now = self._clock.now()
+        facts = [one.fact for one in prices.prices if self._is_newer(one.fact, now)] if prices else []
+        self._submit(facts, now)
+        self._prices.update((fact.name, fact) for fact in facts)
+
+    def _is_newer(self, fact: PriceFact, now: Instant) -> bool:
+        """Say whether a price is worth a record: it changed, or what is known of it grows old."""
+        kept = self._prices.get(fact.name)
+        if kept is None or fact.name not in self._book.rules.prices:
+            return kept is None and fact.name in self._book.rules.prices
+        changed = [q.price_e10 for q in kept.quotes] != [q.price_e10 for q in fact.quotes]
+        oldest = min((quote.at for quote in kept.quotes), default=0)
+        return changed or now - oldest > self._book.rules.prices[fact.name].stale_ns // 3
+
+    async def _pull_arrivals(self) -> None:
+        found = await self._asked("watcher", "arrivals", After(self._arrivals), Arrivals)
+        if not found or not found.arrivals:
+            return
+        chain = await self._asked("chain", "entries", After(self._arrivals), ChainEntries)
+        seen = {one.reference: one.deposit for one in chain.entries if one.is_final} if chain else {}
+        for arrival in found.arrivals:
+            if not self._is_seen(arrival, seen):
+                return  # the chain may know it a little later; until it does, nothing is believed
+            self._submit([arrival.receipt, self._countersigned(arrival.request)], self._clock.now())
+            self._arrivals = arrival.number
+
+    def _is_seen(self, arrival: Arrival, seen: Mapping[str, Deposit]) -> bool:
+        receipt = arrival.receipt
+        return seen.get(receipt.reference) == Deposit(receipt.target, receipt.asset, receipt.units)
+
+    async def _pull_fills(self) -> None:
+        keys = dict(self._book.state.public_keys())
+        asked = FillsAfter(self._fills, keys, tuple(self._signers.revoked))
+        found = await self._asked("matching", "fills", asked, Fills)
+        fresh = [one for one in found.fills if one.number > self._fills] if found else []
+        plain = [one for one in fresh if not _is_forced(one.fill)]
+        outcomes = self._submit([self._fill_request(one) for one in plain], self._clock.now())
+        self._refused_fills += sum(isinstance(one, Refused) for one in outcomes)
+        self._forced = [one for one in fresh if _is_forced(one.fill)]
+        if fresh and not self._forced:
+            self._fills = fresh[-1].number
+
+    def _fill_request(self, numbered: NumberedFill) -> Request:
+        digest = self._book.rules.digest
+        return Request(fill_id(numbered.number), (numbered.fill,), digest, INSTANT_END - 1)
+
+    async def _pull_dues(self) -> None:
+        records, head = self._records(self._followed + 1), self._book.head.sequence
+        reached = records[-1].sequence if records else self._followed
+        # Risk can only say whether a bucket is to be closed where it knows everything that happened.
+        forced = tuple(self._forced) if reached == head else ()
+        found = await self._asked("risk", "pull", News(records, forced), Followed)
+        if found is None:
+            return
+        self._followed = min(found.sequence, head)
+        requests = [self._countersigned(request) for request in found.requests]
+        self._submit(requests, self._clock.now())
+        if forced and self._followed == head:
+            self._finish_forced({request.id for request in requests})
+
+    def _finish_forced(self, signed: set[int]) -> None:
+        """Go on after fills with a forced side: what risk did not sign is void, and kept as a remark."""
+        void = [one for one in self._forced if fill_id(one.number) not in signed]
+        words = "risk did not sign the forced side"
+        now = self._clock.now()
+        for one in void:
+            marker = Request(fill_id(one.number), (), self._book.rules.digest, INSTANT_END - 1)
+            remark = Remark("void_fill", str(one.number), words)
+            self._submit([remark, marker], now)
+        self._refused_fills += len(void)
+        self._fills = max(one.number for one in self._forced)
+        self._forced = []
+
+    def _records(self, first: int) -> tuple[JournalRecord, ...]:
+        """Return the records from `first` on, as many as fit one frame."""
+        found: list[JournalRecord] = []
+        size = 0
+        if first > self._book.head.sequence:
+            return ()
+        for record in self._book.records(first):
+            size += len(record.payload) + 200
+            if found and (size > BODY_BYTES_MAX or len(found) >= RECORDS_MAX):
+                break
+            found.append(record)
+        return tuple(found)
+
+    async def _pull_requests(self) -> None:
+        told = tuple(self._tell[:RECORDS_MAX])
+        found = await self._asked("gateway", "pull", Outcomes(told), Requests)
+        if found is None:
+            return
+        del self._tell[: len(told)]
+        now = self._clock.now()
+        self._forget(now)
+        for request in found.requests:
+            self._tell.append(self._take(request, now))
+
+    # --- requests
+
+    def _take(self, request: Request, now: Instant) -> Outcome:
+        """Carry a request out, or keep it until all have signed."""
+        if is_reserved(request.id):
+            return Outcome(request.id, "refused", words="ids of that kind are the platform's own")
+        known = self._waiting.get(request.id)
+        if known is not None and signing_bytes(known) == signing_bytes(request):
+            request = msgspec.structs.replace(request, signatures=(*known.signatures, *request.signatures))
+        request = self._with_good_signatures(request)
+        missing = self._missing(request)
+        if missing == {LEDGER_KEY}:
+            request = self._countersigned(request)
+        elif missing and not self._is_known(request.id) and request.expires >= now:
+            return self._wait(request, missing)
+        self._waiting.pop(request.id, None)
+        (decision,) = self._submit([request], now)
+        if not isinstance(decision, Refused) and any(one.key == WALLET_KEY for one in request.signatures):
+            self._carried_out = [*self._carried_out[-WAITING_MAX:], request.id]
+        return outcome_of(request.id, decision)
+
+    def _wait(self, request: Request, missing: Iterable[str]) -> Outcome:
+        if request.id not in self._waiting and len(self._waiting) >= WAITING_MAX:
+            return Outcome(request.id, "waiting", words=f"{WAITING_MAX} requests wait already")
+        self._waiting[request.id] = request
+        return Outcome(request.id, "waiting", words=f"not signed yet by {', '.join(sorted(missing))}")
+
+    def _forget(self, now: Instant) -> None:
+        for identifier in [key for key, request in self._waiting.items() if request.expires < now]:
+            del self._waiting[identifier]
+            words = "it expired before all had signed"
+            self._tell.append(Outcome(identifier, "refused", "REQUEST_EXPIRED", words))
+
+    def _with_good_signatures(self, request: Request) -> Request:
+        """Keep one good signature of each key: strangers may have sent bad ones in somebody's name."""
+        content = signing_bytes(request)
+        good: dict[str, Signature] = {}
+        for one in request.signatures:
+            if one.key not in good and self._signers.of((one,), content):
+                good[one.key] = one
+        return msgspec.structs.replace(request, signatures=tuple(good.values()))
+
+    def _missing(self, request: Request) -> frozenset[str]:
+        return self._signers.missing(request, frozenset(one.key for one in request.signatures))
+
+    def _countersigned(self, request: Request) -> Request:
+        """Add the ledger's own signature; what it is worth, the book decides."""
+        signature = self._sign(LEDGER_KEY, signing_bytes(request))
+        if signature is None or any(one.key == LEDGER_KEY for one in request.signatures):
+            return request
+        return msgspec.structs.replace(request, signatures=(*request.signatures, signature))
+
+    def _submit(self, operations: Sequence[Operation], now: Instant) -> tuple[Decision, ...]:
+        return tuple(outcome.decision for outcome in self._book.submit(operations, now))
+
+    def _is_known(self, identifier: int) -> bool:
+        return self._book.state.is_used(identifier)
+
+    def _learn(self) -> None:
+        state = self._book.state
+        self._signers.learn(state.public_keys(), tuple(state.revoked_keys()))
+
+    async def _asked(
+        self, target: str, method: str, body: msgspec.Struct, answer: type[_Answer]
+    ) -> _Answer | None:
+        """Ask another service; None where it is away: everything else goes on without it."""
+        try:
+            return await ask(self._peers, target, method, body, answer)
+        except (UnreachableError, CallFailedError):
+            return None
+
+
+def _is_forced(fill: Fill) -> bool:
+    return isinstance(fill.buy, Closing) or isinstance(fill.sell, Closing)

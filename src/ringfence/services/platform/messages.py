@@ -1,0 +1,270 @@
+"""What services say to each other: the body of each method's call and of its answer.
+
+A body is msgpack of one record. Whatever is not exactly that record is refused as `bad_body` before the service
+sees it.
+"""
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from ringfence.kernel.decision import Accepted, Decision, Refused
+from ringfence.planes.ledger.journal import JournalRecord
+from ringfence.planes.ledger.operations import (
+    Order,
+    PriceFact,
+    Quote,
+    Receipt,
+    Record,
+    Request,
+    Signature,
+)
+from ringfence.planes.network.wire import CallFailedError
+from ringfence.services.matching.engine import NumberedFill
+
+_Body = TypeVar("_Body", bound=msgspec.Struct)
+
+BODY_BYTES_MAX: Final = 800_000
+"""The most that a service puts into one body, so that it fits a frame; what is over waits for the next."""
+
+
+def pack(body: msgspec.Struct) -> bytes:
+    """Write a body."""
+    return msgspec.msgpack.encode(body)
+
+
+def unpack(kind: type[_Body], body: bytes) -> _Body:
+    """Read a body; CallFailedError `bad_body` where it is none of that kind."""
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
+        raise CallFailedError("bad_body", f"the body is no {kind.__name__}: {fault}") from None
+
+
+class Empty(Record, frozen=True):
+    """Nothing to say."""
+
+
+# --- outcomes ----------------------------------------------------------------------------------
+
+
+class Outcome(Record, frozen=True):
+    """What became of one request or order: its id, whether it was accepted, and why not.
+
+    state: `accepted`, `refused`, `waiting` (signatures are missing), or what a matching engine says.
+    """
+
+    id: int
+    state: str
+    reason: str = ""
+    words: str = ""
+    rule: str = ""
+
+
+class Outcomes(Record, frozen=True):
+    """Several outcomes."""
+
+    outcomes: tuple[Outcome, ...] = ()
+
+
+def outcome_of(identifier: int, decision: Decision) -> Outcome:
+    """Write down the book's answer to a request."""
+    if isinstance(decision, Accepted):
+        return Outcome(identifier, "accepted")
+    assert isinstance(decision, Refused)
+    return Outcome(identifier, "refused", decision.reason.name, decision.words, decision.rule)
+
+
+class Asked(Record, frozen=True):
+    """The ids whose outcome is wanted."""
+
+    ids: tuple[int, ...]
+
+
+# --- orders ------------------------------------------------------------------------------------
+
+
+class Orders(Record, frozen=True):
+    """Signed orders to be matched."""
+
+    orders: tuple[Order, ...]
+
+
+class CancelOrder(Record, frozen=True):
+    """The owner of a bucket takes an order back; signed as `cancel_bytes` says."""
+
+    instrument: str
+    bucket: str
+    order: int
+    signatures: tuple[Signature, ...] = ()
+
+
+class Resting(Record, frozen=True):
+    """An order of the same bucket that may still fill: signed contracts (positive buys) at a limit."""
+
+    instrument: str
+    contracts: int
+    limit_e10: int
+
+
+class Check(Record, frozen=True):
+    """One order to be judged before it is matched, with the bucket's orders that still stand."""
+
+    order: Order
+    resting: tuple[Resting, ...] = ()
+
+
+class Checks(Record, frozen=True):
+    """Orders to be judged, in order."""
+
+    checks: tuple[Check, ...]
+
+
+class Verdict(Record, frozen=True):
+    """What risk says of an order: reason 0 passes; reducible: contracts that would close the position."""
+
+    reason: int
+    words: str = ""
+    reducible: int = 0
+
+
+class Verdicts(Record, frozen=True):
+    """One verdict for each check, in order."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+# --- fills -------------------------------------------------------------------------------------
+
+
+class FillsAfter(Record, frozen=True):
+    """Ask for fills above a number; all up to it are durable in the book. keys: the public keys it knows."""
+
+    after: int
+    keys: dict[str, bytes]
+    revoked: tuple[str, ...] = ()
+
+
+class Fills(Record, frozen=True):
+    """Fills in order, without a gap."""
+
+    fills: tuple[NumberedFill, ...]
+
+
+# --- prices ------------------------------------------------------------------------------------
+
+
+class NamedQuote(Record, frozen=True):
+    """What one source says a named price is."""
+
+    name: str
+    quote: Quote
+
+
+class Quotes(Record, frozen=True):
+    """What price sources say now."""
+
+    quotes: tuple[NamedQuote, ...]
+
+
+class Priced(Record, frozen=True):
+    """A price that enough sources agree on, and how far it can be trusted."""
+
+    fact: PriceFact
+    state: str
+
+
+class Prices(Record, frozen=True):
+    """Every price that there is now."""
+
+    prices: tuple[Priced, ...]
+
+
+# --- requests on their way to the book ---------------------------------------------------------
+
+
+class Requests(Record, frozen=True):
+    """Signed requests."""
+
+    requests: tuple[Request, ...] = ()
+
+
+class News(Record, frozen=True):
+    """What the book did since the follower's head, and fills with a forced side that risk has to sign."""
+
+    records: tuple[JournalRecord, ...]
+    forced: tuple[NumberedFill, ...] = ()
+
+
+class Followed(Record, frozen=True):
+    """How far the follower is (-1: it has nothing), and requests that it asks the ledger to carry out."""
+
+    sequence: int
+    requests: tuple[Request, ...] = ()
+
+
+class ForcedOrders(Record, frozen=True):
+    """Closings that risk asks the market for; signed by the risk key."""
+
+    orders: tuple[Order, ...] = ()
+
+
+# --- the chain ---------------------------------------------------------------------------------
+
+
+class After(Record, frozen=True):
+    """Ask for what comes after a number."""
+
+    after: int
+
+
+class Deposit(Record, frozen=True):
+    """Value that somebody sent to an address of the platform."""
+
+    target: str
+    asset: str
+    units: int
+
+
+class ChainEntry(Record, frozen=True):
+    """One entry of the chain: what arrived or was paid out; final once `is_final`."""
+
+    number: int
+    reference: str
+    deposit: Deposit
+    is_final: bool
+
+
+class ChainEntries(Record, frozen=True):
+    """Entries of the chain in order."""
+
+    entries: tuple[ChainEntry, ...] = ()
+
+
+class Arrival(Record, frozen=True):
+    """A final receipt with the request that moves it in, both signed by the watcher."""
+
+    number: int
+    receipt: Receipt
+    request: Request
+
+
+class Arrivals(Record, frozen=True):
+    """Final receipts in order."""
+
+    arrivals: tuple[Arrival, ...] = ()
+
+
+class Payment(Record, frozen=True):
+    """A withdrawal for the chain to carry out, signed by the wallet over its request."""
+
+    request: Request
+
+
+class Approved(Record, frozen=True):
+    """What the wallet pulls: requests that need its signature, and ids of those that the book carried out."""
+
+    to_sign: tuple[Request, ...] = ()
+    carried_out: tuple[int, ...] = ()
+    keys: dict[str, bytes] = {}
+    revoked: tuple[str, ...] = ()
