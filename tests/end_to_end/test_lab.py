@@ -1,6 +1,7 @@
 """The lab as a person starts it, and the tests that must run inside it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -14,8 +15,6 @@ from ringfence.kernel.errors import UnreachableError
 def lab_is_possible(needs_program):
     for program, package in (("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")):
         needs_program(program, package)
-    import os
-
     try:
         entered_command(["true"])
     except UnreachableError as reason:
@@ -56,3 +55,72 @@ def test_the_enforcement_loop_holds_inside_the_lab(lab_is_possible, root):
     )
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.fixture
+def standing_lab(lab_is_possible, root, tmp_path, monkeypatch):
+    """A lab that another process keeps up, found through a folder of this test's own."""
+    monkeypatch.setenv("RINGFENCE_RUN", str(tmp_path / "run"))
+    command = [sys.executable, "-m", "ringfence", "lab", str(root / "policies" / "venue.yaml"), "--hold"]
+    with subprocess.Popen([*command, "--every", "1"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("round 1"):
+                break
+        yield process
+        process.terminate()
+        rest = process.stdout.read()
+    assert process.returncode in (0, 1), rest
+
+
+def ringfence(command, *words, code=0, typed=""):
+    done = subprocess.run(
+        [sys.executable, "-m", "ringfence", *command.split(), *words, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        input=typed,
+    )
+    assert done.returncode == code, f"{command} {words}: {done.stdout[-2000:]}{done.stderr}"
+    return json.loads(done.stdout)
+
+
+def test_the_rules_of_a_lab_that_stands_are_changed_from_outside(standing_lab):
+    status = ringfence("net status")
+    assert status["holds"]
+    assert {place["place"] for place in status["places"]} >= {"hub", "wallet", "gateway"}
+    assert ringfence("net apply", "--dry-run") == {"generation": None, "flows": 15, "undeclared": []}
+
+    ringfence("net quarantine", "wallet")
+    assert ringfence("net status")["places"][0]["quarantined"] == ["wallet"]
+    assert ringfence("net canary", "--rounds", "1")[0]["wrong"] == []
+    ringfence("net release", "wallet")
+
+    ringfence("net revoke", "matching", "risk", "7001")
+    revoked = ringfence("net status", code=1)
+    assert {place["place"] for place in revoked["places"] if place["missing"]} == {"hub", "matching", "risk"}
+    said = ringfence("net revoke", "matching", "risk", "7001", code=2)
+    assert "nothing to revoke" in said["error"]
+
+    said = ringfence("net apply", "--confirm", "1", typed="no\n", code=1)
+    assert "nobody confirmed" in said["error"]
+    assert not ringfence("net status", code=1)["holds"], "what was revoked before stays revoked"
+    assert ringfence("net apply", "--confirm", "60", typed="yes\n")["generation"] == 3
+    assert ringfence("net status")["holds"]
+
+    said = ringfence("net apply", "--keep", "gateway:wallet:7005", "--yes", code=2)
+    assert "must stay open" in said["error"]
+    assert ringfence("net apply", "--warn", "trading", "--yes")["generation"] == 4
+    assert {place["mode"] for place in ringfence("net status")["places"]} == {"enforce", "warn"}
+    assert ringfence("net learn") == []
+    assert ringfence("net apply", "--enforce", "--yes")["generation"] == 5
+
+
+def test_without_a_lab_or_a_place_a_sentence_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("RINGFENCE_RUN", str(tmp_path))
+    assert "ringfence lab --hold" in ringfence("net status", code=3)["error"]
+    assert "there are hub, gateway" in ringfence("net status", "--at", "nowhere", code=2)["error"]
+    monkeypatch.setenv("SSH_CONNECTION", "203.0.113.9 5000 10.0.0.1 22")
+    said = ringfence("net apply", "--at", "hub", "--yes", code=2 if os.geteuid() == 0 else 3)
+    assert "203.0.113.9" in said["error"] or "root" in said["error"]

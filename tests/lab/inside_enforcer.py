@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,8 +16,10 @@ import pytest
 from ringfence.adapters.namespaces import Lab
 from ringfence.adapters.nft_command import Nft
 from ringfence.adapters.probe_sockets import Listeners, matrix, probe
+from ringfence.adapters.roll_back import RollBack
 from ringfence.kernel.errors import UnreachableError, UsageError, ViolationError
 from ringfence.planes.network.compile import Flow, compile_flows
+from ringfence.planes.network.loaded import restoring
 from ringfence.planes.network.sites import plan_sites
 from ringfence.services.segmentation import HUB, Enforcer
 from ringfence.wiring import load_policy, shipped_policy
@@ -97,8 +100,6 @@ def test_a_broken_claim_changes_nothing(lab, enforcer):
 
 
 def without(*gone):
-    from dataclasses import replace
-
     return replace(RULES, flows={f: p for f, p in RULES.flows.items() if f not in gone})
 
 
@@ -162,14 +163,15 @@ class Held:
             each.close()
 
 
+def with_flow(flow):
+    return replace(RULES, flows={**RULES.flows, flow: RULES.flows[WALLET_PULLS]})
+
+
 @pytest.fixture
 def held(lab, enforcer):
     """A policy with one flow more, on a port of its own where a connection can be held open."""
-    from dataclasses import replace
-
     flow = Flow("wallet", "ledger", "tcp", 17_005)
-    rules = replace(RULES, flows={**RULES.flows, flow: RULES.flows[WALLET_PULLS]})
-    enforcer.apply(rules, nothing, nothing, yes)
+    enforcer.apply(with_flow(flow), nothing, nothing, yes)
     connection = Held(lab, WALLET_PULLS)
     assert connection.passes()
     yield flow, connection
@@ -204,6 +206,138 @@ def test_a_quarantine_ends_everything_of_an_end_at_once_and_is_lifted_again(lab,
     assert wrong_cells(lab, flows=list(RULES.flows)) == []
     with pytest.raises(UsageError, match="no service or external"):
         enforcer.quarantine("walet")
+
+
+# --- what stands beside the rules -----------------------------------------------------------------
+
+OTHER_TABLE = {
+    "nftables": [
+        {"add": {"table": {"family": "inet", "name": "others"}}},
+        {"add": {"chain": {"family": "inet", "table": "others", "name": "theirs"}}},
+    ]
+}
+
+
+def names_of(place):
+    return [item["table"]["name"] for item in place.ruleset()["nftables"] if "table" in item]
+
+
+def test_what_others_loaded_stays_whatever_happens(enforcer):
+    enforcer.places["risk"].load(OTHER_TABLE)
+    with pytest.raises(ViolationError):
+        enforcer.apply(RULES, nothing, lambda _: ("a cell is wrong",), yes)
+    assert names_of(enforcer.places["risk"]) == ["others"]
+    enforcer.apply(RULES, nothing, nothing, yes)
+    assert names_of(enforcer.places["risk"]) == ["others", "rf_guard"]
+
+
+def test_a_quarantine_outlives_new_rules(lab, enforcer):
+    enforcer.apply(RULES, nothing, nothing, yes)
+    enforcer.quarantine("wallet")
+    cut_off = {flow for flow in RULES.flows if "wallet" in (flow.source, flow.target)}
+    enforcer.apply(RULES, nothing, nothing, yes)
+    assert wrong_cells(lab, RULES.flows.keys() - cut_off, list(RULES.flows)) == []
+    assert all(place.holds for place in enforcer.status(RULES))
+    assert enforcer.must_be(RULES)(WALLET_PULLS) is False
+    # What is closed by quarantine is not taken for a flow that somebody revoked.
+    assert enforcer.in_force(RULES).flows == RULES.flows
+    enforcer.release("wallet")
+    assert wrong_cells(lab, flows=list(RULES.flows)) == []
+
+
+UNDECLARED = Flow("matching", "price_sources", "tcp", 443)
+BETWEEN_WATCHED = Flow("risk", "marks", "tcp", 7001)
+INTO_ENFORCED = Flow("risk", "ledger", "tcp", 7005)
+
+
+def knock(lab, flow):
+    """Try one connection as somebody else would, without the mark of our probes."""
+
+    def connect():
+        try:
+            socket.create_connection((SITES[flow.target].own_v4, flow.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    return lab.within(flow.source, connect)
+
+
+@pytest.mark.parametrize("mode", ["observe", "warn"])
+def test_what_is_only_watched_passes_and_is_recorded(lab, enforcer, mode):
+    enforcer.modes = {"trading": mode}
+    enforcer.apply(RULES, nothing, nothing, yes)
+    knocks = {flow: knock(lab, flow) for flow in (UNDECLARED, BETWEEN_WATCHED, INTO_ENFORCED)}
+    assert knocks == {UNDECLARED: True, BETWEEN_WATCHED: True, INTO_ENFORCED: False}
+    attempts = {attempt.flow: attempt for attempt in enforcer.attempts(RULES)}
+    assert {flow: attempt.passed for flow, attempt in attempts.items()} == knocks
+    assert "nearest permitted way is ledger -> risk tcp 7002" in attempts[INTO_ENFORCED].words
+    status = {place.place: place for place in enforcer.status(RULES)}
+    assert all(place.holds for place in status.values())
+    assert [status[name].mode for name in ("risk", "ledger")] == [mode, "enforce"]
+    # Another process keeps the modes that it finds, and says when they are to end.
+    enforcer.modes = None
+    enforcer.apply(RULES, nothing, nothing, yes)
+    assert knock(lab, BETWEEN_WATCHED)
+    enforcer.modes = {}
+    enforcer.apply(RULES, nothing, nothing, yes)
+    assert not knock(lab, BETWEEN_WATCHED)
+    assert wrong_cells(lab) == []
+
+
+def test_probes_of_our_own_are_not_taken_for_attempts(lab, enforcer):
+    enforcer.apply(RULES, nothing, nothing, yes)
+    ask(lab)
+    assert enforcer.attempts(RULES) == ()
+    assert not knock(lab, INTO_ENFORCED)
+    assert [attempt.flow for attempt in enforcer.attempts(RULES)] == [INTO_ENFORCED]
+
+
+def test_each_rule_counts_exactly_what_it_let_through(lab, enforcer):
+    enforcer.apply(RULES, nothing, nothing, yes)
+    ask(lab, list(RULES.flows))
+    once_in_each_family = dict.fromkeys(RULES.flows, 2)
+    for place in enforcer.status(RULES):
+        own = {f: n for f, n in once_in_each_family.items() if place.place in (HUB, f.source, f.target)}
+        assert place.loaded.passed == own
+
+
+def test_status_says_what_is_not_loaded_and_counts_generations(enforcer):
+    assert not any(place.holds for place in enforcer.status(RULES))
+    assert [enforcer.apply(RULES, nothing, nothing, yes).number for _ in range(3)] == [1, 2, 3]
+    enforcer.places["risk"].flush()
+    assert [place.place for place in enforcer.status(RULES) if not place.holds] == ["risk"]
+
+
+def test_established_connections_that_no_flow_permits_are_listed(enforcer, held):
+    flow, _ = held
+    assert flow in enforcer.undeclared(RULES)
+    assert enforcer.revoke(flow, nothing, enforcer.in_force(with_flow(flow))) >= 1
+    assert flow not in enforcer.undeclared(RULES)
+
+
+# --- the roll-back that needs nobody ---------------------------------------------------------------
+
+
+def test_a_roll_back_fires_by_itself_and_not_once_it_is_stopped(lab, enforcer):
+    enforcer.apply(RULES, nothing, nothing, yes)
+    places = {place: partial(lab.command, place) for place in enforcer.places}
+    before = {name: restoring(place.ruleset()) for name, place in enforcer.places.items()}
+    stopped, firing = RollBack(places, 0.4), RollBack(places, 0.4)
+    stopped.arm(before)
+    assert stopped.disarm()
+    for place in enforcer.places.values():
+        place.flush()
+    time.sleep(1)
+    assert any(enforcer.drift(RULES).values()), "it was stopped and has fired"
+    firing.arm(before)
+    deadline = time.monotonic() + 20
+    while any(enforcer.drift(RULES).values()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(enforcer.drift(RULES).values())
+    while firing.disarm() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert wrong_cells(lab, flows=list(RULES.flows)) == []
 
 
 # --- spoofed packets -------------------------------------------------------------------------------

@@ -6,12 +6,16 @@ works inside a user namespace of its own, where the kernel allows those.
 """
 
 import ctypes
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,9 +25,16 @@ from ringfence.planes.network.sites import INNER_INTERFACE, Site, Sites
 
 HUB = "hub"
 _MARK = "RINGFENCE_LAB"
+_FOLDER = "RINGFENCE_RUN"
 _RUN = "/run"
 _CLONE_NEWNET = 0x4000_0000
-_PROGRAMS = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack", "unshare": "util-linux"}
+_PROGRAMS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+}
 
 _Result = TypeVar("_Result")
 
@@ -38,8 +49,71 @@ def entered_command(command: Sequence[str]) -> list[str]:
     _require_programs()
     flags = "-nm" if os.geteuid() == 0 else "-Urnm"
     _require_namespaces(flags)
+    return ["unshare", flags, *_marked(command)]
+
+
+def _marked(command: Sequence[str]) -> list[str]:
+    """Return the command with what tells it that it is inside, and where it finds programs and our folder."""
     searched = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    return ["unshare", flags, "env", f"{_MARK}=1", f"PATH={searched}", *command]
+    return ["env", f"{_MARK}=1", f"{_FOLDER}={_folder()}", f"PATH={searched}", *command]
+
+
+# --- labs that stand ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StandingLab:
+    """A lab that another process keeps up.
+
+    process: its id; policy: the file it was built from; greets: whether every end answers with its name on
+    every port of the matrix, as the lab's own listeners do.
+    """
+
+    process: int
+    policy: str
+    greets: bool
+
+
+@contextmanager
+def standing(policy: Path, *, greets: bool) -> Iterator[None]:
+    """Let other processes of this user find this lab while it stands; UnreachableError where one does."""
+    if find_standing() is not None:
+        raise UnreachableError("a lab stands on this machine already; end it first")
+    file = _folder() / "lab.json"
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    said = {"process": os.getpid(), "network": _network_of("self"), "policy": str(policy), "greets": greets}
+    file.write_text(json.dumps(said), encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def find_standing() -> StandingLab | None:
+    """Return the lab that stands on this machine, None where there is none any more."""
+    try:
+        said = json.loads((_folder() / "lab.json").read_text(encoding="utf-8"))
+        if _network_of(said["process"]) != said["network"]:
+            return None
+        return StandingLab(said["process"], said["policy"], said["greets"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def joined_command(lab: StandingLab, command: Sequence[str]) -> list[str]:
+    """Return the command that runs `command` inside a lab that stands."""
+    owner = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+    target = ["nsenter", f"--target={lab.process}", *owner, "--net", "--mount", f"--wd={os.getcwd()}"]
+    return [*target, *_marked(command)]
+
+
+def _folder() -> Path:
+    """Return the folder of this user for what stands; told by whoever enters: inside we seem to be root."""
+    return Path(os.environ.get(_FOLDER) or Path(tempfile.gettempdir(), f"ringfence-{os.getuid()}"))
+
+
+def _network_of(process: int | str) -> str:
+    return os.readlink(f"/proc/{process}/ns/net")
 
 
 def _require_programs() -> None:
@@ -113,7 +187,7 @@ class Lab:
 
     def command(self, place: str, command: Iterable[str]) -> list[str]:
         """Return the command that runs `command` inside a namespace."""
-        return ["ip", "netns", "exec", place, *command]
+        return ["nsenter", f"--net={_RUN}/netns/{place}", *command]
 
 
 def _enter(path: str) -> None:

@@ -14,6 +14,9 @@ from ringfence.planes.network.render_nftables import HUB_TABLE, QUARANTINE_SET
 
 Json = dict[str, Any]
 
+Connection = tuple[str, str, str, int]
+"""Protocol, source address, target address, target port."""
+
 Place = Callable[[Iterable[str]], list[str]]
 """Turns a command into the one that runs it where the rules belong, e.g. inside a namespace."""
 
@@ -42,8 +45,20 @@ class Nft:
         found: Json = json.loads(self._run(["nft", "-j", "list", "ruleset"]) or "{}")
         return found
 
+    def require(self) -> None:
+        """Say in one sentence why rules cannot be loaded here; UnreachableError then, else nothing."""
+        try:
+            done = subprocess.run(self._place(["nft", "list", "tables"]), capture_output=True, check=False)
+        except FileNotFoundError:
+            raise UnreachableError("nft is not on this machine; apt-get install nftables") from None
+        if done.returncode:
+            raise UnreachableError(
+                "the rules of this machine may be changed by root only: run this command as root, or try it "
+                "in a lab first (ringfence lab --hold)"
+            )
+
     def flush(self) -> None:
-        """Remove every rule at this place."""
+        """Remove every rule at this place, those of others too."""
         self._run(["nft", "flush", "ruleset"])
 
     def quarantine(self, interface: str) -> None:
@@ -54,17 +69,31 @@ class Nft:
         """Let an end take part again."""
         self._element("delete", interface)
 
+    def established(self) -> tuple[Connection, ...]:
+        """List the connections in use that the kernel knows here, as their first packets asked for them."""
+        found: list[Connection] = []
+        for family in ("ipv4", "ipv6"):
+            for line in self._conntrack("-L", "-f", family).splitlines():
+                words = line.split()
+                fields = dict(word.split("=", 1) for word in reversed(words) if "=" in word)
+                is_used = ("ESTABLISHED" if words[:1] == ["tcp"] else "[ASSURED]") in words
+                if is_used and words[0] in ("tcp", "udp") and {"src", "dst", "dport"} <= fields.keys():
+                    found.append((words[0], fields["src"], fields["dst"], int(fields["dport"])))
+        return tuple(dict.fromkeys(found))
+
     def cut(self, source: str, target: str, port: int, protocol: str = "tcp") -> int:
-        """End the established connections of one flow between two addresses; returns how many there were."""
+        """End the established connections of one flow between two networks; returns how many there were."""
         family = "ipv6" if ":" in source else "ipv4"
-        command = ["conntrack", "-D", "-f", family, "-p", protocol, "-s", source, "-d", target]
-        done = subprocess.run(
-            self._place([*command, "--dport", str(port)]), capture_output=True, text=True, check=False
-        )
+        ends = ["-s", source, "-d", target, "--dport", str(port)]
+        return len(self._conntrack("-D", "-f", family, "-p", protocol, *ends).splitlines())
+
+    def _conntrack(self, *arguments: str) -> str:
+        command = self._place(["conntrack", *arguments])
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         # conntrack answers 1 where there was nothing to delete, and says so.
         if done.returncode and "0 flow entries" not in done.stderr:
             raise UnreachableError(f"conntrack failed: {_said(done.stderr)}")
-        return len(done.stdout.splitlines())
+        return done.stdout
 
     def _element(self, verb: str, interface: str) -> None:
         element = {"family": "inet", "table": HUB_TABLE, "name": QUARANTINE_SET, "elem": [interface]}

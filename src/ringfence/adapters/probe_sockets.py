@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from ringfence.planes.network.compile import TRANSPORTS, Flow
+from ringfence.planes.network.render_nftables import PROBE_MARK
 from ringfence.planes.network.sites import Sites
 
 _Result = TypeVar("_Result")
@@ -142,15 +143,21 @@ def matrix(ends: Sequence[str], ports: Sequence[int]) -> list[Flow]:
     ]
 
 
-def probe(within: Within, sites: Sites, flows: Iterable[Flow], seconds: float) -> Answers:
-    """Ask for every flow, over IPv4 and IPv6, from inside its source; a silence of `seconds` ends it."""
+def probe(
+    within: Within, sites: Sites, flows: Iterable[Flow], seconds: float, *, greets: bool = True
+) -> Answers:
+    """Ask for every flow, over IPv4 and IPv6, from inside its source; a silence of `seconds` ends it.
+
+    greets: whether the other side is one of `Listeners`; of others only a TCP connection can be told to be
+    open, by being made.
+    """
     by_source: dict[str, list[Cell]] = {}
     for flow in flows:
         by_source.setdefault(flow.source, []).extend((Cell(flow, 4), Cell(flow, 6)))
     found: dict[Cell, Outcome] = {}
     with ThreadPoolExecutor(len(by_source) or 1) as pool:
         asking = [
-            pool.submit(within, source, partial(_ask, sites, asked, seconds))
+            pool.submit(within, source, partial(_ask, sites, asked, seconds, greets))
             for source, asked in by_source.items()
         ]
         for answers in asking:
@@ -158,7 +165,7 @@ def probe(within: Within, sites: Sites, flows: Iterable[Flow], seconds: float) -
     return Answers(found)
 
 
-def _ask(sites: Sites, cells: Sequence[Cell], seconds: float) -> dict[Cell, Outcome]:
+def _ask(sites: Sites, cells: Sequence[Cell], seconds: float, greets: bool) -> dict[Cell, Outcome]:
     outcomes: dict[Cell, Outcome] = {}
     with selectors.DefaultSelector() as selector:
         for cell in cells:
@@ -166,13 +173,14 @@ def _ask(sites: Sites, cells: Sequence[Cell], seconds: float) -> dict[Cell, Outc
             if isinstance(started, Outcome):
                 outcomes[cell] = started
             else:
-                selector.register(started, selectors.EVENT_READ, cell)
+                selector.register(started, selectors.EVENT_READ if greets else selectors.EVENT_WRITE, cell)
         # Counted from the last answer: a busy machine answers late, but it goes on answering.
         while selector.get_map() and (answered := selector.select(seconds)):
             for key, _ in answered:
                 assert isinstance(key.fileobj, socket.socket)
                 selector.unregister(key.fileobj)
-                outcomes[key.data] = _heard(key.fileobj, key.data.flow.target)
+                heard = _heard(key.fileobj, key.data.flow.target) if greets else _connected(key.fileobj)
+                outcomes[key.data] = heard
                 key.fileobj.close()
         for key in selector.get_map().values():
             assert isinstance(key.fileobj, socket.socket)
@@ -187,6 +195,7 @@ def _start(sites: Sites, cell: Cell) -> socket.socket | Outcome:
     kind = socket.SOCK_STREAM if cell.flow.protocol == "tcp" else socket.SOCK_DGRAM
     asking = socket.socket(socket.AF_INET if cell.family == 4 else socket.AF_INET6, kind)
     asking.setblocking(False)
+    _mark(asking)
     fault = asking.connect_ex((address, cell.flow.port))
     if fault not in (0, EINPROGRESS):
         asking.close()
@@ -200,12 +209,28 @@ def _start(sites: Sites, cell: Cell) -> socket.socket | Outcome:
     return asking
 
 
+def _mark(asking: socket.socket) -> None:
+    """Let what is recorded about closed connections be told apart from what others tried."""
+    if asking.family == socket.AF_INET:
+        asking.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, PROBE_MARK << 2)
+    else:
+        asking.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, PROBE_MARK << 2)
+
+
 def _heard(asking: socket.socket, target: str) -> Outcome:
     try:
         said = asking.recv(64)
     except OSError as error:
         return _closed(error.errno or 0)
     return Outcome.OPEN if said == target.encode() else Outcome.OTHER_END
+
+
+def _connected(asking: socket.socket) -> Outcome:
+    fault = asking.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if fault:
+        return _closed(fault)
+    # A UDP socket is always writable: without an answer nothing is known.
+    return Outcome.OPEN if asking.type == socket.SOCK_STREAM else Outcome.TIMEOUT
 
 
 def _closed(fault: int) -> Outcome:

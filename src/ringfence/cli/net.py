@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.markup import escape
 
-from ringfence.cli import net_render
+from ringfence.cli import net_live, net_render
 from ringfence.cli.net_render import PolicyFile, rules_of
+from ringfence.cli.net_words import flow_of, parse_port
 from ringfence.cli.output import Json, errors, print_json
-from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from ringfence.planes.network.connections import Protocol
     from ringfence.planes.network.kubernetes.model import Cluster
     from ringfence.policy.model import Finding
 
 app = typer.Typer(no_args_is_help=True, help="See, compile and enforce who may talk to whom.")
 app.add_typer(net_render.app)
+app.add_typer(net_live.app)
 
 Manifests = Annotated[Path, typer.Argument(help="A folder of Kubernetes manifests, YAML or JSON.")]
 
@@ -139,17 +139,6 @@ def _show_explanation(
     print(answer)
 
 
-def parse_port(text: str) -> "tuple[Protocol, int]":
-    """Read `8080`, `udp/53` or `53/udp`; UsageError where it is none of these."""
-    words = text.upper().split("/")
-    protocols: dict[str, Protocol] = {"TCP": "TCP", "UDP": "UDP", "SCTP": "SCTP"}
-    named = [protocols[word] for word in words if word in protocols]
-    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
-    if len(numbers) != 1 or len(words) != 1 + len(named) or len(named) > 1 or not 0 < numbers[0] < 65_536:
-        raise UsageError(f"port was {text!r}; write 8080, udp/53 or sctp/9003")
-    return named[0] if named else "TCP", numbers[0]
-
-
 # --- under the policy --------------------------------------------------------------------------
 
 
@@ -165,14 +154,9 @@ def explain_flow(
 
     Exit code 1 where it may not.
     """
-    from ringfence.planes.network.compile import Flow
     from ringfence.planes.network.flow import explain
 
-    protocol, number = parse_port(port)
-    if protocol == "SCTP":
-        raise UsageError("flows of a policy are TCP or UDP")
-    rules = rules_of(policy)
-    answer = explain(rules, Flow(source, target, "tcp" if protocol == "TCP" else "udp", number))
+    answer = explain(rules_of(policy), flow_of(source, target, port))
     if json:
         print_json(
             {

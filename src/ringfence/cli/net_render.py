@@ -4,6 +4,7 @@ Tools differ in what they can say: nftables and Kubernetes name every flow, syst
 apart, compose knows who shares a network, a sandbox knows ports. Each is compared in its own words.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -38,17 +39,22 @@ def rules_of(policy: Path | None) -> "Rules":
     return compile_flows(wiring.load_policy(policy or wiring.shipped_policy("venue")))
 
 
-def sites_of(rules: "Rules", networks: list[str] | None) -> "Sites":
-    """Plan the site of every end; UsageError where an option is not `end=network`."""
+def sites_of(rules: "Rules", networks: list[str] | None, interfaces: list[str] | None = None) -> "Sites":
+    """Plan the site of every end; UsageError where an option is not `end=value`."""
     from ringfence.planes.network.sites import plan_sites
 
     given: dict[str, list[str]] = {}
-    for text in networks or ():
-        end, sign, network = text.partition("=")
-        if not sign:
-            raise UsageError(f"--network was {text!r}; write an end and its network: internet=0.0.0.0/0")
+    for end, network in _named(networks, "--network", "internet=0.0.0.0/0"):
         given.setdefault(end, []).append(network)
-    return plan_sites(rules, given)
+    return plan_sites(rules, given, dict(_named(interfaces, "--interface", "gateway=eth1")))
+
+
+def _named(texts: list[str] | None, option: str, example: str) -> Iterator[tuple[str, str]]:
+    for text in texts or ():
+        end, sign, value = text.partition("=")
+        if not (end and sign and value):
+            raise UsageError(f"{option} was {text!r}; write it as {example}")
+        yield end, value
 
 
 @app.command()

@@ -109,6 +109,25 @@ def _wrong_cells(
     )
 
 
+MustBe = Callable[[Flow], bool | None]
+"""Whether a connection must be open or closed; None where either is right."""
+
+
+def wrong_cells(ask: Ask, must_be: MustBe, asked: Collection[Flow] | None = None) -> tuple[str, ...]:
+    """Ask the whole matrix, or some flows; say in a sentence each what was not as it must be.
+
+    What looks wrong is asked a second time, by itself: a busy machine may answer late.
+    """
+    cells = ask(asked).is_open
+    wrong = {flow for (flow, _), is_open in cells.items() if must_be(flow) not in (None, is_open)}
+    again = ask(sorted(wrong)).is_open if wrong else {}
+    return tuple(
+        _wrong(flow, family, is_open=is_open)
+        for (flow, family), is_open in sorted(again.items())
+        if must_be(flow) not in (None, is_open)
+    )
+
+
 def _wrong(flow: Flow, family: int, *, is_open: bool) -> str:
     return f"{flow} over IPv{family} was {'open' if is_open else 'closed'}"
 

@@ -5,22 +5,32 @@
 Each place (the hub, and one for each service) has its own ruleset, loaded in one transaction of its kernel.
 Whatever fails on the way, every place gets back the ruleset it had. A connection passes only where the hub,
 its source and its target all permit it, so a place that still has the old rules closes and never opens.
+
+What is in force is asked of the kernels and not remembered: another process may have put it there.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
-from ringfence.kernel.errors import UsageError, ViolationError
-from ringfence.planes.network.compile import Flow, Rules
+from ringfence.kernel.errors import RingfenceError, UnreachableError, UsageError, ViolationError
+from ringfence.planes.network.compile import TRANSPORTS, Flow, Rules
+from ringfence.planes.network.flow import explain
+from ringfence.planes.network.loaded import Loaded, owner_of, read_guard, read_hub, restoring
+from ringfence.planes.network.modes import Mode, Modes, mode_of, passes_undeclared
 from ringfence.planes.network.observe import Drift, drift
 from ringfence.planes.network.observe_nftables import observe_guards, observe_hub
-from ringfence.planes.network.render_nftables import Closed, render_guard, render_hub
-from ringfence.planes.network.sites import Site, Sites
+from ringfence.planes.network.render_nftables import Closed, Standing, render_guard, render_hub
+from ringfence.planes.network.sites import Site, Sites, networks_of
 
 Json = dict[str, Any]
 
 HUB = "hub"
+AT_ONCE = 4
+"""How many places are spoken to at the same time."""
+
+_Answer = TypeVar("_Answer")
 
 
 class RulesetPlace(Protocol):
@@ -44,8 +54,21 @@ class RulesetPlace(Protocol):
     def release(self, interface: str) -> None:
         """Pass packets of an interface again, as the rules say."""
 
+    def established(self) -> tuple[tuple[str, str, str, int], ...]:
+        """List known connections: protocol, source address, target address, target port."""
+
     def cut(self, source: str, target: str, port: int, protocol: str) -> int:
-        """End the established connections of a flow between two addresses; returns how many."""
+        """End the established connections of a flow between two networks; returns how many."""
+
+
+class Watchdog(Protocol):
+    """Brings back what stood before if nobody stops it in time."""
+
+    def arm(self, before: Mapping[str, Json]) -> None:
+        """Start waiting."""
+
+    def disarm(self) -> bool:
+        """Stop waiting; false where it was too late."""
 
 
 Probe = Callable[[Rules], tuple[str, ...]]
@@ -57,10 +80,41 @@ Prove = Callable[[Rules], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Rules that are in force, with the document of every place."""
+    """Rules that are in force, with the document of every place; `number` counts loads."""
 
     rules: Rules
     documents: Mapping[str, Json]
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Connections that somebody tried to open and no flow permits.
+
+    packets: how many first packets; passed: whether they were let through because the ends are only watched;
+    words: why, and the nearest permitted way.
+    """
+
+    flow: Flow
+    packets: int
+    passed: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceStatus:
+    """What one place has loaded, and how that differs from the rules."""
+
+    place: str
+    loaded: Loaded
+    mode: Mode
+    missing: tuple[str, ...]
+    excess: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Say whether exactly the rules are in force here."""
+        return self.loaded.generation > 0 and not self.missing and not self.excess
 
 
 @dataclass(slots=True)
@@ -68,18 +122,20 @@ class Enforcer:
     """The rulesets of one network.
 
     places: the hub and the place of each service that enforces its own rules; keep: flows that must stay
-    open, so that nobody locks themselves out; observed_zones: zones that are only watched.
+    open, so that nobody locks themselves out; modes: zones that are only watched, None for those that are
+    watched now; watchdog: brings the old rules back even if this process does not live to do it.
     """
 
     sites: Sites
     places: Mapping[str, RulesetPlace]
     closed: Closed = "drop"
     keep: Collection[Flow] = ()
-    observed_zones: Collection[str] = ()
+    modes: Modes | None = None
+    watchdog: Watchdog | None = None
     generation: Generation | None = field(default=None)
 
     def apply(self, rules: Rules, prove: Prove, probe: Probe, confirm: Callable[[], bool]) -> Generation:
-        """Put rules in force.
+        """Put rules in force; what is in quarantine stays there.
 
         confirm: asked last; where nobody confirms, the old rules come back. Raises UsageError where a flow to
         keep would close, UnreachableError where a place refuses, ViolationError where the rules would break a
@@ -87,33 +143,64 @@ class Enforcer:
         """
         self._refuse_lock_out(rules)
         _refuse("the rules would break a claim", prove(rules))
-        documents = self._documents(rules)
-        for place, document in documents.items():
-            self.places[place].check(document)
-        before = self.generation
-        try:
-            for place, document in documents.items():
-                self.places[place].load(document)
-            _refuse("what was loaded is not what was declared", self._differences(rules))
-            _refuse("packets do not go as declared", probe(rules))
-            if not confirm():
-                raise ViolationError("nobody confirmed the new rules in time; the old ones are back")
-        except BaseException:
-            self._restore(before)
-            raise
-        self.generation = Generation(rules, documents)
-        return self.generation
+        return self._put(rules, tuple(self.places), probe, confirm)
+
+    def rehearse(self, rules: Rules) -> None:
+        """Do everything of `apply` that changes nothing: lock-out, and a dry run at every place."""
+        self._refuse_lock_out(rules)
+        documents = self._documents(rules, self._next(rules, self._rulesets()), self.places)
+        self._everywhere(documents, lambda name: self.places[name].check(documents[name]))
 
     def drift(self, rules: Rules) -> Mapping[str, Drift]:
         """Compare what is loaded at the hub, and at all services together, with what is declared."""
         found = {}
-        if HUB in self.places:
-            found[HUB] = drift(rules, observe_hub(self.places[HUB].ruleset(), self.sites))
-        guarded = {name: place.ruleset() for name, place in self.places.items() if name != HUB}
-        if guarded:
-            inside = [(a, b) for a in self.sites for b in self.sites if a != b and {a, b} & guarded.keys()]
-            found["services"] = drift(rules, observe_guards(guarded, self.sites), inside)
+        rulesets = self._rulesets()
+        if HUB in rulesets:
+            found[HUB] = drift(rules, observe_hub(rulesets.pop(HUB), self.sites))
+        if rulesets:
+            inside = [(a, b) for a in self.sites for b in self.sites if a != b and {a, b} & rulesets.keys()]
+            found["services"] = drift(rules, observe_guards(rulesets, self.sites), inside)
         return found
+
+    def status(self, rules: Rules) -> tuple[PlaceStatus, ...]:
+        """Say of every place what it has loaded and how that differs from the rules."""
+        rulesets = self._rulesets()
+        standing = self._standing_in(rules, rulesets)
+        return tuple(self._status(rules, standing, name, ruleset) for name, ruleset in rulesets.items())
+
+    def must_be(self, rules: Rules) -> Callable[[Flow], bool | None]:
+        """Return what says of a flow whether it must be open or closed now; None where either is right."""
+        standing = self._standing_in(rules, self._rulesets())
+
+        def answer(flow: Flow) -> bool | None:
+            if {flow.source, flow.target} & set(standing.quarantined):
+                return False
+            is_watched = passes_undeclared(rules, standing.modes, flow.source, flow.target)
+            return True if flow in rules.flows else None if is_watched else False
+
+        return answer
+
+    def attempts(self, rules: Rules) -> tuple[Attempt, ...]:
+        """List what was tried and no flow permits, most often first; the hub's count where it has one."""
+        rulesets = self._rulesets()
+        modes, counted = self._standing_in(rules, rulesets).modes, dict[Flow, int]()
+        for name, ruleset in rulesets.items():
+            for flow, packets in self._loaded(rules, name, ruleset).tried.items():
+                if flow not in rules.flows:
+                    counted[flow] = max(packets, counted.get(flow, 0))
+        ordered = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+        return tuple(self._attempt(rules, modes, flow, packets) for flow, packets in ordered)
+
+    def undeclared(self, rules: Rules) -> tuple[Flow, ...]:
+        """List the flows of established connections that the rules do not permit: what would break."""
+        found: set[Flow] = set()
+        for listed in self._everywhere(self.places, lambda name: self.places[name].established()).values():
+            for protocol, source, target, port in listed:
+                ends = owner_of(self.sites, source), owner_of(self.sites, target)
+                transport = next(one for one in TRANSPORTS if one == protocol)
+                if ends[0] and ends[1] and ends[0] != ends[1]:
+                    found.add(Flow(ends[0], ends[1], transport, port))
+        return tuple(sorted(found - rules.flows.keys()))
 
     def quarantine(self, end: str) -> None:
         """Cut an end off from everything, established connections too."""
@@ -123,46 +210,143 @@ class Enforcer:
         """Let an end that was cut off take part again."""
         self._hub().release(self._site(end).interface)
 
-    def revoke(self, flow: Flow, probe: Probe) -> int:
+    def revoke(self, flow: Flow, probe: Probe, rules: Rules | None = None) -> int:
         """Close one flow now, and end its established connections; returns how many those were.
 
-        The policy still declares it: take it out there too, or the next `apply` opens it again.
+        rules: what is in force, where this process did not put it there. The policy still declares the flow:
+        take it out there too, or the next `apply` opens it again.
         """
-        if self.generation is None or flow not in self.generation.rules.flows:
+        in_force = rules or (self.generation.rules if self.generation else None)
+        if in_force is None or flow not in in_force.flows:
             raise UsageError(f"{flow} is not in force, so there is nothing to revoke")
-        rules = _without(self.generation.rules, flow)
-        self.apply(rules, lambda _: (), probe, lambda: True)
-        source, target = self._site(flow.source), self._site(flow.target)
-        return sum(
-            place.cut(one, other, flow.port, flow.protocol)
-            for place in self.places.values()
-            for one, other in ((source.own_v4, target.own_v4), (source.own_v6, target.own_v6))
-        )
+        left = replace(in_force, flows={one: two for one, two in in_force.flows.items() if one != flow})
+        touched = [name for name in self.places if name in (HUB, flow.source, flow.target)]
+        self._put(left, touched, probe, lambda: True)
+        return sum(self._everywhere(touched, lambda name: self._cut(self.places[name], flow)).values())
 
-    def _documents(self, rules: Rules) -> dict[str, Json]:
-        documents = {}
-        for place in self.places:
-            if place == HUB:
-                documents[place] = render_hub(rules, self.sites, self.closed, self.observed_zones)
-            else:
-                documents[place] = render_guard(rules, self.sites, place, self.closed, self.observed_zones)
-        return documents
+    def in_force(self, rules: Rules) -> Rules:
+        """Return the rules without the flows that a place has closed, such as revoked ones."""
+        standing = self._standing_in(rules, self._rulesets())
+        drifts = [_unmeant(rules, found, standing) for found in self.drift(rules).values()]
+        closed = {flow for found in drifts for flow in found.missing}
+        return replace(rules, flows={one: two for one, two in rules.flows.items() if one not in closed})
 
-    def _restore(self, before: Generation | None) -> None:
-        for name, place in self.places.items():
-            if before is None:
-                place.flush()
-            else:
-                place.load(before.documents[name])
+    # --- steps ---------------------------------------------------------------------------------
 
-    def _differences(self, rules: Rules) -> tuple[str, ...]:
-        if self.observed_zones:
-            return ()  # what is only watched is open on purpose
+    def _put(
+        self, rules: Rules, names: Collection[str], probe: Probe, confirm: Callable[[], bool]
+    ) -> Generation:
+        rulesets = self._rulesets()
+        standing = self._next(rules, rulesets)
+        documents = self._documents(rules, standing, names)
+        self._everywhere(names, lambda name: self.places[name].check(documents[name]))
+        before = {name: restoring(rulesets[name]) for name in names}
+        if self.watchdog:
+            self.watchdog.arm(before)
+        try:
+            self._everywhere(names, lambda name: self.places[name].load(documents[name]))
+            _refuse("what was loaded is not what was declared", self._differences(rules, standing))
+            _refuse("packets do not go as declared", probe(rules))
+            if not confirm():
+                raise ViolationError("nobody confirmed the new rules in time; the old ones are back")
+            if self.watchdog and not self.watchdog.disarm():
+                raise ViolationError("the roll-back was faster than the confirmation; the old rules are back")
+        except BaseException:
+            self._restore(before)
+            raise
+        kept = self.generation.documents if self.generation else {}
+        self.generation = Generation(rules, {**kept, **documents}, standing.generation)
+        return self.generation
+
+    def _restore(self, before: Mapping[str, Json]) -> None:
+        """Bring everything back; one place that fails does not keep the others from it."""
+        failed: list[str] = []
+        for name, document in before.items():
+            try:
+                self.places[name].load(document)
+            except RingfenceError as fault:
+                failed.append(f"{name}: {fault}")
+        if self.watchdog and not failed:
+            self.watchdog.disarm()
+        if failed:
+            raise UnreachableError(f"the old rules could not be brought back everywhere: {'; '.join(failed)}")
+
+    def _next(self, rules: Rules, rulesets: Mapping[str, Json]) -> Standing:
+        """Say what is to hold beside the rules that are loaded next."""
+        now = self._standing_in(rules, rulesets)
+        modes = now.modes if self.modes is None else self.modes
+        return Standing(now.generation + 1, modes, now.quarantined)
+
+    def _documents(self, rules: Rules, standing: Standing, names: Iterable[str]) -> dict[str, Json]:
+        return {
+            name: render_hub(rules, self.sites, self.closed, standing)
+            if name == HUB
+            else render_guard(rules, self.sites, name, self.closed, standing)
+            for name in names
+        }
+
+    def _differences(self, rules: Rules, standing: Standing) -> tuple[str, ...]:
         found: list[str] = []
         for where, difference in self.drift(rules).items():
-            found += [f"{where}: {flow} is declared and closed" for flow in difference.missing]
-            found += [f"{where}: {excess} is open and not declared" for excess in difference.excess]
+            unmeant = _unmeant(rules, difference, standing)
+            found += [f"{where}: {flow} is declared and closed" for flow in unmeant.missing]
+            found += [f"{where}: {excess} is open and not declared" for excess in unmeant.excess]
         return tuple(found)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _loaded(self, rules: Rules, name: str, ruleset: Json) -> Loaded:
+        if name == HUB:
+            return read_hub(ruleset, rules, self.sites)
+        return read_guard(ruleset, rules, self.sites, name)
+
+    def _standing_in(self, rules: Rules, rulesets: Mapping[str, Json]) -> Standing:
+        """Say what holds beside the rules that are loaded."""
+        found = {name: self._loaded(rules, name, ruleset) for name, ruleset in rulesets.items()}
+        modes: dict[str, Mode] = {}
+        for one in found.values():
+            modes |= one.modes
+        number = max((one.generation for one in found.values()), default=0)
+        return Standing(number, modes, found[HUB].quarantined if HUB in found else ())
+
+    def _status(self, rules: Rules, standing: Standing, name: str, ruleset: Json) -> PlaceStatus:
+        mode: Mode = "enforce"
+        if name == HUB:
+            found = drift(rules, observe_hub(ruleset, self.sites))
+        else:
+            mode = mode_of(rules, standing.modes, name)
+            own = [pair for end in self.sites if end != name for pair in ((name, end), (end, name))]
+            found = drift(rules, observe_guards({name: ruleset}, self.sites), own)
+            # Where its zone is only watched, the place of a service lets everything pass on purpose.
+            found = found if mode == "enforce" else Drift(found.missing, ())
+        found = _unmeant(rules, found, standing)
+        loaded = self._loaded(rules, name, ruleset)
+        return PlaceStatus(name, loaded, mode, tuple(map(str, found.missing)), tuple(map(str, found.excess)))
+
+    def _attempt(self, rules: Rules, modes: Modes, flow: Flow, packets: int) -> Attempt:
+        words = getattr(explain(rules, flow).decision, "words", "")
+        return Attempt(flow, packets, passes_undeclared(rules, modes, flow.source, flow.target), words)
+
+    # --- shared --------------------------------------------------------------------------------
+
+    def _rulesets(self) -> dict[str, Json]:
+        return self._everywhere(self.places, lambda name: self.places[name].ruleset())
+
+    def _everywhere(self, names: Iterable[str], ask: Callable[[str], _Answer]) -> dict[str, _Answer]:
+        """Ask places at the same time; the first fault is raised when all have answered."""
+        listed = list(names)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            asked = [pool.submit(ask, name) for name in listed]
+        return {name: answer.result() for name, answer in zip(listed, asked, strict=True)}
+
+    def _cut(self, place: RulesetPlace, flow: Flow) -> int:
+        source, target = self._site(flow.source).addresses, self._site(flow.target).addresses
+        return sum(
+            place.cut(one, other, flow.port, flow.protocol)
+            for one in networks_of(source)
+            for other in networks_of(target)
+            if (":" in one) == (":" in other)
+        )
 
     def _refuse_lock_out(self, rules: Rules) -> None:
         for flow in self.keep:
@@ -170,6 +354,8 @@ class Enforcer:
                 raise UsageError(f"{flow} must stay open, and the new rules close it; nothing was changed")
 
     def _hub(self) -> RulesetPlace:
+        if HUB not in self.places:
+            raise UsageError("quarantine is held at the hub, and this is not the place of the hub")
         return self.places[HUB]
 
     def _site(self, end: str) -> Site:
@@ -178,9 +364,14 @@ class Enforcer:
         return self.sites[end]
 
 
-def _without(rules: Rules, flow: Flow) -> Rules:
-    kept = {one: permission for one, permission in rules.flows.items() if one != flow}
-    return Rules(rules.name, rules.zones, rules.workloads, rules.externals, kept)
+def _unmeant(rules: Rules, found: Drift, standing: Standing) -> Drift:
+    """Take from a drift what quarantine closes, and modes open, on purpose."""
+    cut_off = set(standing.quarantined)
+    missing = [flow for flow in found.missing if not {flow.source, flow.target} & cut_off]
+    excess = [
+        one for one in found.excess if not passes_undeclared(rules, standing.modes, one.source, one.target)
+    ]
+    return Drift(tuple(missing), tuple(excess))
 
 
 def _refuse(words: str, faults: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ A zone grants nothing: two services of one zone need a flow like any others. Eve
 line it comes from, so that whatever enforces it can say why.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -99,3 +100,10 @@ def compile_flows(policy: Policy) -> Rules:
         externals=policy.externals,
         flows=MappingProxyType(dict(sorted(permitted.items()))),
     )
+
+
+def digest(rules: Rules) -> str:
+    """Return 64 hex digits that stand for what the rules permit and between whom, whatever permits it."""
+    ends = [f"{name} {workload.zone}" for name, workload in sorted(rules.workloads.items())]
+    said = "\n".join([*ends, *sorted(rules.externals), *map(str, sorted(rules.flows))])
+    return hashlib.sha256(said.encode()).hexdigest()

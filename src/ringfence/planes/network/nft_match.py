@@ -14,7 +14,7 @@ from ringfence.planes.network.compile import Transport
 from ringfence.planes.network.nft_ruleset import Element, Ruleset
 from ringfence.planes.network.ranges import NOTHING, PORT_MAX, PORT_MIN, Range, Ranges, segments
 
-IDLE = frozenset({"counter", "log", "comment", "mangle", "nftrace"})
+IDLE = frozenset({"counter", "log", "comment", "mangle", "nftrace", "set"})
 """Statements that decide nothing."""
 
 _NUMBER_OF = {"tcp": 6, "udp": 17}
@@ -177,12 +177,15 @@ def pairs_of(listed: Sequence[Any]) -> list[Element]:
 
 
 def networks_in(ruleset: Ruleset) -> Iterator[Addresses]:
-    """List every network that any rule, set or map names: between them lie the cuts."""
+    """List every network that a rule names, itself or by a set or map it asks: between them lie the cuts."""
     for table in ruleset.tables.values():
-        for chain in table.chains.values():
-            yield from _networks_within(chain.rules)
-        for listed in table.collections.values():
-            yield from _networks_within([key for key, _ in listed])
+        rules = [rule for chain in table.chains.values() for rule in chain.rules]
+        # A set that rules only fill decides nothing, and may hold thousands of addresses.
+        asked = str([one for rule in rules for one in rule if verb_of(one) != "set"])
+        yield from _networks_within(rules)
+        for name, listed in table.collections.items():
+            if f"'@{name}'" in asked:
+                yield from _networks_within([key for key, _ in listed])
 
 
 def _networks_within(value: Any) -> Iterator[Addresses]:

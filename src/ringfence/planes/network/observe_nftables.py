@@ -30,7 +30,7 @@ from ringfence.planes.network.nft_match import (
 from ringfence.planes.network.nft_ruleset import Chain, Element, Ruleset, Table, read_ruleset
 from ringfence.planes.network.observe import PROTOCOL_OF, Observed, Pair, observed
 from ringfence.planes.network.ranges import PORT_MAX, PORT_MIN, Range, Ranges
-from ringfence.planes.network.sites import INNER_INTERFACE, Sites
+from ringfence.planes.network.sites import Sites
 from ringfence.policy.model import Finding
 
 JUMPS_MAX = 16
@@ -64,11 +64,11 @@ def observe_guards(documents: Mapping[str, object], sites: Sites) -> Observed:
     for service, document in documents.items():
         ruleset = read_ruleset(document, service)
         into, out_of = _Walk(ruleset, "input"), _Walk(ruleset, "output")
-        own = sites[service].addresses
+        own, inner = sites[service].addresses, sites[service].inner
         for other, there in sites.items():
             if other != service:
-                inward[other, service] = into.between(there.addresses, own, INNER_INTERFACE, "")
-                outward[service, other] = out_of.between(own, there.addresses, "", INNER_INTERFACE)
+                inward[other, service] = into.between(there.addresses, own, inner, "")
+                outward[service, other] = out_of.between(own, there.addresses, "", inner)
         findings.extend(ruleset.findings)
     free = ALL_CONNECTIONS, ALL_CONNECTIONS
     found = []

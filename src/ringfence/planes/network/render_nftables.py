@@ -9,15 +9,20 @@ up in one verdict map, so that its cost does not grow with the policy, and the o
     established  replies, and errors that belong to a permitted connection
     neighbours   IPv6 neighbour discovery, without which IPv6 is dead
     flows        the verdict map; each element carries its policy line and counts what it let through
+    record       what no flow permits is remembered for a week: who tried to open what, and how often; probes
+                 of our own, which carry a mark, apart from the rest
+    watched      passes between ends that are only watched (see `modes`)
     the rest     counted, then dropped (in production) or answered with a reset (in the lab)
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ringfence.planes.network.addresses import show_v4, show_v6
-from ringfence.planes.network.compile import Flow, Rules
-from ringfence.planes.network.sites import INNER_INTERFACE, Sites
+from ringfence.planes.network.compile import Flow, Rules, digest
+from ringfence.planes.network.modes import Mode, mode_of, watched
+from ringfence.planes.network.sites import Sites
 
 Closed = Literal["drop", "reset"]
 """What becomes of what is not permitted: dropped silently, or for TCP answered at once."""
@@ -26,23 +31,49 @@ HUB_TABLE = "rf_hub"
 GUARD_TABLE = "rf_guard"
 QUARANTINE_SET = "s_quarantine"
 FLOWS_MAP = "m_flows"
+TRIED_SET = "s_tried"
+WATCHED_SET = "s_watched"
+WARNED_SET = "s_warned"
+LENIENT_SET = "s_lenient"
+
+PROBED_SET = "s_probed"
+PROBE_MARK = 62
+"""The DSCP value that our own probes carry. Anyone may set it; it decides where a packet is recorded only."""
+
+TRIED_MAX = 4096
+"""How many different attempts one set remembers; a scan fills it, and nothing else suffers."""
+TRIED_SECONDS = 7 * 24 * 3600
 
 Json = dict[str, Any]
 """One object of nft's JSON."""
 
 
-def render_hub(
-    rules: Rules, sites: Sites, closed: Closed = "drop", observed_zones: Collection[str] = ()
-) -> Json:
-    """Write the hub's ruleset.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds beside the policy when rules are loaded.
 
-    observed_zones: zones that are only watched: what is not permitted between two ends that are both in such
-    zones (or outside) is logged and let through.
+    generation: counted up by each load, for people; modes: of zones that are only watched; quarantined: ends
+    that are cut off and stay so.
     """
+
+    generation: int = 0
+    modes: Mapping[str, Mode] = field(default_factory=dict)
+    quarantined: Collection[str] = ()
+
+
+NOTHING_STANDS = Standing()
+
+
+def render_hub(
+    rules: Rules, sites: Sites, closed: Closed = "drop", standing: Standing = NOTHING_STANDS
+) -> Json:
+    """Write the hub's ruleset."""
     table = _Table(HUB_TABLE)
-    table.add_set(QUARANTINE_SET, "ifname", [])
+    table.add_set(QUARANTINE_SET, "ifname", [sites[end].interface for end in standing.quarantined])
     keys = ["ifname", "ifname", "inet_proto", "inet_service"]
     table.add_map(FLOWS_MAP, keys, [_hub_element(rules, sites, flow) for flow in rules.flows])
+    for name in (TRIED_SET, PROBED_SET):
+        table.add_record(name, keys)
     table.add_chain("c_forward", "forward")
     for side in ("iifname", "oifname"):
         table.add_rule("c_forward", _match(_meta(side), f"@{QUARANTINE_SET}"), {"drop": None})
@@ -50,9 +81,13 @@ def render_hub(
     _add_established(table, "c_forward")
     ends = [_meta("iifname"), _meta("oifname"), *_service_key()]
     table.add_rule("c_forward", _lookup(ends, FLOWS_MAP))
-    if observed_zones:
-        _add_observation(table, rules, sites, observed_zones)
-    _add_closing(table, "c_forward", closed)
+    for protocol in ("ip", "ip6"):
+        for name, operator in ((TRIED_SET, "!="), (PROBED_SET, "==")):
+            mark = _match(_payload(protocol, "dscp"), PROBE_MARK, operator)
+            table.add_rule("c_forward", _has_ports(), mark, _record(ends, name))
+    if watched(rules, standing.modes):
+        _add_watching(table, rules, sites, standing.modes)
+    _add_closing(table, "c_forward", closed, _note(rules, standing.generation, "enforce"))
     # The hub itself is nobody's target; only neighbour discovery may reach it.
     table.add_chain("c_input", "input")
     table.add_rule("c_input", _match(_meta("iifname"), "lo"), {"accept": None})
@@ -61,34 +96,39 @@ def render_hub(
 
 
 def render_guard(
-    rules: Rules, sites: Sites, service: str, closed: Closed = "drop", observed_zones: Collection[str] = ()
+    rules: Rules, sites: Sites, service: str, closed: Closed = "drop", standing: Standing = NOTHING_STANDS
 ) -> Json:
     """Write the ruleset for the place of one service: what may come in, and what may go out."""
     table = _Table(GUARD_TABLE)
-    is_observed = rules.workloads[service].zone in observed_zones
+    mode = mode_of(rules, standing.modes, service)
     hooks: tuple[tuple[str, str, Iterable[Flow]], ...] = (
         ("input", "saddr", rules.into(service)),
         ("output", "daddr", rules.out_of(service)),
     )
-    for hook, field, flows in hooks:
+    for hook, end, flows in hooks:
         chain, flows = f"c_{hook}", list(flows)
-        side = "iifname" if hook == "input" else "oifname"
+        side = _match(_meta("iifname" if hook == "input" else "oifname"), sites[service].inner)
         for family, kind in (("4", "ipv4_addr"), ("6", "ipv6_addr")):
-            elements = [
-                element for flow in flows for element in _guard_elements(rules, sites, flow, field, family)
-            ]
-            table.add_map(
-                f"m_{hook}{family}", [kind, "inet_proto", "inet_service"], elements, is_interval=True
-            )
+            keys = [kind, "inet_proto", "inet_service"]
+            elements = [one for flow in flows for one in _guard_elements(rules, sites, flow, end, family)]
+            table.add_map(f"m_{hook}{family}", keys, elements, is_interval=True)
+            for name in (TRIED_SET, PROBED_SET):
+                table.add_record(f"{name}_{hook}{family}", keys)
         table.add_chain(chain, hook)
-        table.add_rule(chain, _match(_meta(side), "lo"), {"accept": None})
+        table.add_rule(chain, _match(side["match"]["left"], "lo"), {"accept": None})
         _add_usual(table, chain)
         for family, protocol in (("4", "ip"), ("6", "ip6")):
-            key = [_payload(protocol, field), *_service_key()]
-            table.add_rule(chain, _match(_meta(side), INNER_INTERFACE), _lookup(key, f"m_{hook}{family}"))
-        if is_observed:
-            table.add_rule(chain, {"log": {"prefix": "rf_undeclared "}}, {"accept": None})
-        _add_closing(table, chain, closed)
+            key = [_payload(protocol, end), *_service_key()]
+            table.add_rule(chain, side, _lookup(key, f"m_{hook}{family}"))
+            for name, operator in ((TRIED_SET, "!="), (PROBED_SET, "==")):
+                mark = _match(_payload(protocol, "dscp"), PROBE_MARK, operator)
+                record = _record(key, f"{name}_{hook}{family}")
+                table.add_rule(chain, side, _has_ports(), mark, record)
+        if mode == "warn":
+            table.add_rule(chain, _LOGGED)
+        if mode != "enforce":
+            table.add_rule(chain, {"accept": None})
+        _add_closing(table, chain, closed, _note(rules, standing.generation, mode))
     return table.document()
 
 
@@ -130,19 +170,44 @@ def _add_usual(table: "_Table", chain: str) -> None:
     table.add_rule(chain, _match(_payload("icmpv6", "type"), neighbours), {"accept": None})
 
 
-def _add_observation(table: "_Table", rules: Rules, sites: Sites, zones: Collection[str]) -> None:
-    watched = [name for name, workload in rules.workloads.items() if workload.zone in zones]
-    interfaces = sorted(sites[end].interface for end in (*watched, *rules.externals))
-    table.add_set("s_observed", "ifname", interfaces)
-    both = [_match(_meta(side), "@s_observed") for side in ("iifname", "oifname")]
-    table.add_rule("c_forward", *both, {"log": {"prefix": "rf_undeclared "}}, {"accept": None})
+_LOGGED: Json = {"log": {"prefix": "rf_undeclared "}}
 
 
-def _add_closing(table: "_Table", chain: str, closed: Closed) -> None:
+def _add_watching(table: "_Table", rules: Rules, sites: Sites, modes: Mapping[str, Mode]) -> None:
+    """Let pass what is undeclared between two watched ends, or between one and the outside."""
+    chosen = watched(rules, modes)
+    warned = [name for name in chosen if mode_of(rules, modes, name) == "warn"]
+    for name, ends in (
+        (WATCHED_SET, chosen),
+        (WARNED_SET, warned),
+        (LENIENT_SET, (*chosen, *rules.externals)),
+    ):
+        table.add_set(name, "ifname", sorted(sites[end].interface for end in ends))
+    for name, verdict in ((WARNED_SET, _LOGGED), (WATCHED_SET, {"accept": None})):
+        for one, other in ((name, LENIENT_SET), (LENIENT_SET, name)):
+            both = [_match(_meta("iifname"), f"@{one}"), _match(_meta("oifname"), f"@{other}")]
+            table.add_rule("c_forward", *both, verdict)
+
+
+def _note(rules: Rules, generation: int, mode: Mode) -> str:
+    return f"generation {generation} of {digest(rules)[:16]}, {mode}"
+
+
+def _add_closing(table: "_Table", chain: str, closed: Closed, note: str) -> None:
     """Count what is left, and answer it; the chain's policy drops what is not answered."""
-    table.add_rule(chain, {"counter": {"packets": 0, "bytes": 0}})
+    table.add_rule(chain, {"counter": {"packets": 0, "bytes": 0}}, comment=note)
     if closed == "reset":
         table.add_rule(chain, _match(_meta("l4proto"), "tcp"), {"reject": {"type": "tcp reset"}})
+
+
+def _has_ports() -> Json:
+    return _match(_meta("l4proto"), {"set": ["tcp", "udp"]})
+
+
+def _record(key: Sequence[Json], name: str) -> Json:
+    """Remember a key; where the set is full the rule is passed over and nothing else changes."""
+    counted = [{"counter": None}]
+    return {"set": {"op": "update", "elem": {"concat": list(key)}, "set": f"@{name}", "stmt": counted}}
 
 
 def _match(left: Json, right: object, operator: str = "==") -> Json:
@@ -201,12 +266,19 @@ class _Table:
             shape["elem"] = elements
         self._commands.append({"add": {"map": shape}})
 
+    def add_record(self, name: str, kinds: list[str]) -> None:
+        """Add a set that the kernel fills itself, each element forgotten after a while."""
+        shape: Json = {**self._here, "name": name, "type": kinds, "size": TRIED_MAX}
+        # nft's JSON has no word for a set that rules fill; one with a timeout is.
+        self._commands.append({"add": {"set": {**shape, "flags": ["timeout"], "timeout": TRIED_SECONDS}}})
+
     def add_chain(self, name: str, hook: str) -> None:
         shape = {"name": name, "type": "filter", "hook": hook, "prio": 0, "policy": "drop"}
         self._commands.append({"add": {"chain": {**self._here, **shape}}})
 
-    def add_rule(self, chain: str, *expressions: Json) -> None:
-        self._commands.append({"add": {"rule": {**self._here, "chain": chain, "expr": list(expressions)}}})
+    def add_rule(self, chain: str, *expressions: Json, comment: str = "") -> None:
+        rule: Json = {**self._here, "chain": chain, "expr": list(expressions)}
+        self._commands.append({"add": {"rule": rule | ({"comment": comment} if comment else {})}})
 
     def document(self) -> Json:
         return {"nftables": [{"metainfo": {"json_schema_version": 1}}, *self._commands]}

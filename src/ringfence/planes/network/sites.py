@@ -29,7 +29,7 @@ class Site:
     """Where one end is.
 
     interface: the hub's interface towards it; addresses: all that are its own; own_v4, own_v6: its place in
-    the lab; hub_v4, hub_v6: the hub's address on the same link.
+    the lab; hub_v4, hub_v6: the hub's address on the same link; inner: its own interface towards the hub.
     """
 
     interface: str
@@ -38,17 +38,24 @@ class Site:
     own_v6: str
     hub_v4: str
     hub_v6: str
+    inner: str = INNER_INTERFACE
 
 
 Sites = Mapping[str, Site]
 """The site of every service and external, by name."""
 
 
-def plan_sites(rules: Rules, networks: Mapping[str, Iterable[str]] | None = None) -> Sites:
+def plan_sites(
+    rules: Rules,
+    networks: Mapping[str, Iterable[str]] | None = None,
+    interfaces: Mapping[str, str] | None = None,
+) -> Sites:
     """Give every end of the policy a site.
 
-    networks: for some ends, their real networks as text. UsageError for an end that the policy does not have,
-    for what is no network, for two ends with the same network, and for more ends than there are places.
+    networks: for some ends, their real networks as text; interfaces: for some, the name of a real interface,
+    which is the hub's towards them in the rules of the hub, and their own in theirs. UsageError for an end
+    that the policy does not have, for what is no network, for two ends with the same network, and for more
+    ends than there are places.
     """
     ends = sorted(rules.ends)
     if len(ends) > SITES_MAX:
@@ -56,6 +63,9 @@ def plan_sites(rules: Rules, networks: Mapping[str, Iterable[str]] | None = None
             f"the policy has {len(ends)} services and externals; at most {SITES_MAX} have places"
         )
     places = {end: _place(end, index) for index, end in enumerate(ends)}
+    for end, name in (interfaces or {}).items():
+        _require_end(rules, end)
+        places[end] = replace(places[end], interface=name, inner=name)
     given = _exact_networks(rules, places, networks or {})
     return {end: replace(place, addresses=given.get(end, place.addresses)) for end, place in places.items()}
 
@@ -125,12 +135,16 @@ def _exact_networks(
 
 
 def _parse(rules: Rules, end: str, text: str) -> Addresses:
-    if end not in rules.ends:
-        raise UsageError(f"the policy has no service or external {end!r}; it has {', '.join(rules.ends)}")
+    _require_end(rules, end)
     try:
         return Addresses.parse(text)
     except ValueError:
         raise UsageError(f"network of {end} was {text!r}; write one such as 10.0.0.0/8") from None
+
+
+def _require_end(rules: Rules, end: str) -> None:
+    if end not in rules.ends:
+        raise UsageError(f"the policy has no service or external {end!r}; it has {', '.join(rules.ends)}")
 
 
 def _size(network: Addresses) -> int:
