@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING
 
 from ringfence.adapters import namespaces, sandbox_linux, signatures_ed25519
@@ -383,6 +384,16 @@ class Enforcement:
         """Ask everything once; say in sentences what does not go as the rules declare."""
         return () if self.ask is None else wrong_cells(self.ask, self.enforcer.must_be(rules))
 
+    def undeclared(self, rules: Rules) -> tuple[Flow, ...]:
+        """List the flows of connections that last and that the rules do not permit: what would break.
+
+        Looked at twice: a probe of a canary is a connection, too, and gone at once.
+        """
+        first = self.enforcer.undeclared(rules)
+        if first:
+            sleep(LASTING_S)
+        return tuple(sorted({flow for flow, _ in first & self.enforcer.undeclared(rules)}))
+
     def roll_back(self, seconds: float) -> None:
         """Bring the old rules back after a time even if this process does not live to do it."""
         self.enforcer.watchdog = RollBack(self.commands, seconds)
@@ -407,6 +418,9 @@ def local_enforcement(rules: Rules, sites: Sites, at: str) -> Enforcement:
     place.require()
     return Enforcement(Enforcer(sites, {at: place}), {at: here}, None, ())
 
+
+LASTING_S = 1.0
+"""How long a connection is in use before it counts as one that lasts; probes are gone in a fraction of it."""
 
 ROLL_BACK_SLACK_S = 15
 """How long the roll-back waits beyond the confirmation: loading, reading back and probing take their time."""

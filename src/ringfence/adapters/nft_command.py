@@ -14,8 +14,8 @@ from ringfence.planes.network.render_nftables import HUB_TABLE, QUARANTINE_SET
 
 Json = dict[str, Any]
 
-Connection = tuple[str, str, str, int]
-"""Protocol, source address, target address, target port."""
+Connection = tuple[str, str, int, str, int]
+"""Protocol, source address and port, target address and port."""
 
 Place = Callable[[Iterable[str]], list[str]]
 """Turns a command into the one that runs it where the rules belong, e.g. inside a namespace."""
@@ -77,8 +77,16 @@ class Nft:
                 words = line.split()
                 fields = dict(word.split("=", 1) for word in reversed(words) if "=" in word)
                 is_used = ("ESTABLISHED" if words[:1] == ["tcp"] else "[ASSURED]") in words
-                if is_used and words[0] in ("tcp", "udp") and {"src", "dst", "dport"} <= fields.keys():
-                    found.append((words[0], fields["src"], fields["dst"], int(fields["dport"])))
+                if (
+                    is_used
+                    and words[0] in ("tcp", "udp")
+                    and {"src", "dst", "sport", "dport"} <= fields.keys()
+                ):
+                    source, target = (
+                        (fields["src"], int(fields["sport"])),
+                        (fields["dst"], int(fields["dport"])),
+                    )
+                    found.append((words[0], *source, *target))
         return tuple(dict.fromkeys(found))
 
     def cut(self, source: str, target: str, port: int, protocol: str = "tcp") -> int:

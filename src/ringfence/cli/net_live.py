@@ -86,7 +86,7 @@ def apply_rules(
     if at is not None and not without_me:
         session = wiring.session_flow(enforcer.sites, at)
         enforcer.keep = [*enforcer.keep, *([session] if session else [])]
-    broken = [str(flow) for flow in enforcer.undeclared(rules)]
+    broken = [str(flow) for flow in found.undeclared(rules)]
     if dry_run:
         enforcer.rehearse(rules)
         _say_rehearsed(rules, broken, json)
@@ -224,7 +224,7 @@ def learn(
     found, rules = _enforcement(policy, at, network, interface)
     attempts = [one for one in found.enforcer.attempts(rules) if one.passed or closed]
     tried = {attempt.flow: attempt.packets for attempt in attempts}
-    proposals = propose(rules, tried, found.enforcer.undeclared(rules))
+    proposals = propose(rules, tried, found.undeclared(rules))
     if json:
         print_json([{"flow": str(one.flow), "seen": one.seen} for one in proposals])
     elif not proposals:

@@ -54,8 +54,8 @@ class RulesetPlace(Protocol):
     def release(self, interface: str) -> None:
         """Pass packets of an interface again, as the rules say."""
 
-    def established(self) -> tuple[tuple[str, str, str, int], ...]:
-        """List known connections: protocol, source address, target address, target port."""
+    def established(self) -> tuple[tuple[str, str, int, str, int], ...]:
+        """List connections in use: protocol, source address and port, target address and port."""
 
     def cut(self, source: str, target: str, port: int, protocol: str) -> int:
         """End the established connections of a flow between two networks; returns how many."""
@@ -191,16 +191,16 @@ class Enforcer:
         ordered = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
         return tuple(self._attempt(rules, modes, flow, packets) for flow, packets in ordered)
 
-    def undeclared(self, rules: Rules) -> tuple[Flow, ...]:
-        """List the flows of established connections that the rules do not permit: what would break."""
-        found: set[Flow] = set()
+    def undeclared(self, rules: Rules) -> frozenset[tuple[Flow, int]]:
+        """List established connections that the rules do not permit, each with its source's port."""
+        found: set[tuple[Flow, int]] = set()
         for listed in self._everywhere(self.places, lambda name: self.places[name].established()).values():
-            for protocol, source, target, port in listed:
+            for protocol, source, source_port, target, port in listed:
                 ends = owner_of(self.sites, source), owner_of(self.sites, target)
                 transport = next(one for one in TRANSPORTS if one == protocol)
                 if ends[0] and ends[1] and ends[0] != ends[1]:
-                    found.add(Flow(ends[0], ends[1], transport, port))
-        return tuple(sorted(found - rules.flows.keys()))
+                    found.add((Flow(ends[0], ends[1], transport, port), source_port))
+        return frozenset(one for one in found if one[0] not in rules.flows)
 
     def quarantine(self, end: str) -> None:
         """Cut an end off from everything, established connections too."""
