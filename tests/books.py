@@ -18,6 +18,7 @@ from ringfence.planes.ledger.operations import (
     Signature,
     signing_bytes,
 )
+from ringfence.planes.ledger.rows import Draft, Route, RowBatch, blank_transfers, write_ids
 from ringfence.policy.digest import digest
 from ringfence.policy.model import Policy
 from ringfence.policy.parse import parse
@@ -119,3 +120,21 @@ def begun(store: BookStore) -> Book:
 def recovered(store: BookStore) -> Book:
     """Open the book that is in a store."""
     return Book.recover(store, verify)
+
+
+LATER = Instant(START + SECOND_NS)
+BET = "client/alice/bet"
+
+
+def rows(
+    book: Book, *moves: tuple[int, int], key: str = "client_key/alice", member: str = "alice"
+) -> RowBatch:
+    """Write signed moves of (id, units) from a member's cash to its bet."""
+    draft = Draft(book.routes)
+    transfers = blank_transfers(len(moves))
+    write_ids(transfers, [identifier for identifier, _ in moves])
+    transfers["units_low"] = [units for _, units in moves]
+    cash, bet = f"client/{member}/cash", f"client/{member}/bet"
+    transfers["route"] = draft.number(Route("fund", cash, bet, "USDC"))
+    batch = draft.batch(transfers, digest(policy()), START + 3_600 * SECOND_NS)
+    return batch.signed([Signature(key, sign(seed(key), batch.signing_digest()))])

@@ -1,6 +1,6 @@
 """A book's journal in memory: for demonstrations, replays of markets, and tests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ringfence.kernel.errors import StoreBusy, StoreFailed
 from ringfence.planes.ledger.journal import Head, JournalRecord, head_of
@@ -26,11 +26,16 @@ class MemoryStore:
 
     def append(self, record: JournalRecord) -> None:
         """Keep one record; StoreFailed where it does not follow the head or the store is closed."""
+        self.extend([record])
+
+    def extend(self, records: Sequence[JournalRecord]) -> None:
+        """Keep records, all or none; StoreFailed as for one."""
         if not self._is_open:
             raise StoreFailed("the book is closed")
-        if record.sequence != len(self._shelf.records):
-            raise StoreFailed(f"record {record.sequence} does not follow the head of the book")
-        self._shelf.records.append(record)
+        for place, record in enumerate(records, len(self._shelf.records)):
+            if record.sequence != place:
+                raise StoreFailed(f"record {record.sequence} does not follow the head of the book")
+        self._shelf.records.extend(records)
 
     def records(self, first: int = 0) -> Iterator[JournalRecord]:
         """Read the records from sequence `first` on."""

@@ -70,6 +70,8 @@ _COLUMNS = {
 }
 _NAMES = ", ".join(_COLUMNS)
 
+_NOTE = "INSERT OR REPLACE INTO head (only, sequence, at, hash) VALUES (0, ?, ?, ?)"
+
 _ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """A damaged file may hold names that are no text, and `sqlite3` stumbles over them in its own messages."""
 
@@ -156,15 +158,21 @@ class SqliteStore:
 
     def append(self, record: JournalRecord) -> None:
         """Commit one record and the note of the new head; StoreFailed where that did not work."""
+        self.extend([record])
+
+    def extend(self, records: Sequence[JournalRecord]) -> None:
+        """Commit records and the note of the new head, all or none; StoreFailed where that did not work."""
+        if not records:
+            return
         if self._stopped:
             raise StoreFailed(f"{self._name} takes no more records: {self._stopped}")
         self._stopped = "an earlier write failed; open the book again to recover it"
         try:
-            self._commit(record)
+            self._commit(records)
         except self._errors as error:
             self._abandon()
             raise StoreFailed(f"{self._name} could not be written ({error}); the book has stopped") from error
-        self._noted = head_of(record)
+        self._noted = head_of(records[-1])
         if self._lock:
             self._lock.note(self._noted)
         self._stopped = ""
@@ -228,11 +236,13 @@ class SqliteStore:
         # The undo of a single statement is 64 KiB pages too: keep it off the disk.
         self._run("PRAGMA temp_store = MEMORY")
 
-    def _commit(self, record: JournalRecord) -> None:
-        columns = tuple(getattr(record, column) for column in _COLUMNS)
+    def _commit(self, records: Sequence[JournalRecord]) -> None:
         insert = f"INSERT INTO journal ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        note = "INSERT OR REPLACE INTO head (only, sequence, at, hash) VALUES (0, ?, ?, ?)"
-        self._transact([(insert, columns), (note, (record.sequence, record.at, record.hash))])
+        statements: list[tuple[str, Row]] = []
+        for record in records:
+            statements.append((insert, tuple(getattr(record, column) for column in _COLUMNS)))
+            statements.append((_NOTE, (record.sequence, record.at, record.hash)))
+        self._transact(statements)
 
     def _transact(self, statements: Sequence[tuple[str, Row]]) -> None:
         self._run("BEGIN IMMEDIATE")
@@ -274,7 +284,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise UnreachableError(f"{path} cannot be opened: {error.strerror}") from error
-    return sqlite3.connect(path, isolation_level=None, timeout=_WAIT_SECONDS)
+    # One thread judges and another commits: never both at once on this connection.
+    return sqlite3.connect(path, isolation_level=None, timeout=_WAIT_SECONDS, check_same_thread=False)
 
 
 def _record(row: Row, expected: int) -> JournalRecord:

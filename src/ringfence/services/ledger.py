@@ -12,6 +12,7 @@ A clock further back is refused before anything happens: windows and expiries wo
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ringfence.kernel.decision import Refused
@@ -48,12 +49,13 @@ from ringfence.policy.diff import diff
 from ringfence.policy.model import Line, Plane, Policy
 from ringfence.policy.parse import parse
 from ringfence.policy.show import show
+from ringfence.services.pipeline import DEPTH, JudgedRows, Pipeline, RowOutcome
 from ringfence.services.ports import BookStore
 
 if TYPE_CHECKING:
     # Both bring numba, which a book without rows never waits for.
     from ringfence.planes.ledger.row_lane import RowLane
-    from ringfence.planes.ledger.rows import Codes, Routes, RowBatch, Transfers
+    from ringfence.planes.ledger.rows import Routes, RowBatch
 
 STEP_BACK_NS_MAX = 10 * SECOND_NS
 """How far a caller's clock may be behind the book's time: a correction of the clock, not a wrong date."""
@@ -115,13 +117,6 @@ class Dated(NamedTuple):
     line: Answered
 
 
-class RowOutcome(NamedTuple):
-    """The answers to a batch of rows: a code for each transfer, and the totals after it where asked for."""
-
-    codes: "Codes"
-    totals: "Transfers | None" = None
-
-
 class Book:
     """A book in use; `found` begins one, `recover` opens one that exists."""
 
@@ -138,6 +133,7 @@ class Book:
         self._retired: RowLane | None = None
         self._eras: list[tuple[int, Routes | None]] = [(0, None)]
         self._head = Head(-1, Instant(0), b"")
+        self._judged_at = Instant(0)
         self._stopped = ""
 
     @classmethod
@@ -265,24 +261,57 @@ class Book:
         """Judge a batch of rows in order, make it durable, and return the codes; `at` as for `submit`.
 
         with_totals: the running totals at both ends of each transfer too, after its request.
-        Raises as `submit` does; UsageError also where the batch cannot be meant as it is, or names a route
-        that only ordinary requests may take. Then nothing was done.
+        Raises as `submit` does; UsageError also where the batch cannot be meant as it is. Then nothing was
+        done. `ahead` takes batches faster.
         """
-        from ringfence.planes.ledger.row_kernel import blank_totals
-
         if self._stopped:
             raise StoreFailed(self._stopped)
-        lane = self._rows()
-        at = self._next_instant(at)
-        lane.admit(batch)
-        totals = blank_totals(len(batch.transfers) if with_totals else 0)
+        self._judged_at = self._head.at
+        at = self._admit(batch, at)
         self._stopped = "the book has stopped: a batch was cut short; open the book again to recover it"
-        codes = lane.judge_batch(batch, at, totals)
-        record = rows_record(self._head, at, self.rules.digest, batch.payload(codes))
+        outcome = self._judge_admitted(batch, at, with_totals).outcome
+        record = rows_record(self._head, at, self.rules.digest, batch.payload(outcome.codes))
         self._store.append(record)
         self._head = head_of(record)
         self._stopped = ""
-        return RowOutcome(codes, totals if with_totals else None)
+        return outcome
+
+    @contextmanager
+    def ahead(self, depth: int = DEPTH) -> Iterator[Pipeline]:
+        """Open a pipeline for rows: while a batch is made durable, the next one is judged.
+
+        depth: how many batches may be on their way. Until it is closed, rows are all that the book takes and
+        nobody reads its state, which is ahead of the disk. Raises StoreFailed on leaving where something was
+        not written: then the book has stopped.
+        """
+        if self._stopped:
+            raise StoreFailed(self._stopped)
+        self._stopped = "rows are on their way to the disk; leave the pipeline first"
+        pipeline = Pipeline(
+            self._admit, self._judge_admitted, self._store, self._head, self.rules.digest, depth
+        )
+        self._judged_at = self._head.at
+        try:
+            yield pipeline
+            pipeline.wait()
+        finally:
+            pipeline.close()
+            self._stopped = f"the book has stopped: {pipeline.cut}" if pipeline.cut else ""
+            self._head = pipeline.head
+
+    def _admit(self, batch: "RowBatch", at: Instant) -> Instant:
+        """Return the instant of a batch that the book can take; UsageError where it cannot."""
+        at = self._next_instant(at, self._judged_at)
+        self._rows().admit(batch)
+        return at
+
+    def _judge_admitted(self, batch: "RowBatch", at: Instant, with_totals: bool) -> JudgedRows:
+        from ringfence.planes.ledger.row_kernel import blank_totals
+
+        totals = blank_totals(len(batch.transfers)) if with_totals else None
+        codes = self._rows().judge_batch(batch, at, totals)
+        self._judged_at = at
+        return JudgedRows(batch, at, RowOutcome(codes, totals))
 
     def rehearse(self, request: Request, at: Instant) -> tuple[Outcome, Explanation | None]:
         """Say what the answer to a request would be, and where it would be no, what is permitted instead.
@@ -385,9 +414,10 @@ class Book:
         routes = next(routes for first, routes in reversed(self._eras) if first <= sequence)
         return self._rows().routes if routes is None else routes
 
-    def _next_instant(self, at: Instant) -> Instant:
+    def _next_instant(self, at: Instant, last: Instant | None = None) -> Instant:
+        """Return the instant of the next record; last: of the one before it, written or not yet."""
         _check_instant(at)
-        last = self._head.at
+        last = self._head.at if last is None else last
         if last - at > STEP_BACK_NS_MAX:
             words = f"the clock says {show_instant(at)}, and the book was written at {show_instant(last)}"
             passed = show_duration(STEP_BACK_NS_MAX)

@@ -4,7 +4,7 @@ Adapters happen to fit these Protocols; `wiring` joins the two. tests/contract h
 to the same suite.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from ringfence.kernel.instant import Clock as Clock
@@ -23,6 +23,12 @@ class BookStore(Protocol):
 
         Returns only when the record survives a power cut. Raises StoreFailed otherwise: then the record may
         or may not be kept, this store takes no more, and whoever opens the book again finds out by reading.
+        """
+
+    def extend(self, records: Sequence[JournalRecord]) -> None:
+        """Make records durable together, all or none, as `append` does one.
+
+        One thread writes at a time; it need not be the one that opened the store.
         """
 
     def records(self, first: int = 0) -> Iterator[JournalRecord]:

@@ -1,31 +1,22 @@
 """Batches of rows are durable, recovered by replay, and one book with ordinary requests."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from books import START, USDC, begun, deposit, fund, policy, recovered, seed
+from books import BET, LATER, USDC, begun, deposit, fund, recovered, rows
 
 from ringfence.adapters.book_memory import MemoryStore, Shelf
-from ringfence.adapters.signatures_ed25519 import sign
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.errors import JournalBroken, StoreFailed, UsageError
-from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.ledger.journal import JournalRecord, Kind, head_of, rows_record
-from ringfence.planes.ledger.operations import Freeze, Signature
+from ringfence.planes.ledger.operations import Freeze
 from ringfence.planes.ledger.rows import (
     REPEATED,
-    Draft,
-    Route,
     RowBatch,
-    blank_transfers,
     read_rows,
-    write_ids,
 )
-from ringfence.policy.digest import digest
 from ringfence.services.ledger import Book
-
-LATER = Instant(START + SECOND_NS)
-CASH, BET = "client/alice/cash", "client/alice/bet"
 
 
 @pytest.fixture
@@ -36,20 +27,6 @@ def shelf() -> Shelf:
 @pytest.fixture
 def book(shelf: Shelf) -> Book:
     return begun(MemoryStore(shelf))
-
-
-def rows(
-    book: Book, *moves: tuple[int, int], key: str = "client_key/alice", member: str = "alice"
-) -> RowBatch:
-    """Write signed moves of (id, units) from a member's cash to its bet."""
-    draft = Draft(book.routes)
-    transfers = blank_transfers(len(moves))
-    write_ids(transfers, [identifier for identifier, _ in moves])
-    transfers["units_low"] = [units for _, units in moves]
-    cash, bet = f"client/{member}/cash", f"client/{member}/bet"
-    transfers["route"] = draft.number(Route("fund", cash, bet, "USDC"))
-    batch = draft.batch(transfers, digest(policy()), START + 3_600 * SECOND_NS)
-    return batch.signed([Signature(key, sign(seed(key), batch.signing_digest()))])
 
 
 def codes(book: Book, batch: RowBatch) -> list[int]:
@@ -138,11 +115,11 @@ def test_a_batch_that_is_not_taken_leaves_the_book_in_use(book: Book, shelf: She
 def test_a_book_that_cannot_write_rows_stops(
     book: Book, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(store: MemoryStore, record: JournalRecord) -> None:
+    def fails(store: MemoryStore, records: Sequence[JournalRecord]) -> None:
         raise StoreFailed("the disk is full")
 
     batch = rows(book, (91, 1))
-    monkeypatch.setattr(MemoryStore, "append", fails)
+    monkeypatch.setattr(MemoryStore, "extend", fails)
     with pytest.raises(StoreFailed, match="full"):
         book.submit_rows(batch, LATER)
     with pytest.raises(StoreFailed, match="stopped"):

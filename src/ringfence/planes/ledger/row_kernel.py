@@ -241,7 +241,7 @@ def _mark(
 
 
 def blank_totals(count: int) -> NDArray[np.void]:
-    """Return room for the totals of `count` transfers; none at all where nobody asks."""
+    """Return room for the totals of `count` transfers."""
     return np.zeros(count, dtype=TOTALS)
 
 
