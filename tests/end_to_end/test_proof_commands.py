@@ -8,6 +8,11 @@ import pytest
 from command_line import CommandLine
 from platforms import BALANCES, PLATFORM, harbour_text
 
+from ringfence.planes.network.compile import compile_flows
+from ringfence.planes.network.render_nftables import render_hub
+from ringfence.planes.network.sites import plan_sites
+from ringfence.wiring import load_policy
+
 CLIENT_DROPPED = ("needs: [client_key, wallet_key,", "needs: [wallet_key,")
 PULLS = ("{from: risk, to: wallet, port: 9000}", "{from: wallet, to: risk, port: 9000}")
 
@@ -213,7 +218,57 @@ def test_rights_that_nobody_used(ringfence, tmp_path):
     assert "deposit" not in found["gates"]
     assert "withdraw" in found["gates"]
     assert "client_key" in found["keys"]
-    assert "gate withdraw moved nothing" in ringfence("proof", "used", *book).out
+    said = ringfence("proof", "used", *book).out
+    assert "gate withdraw moved nothing" in said
+    ringfence("book", "transfer", "client/alice/cash", "client/alice/bet", "250", "USDC", *book)
+    (cap,) = [
+        one
+        for one in ringfence("proof", "used", *book, "--json").json["caps"]
+        if (one["gate"], one["asset"]) == ("fund", "USDC")
+    ]
+    assert 0 < cap["most_units"] < cap["cap_units"]
+    assert " %" in ringfence("proof", "used", *book).out
+
+
+def test_one_edge_is_explained(ringfence):
+    said = ringfence("proof", "explain", "venue", "withdraw")
+    assert said.code == 0
+    assert "opens with       client_key/{client} and officer_a (alice, on laptop_a)" in said.out
+    (found,) = ringfence("proof", "explain", "venue", "gateway -> matching", "--json").json
+    assert ["only by it fall", "from gateway: matching, risk"] in found["facts"]
+    assert ringfence("proof", "explain", "venue", "nothing").code == 2
+
+
+def test_what_a_hub_really_opens_is_compared_and_decided_about(ringfence, desk):
+    running = load_policy(desk / "platform.yaml")
+    declared, loaded = desk / "pulls.yaml", desk / "hub.json"
+    sites = plan_sites(compile_flows(running))
+    loaded.write_text(json.dumps(render_hub(compile_flows(running), sites)))
+    hub, facts = ("--hub", str(loaded)), ("--facts", str(desk / "balances.json"))
+    assert ringfence("proof", "drift", str(desk / "platform.yaml"), *hub).code == 0
+    said = ringfence("proof", "drift", str(declared), *hub)
+    assert said.code == 1
+    assert "flow risk -> wallet was observed and is not declared" in said.out
+    assert "newly possible: whoever owns web can go on to wallet" in said.out
+    found = ringfence("proof", "drift", str(declared), *hub, "--json").json
+    assert set(found) == {"differences", "newly_possible", "no_longer_possible"}
+    blasts = [
+        ringfence("blast", str(declared), "web", "--mode", "pivot", *facts, *more, "--json").json["blasts"]
+        for more in ((), hub)
+    ]
+    assert [one[0]["planes"]["vault"]["out"]["hour"]["USDT"] for one in blasts] == [0, 250]
+    loaded.write_text("[]")
+    assert ringfence("prove", str(declared), *hub).code == 2
+
+
+def test_what_a_book_does_is_compared(ringfence, tmp_path):
+    book = ("--at", str(tmp_path / "harbour.book"))
+    ringfence("book", "open", "two-buckets", *book)
+    said = ringfence("proof", "drift", "two-buckets", *book)
+    assert said.code == 1
+    assert "is declared and not registered" in said.out
+    ringfence("book", "key", "new", "all", *book)
+    assert "not registered" not in ringfence("proof", "drift", "two-buckets", *book).out
 
 
 def test_a_picture_marks_the_spread(ringfence):

@@ -15,9 +15,9 @@ from ringfence.cli.output import Json, print_json, progress
 from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
-    from ringfence.planes.ledger.operations import Request
     from ringfence.policy.model import Journey, Policy
     from ringfence.proof.claims import SecondOpinion, Verdict
+    from ringfence.proof.rights import Dated
     from ringfence.proof.world import Fact
 
 app = typer.Typer(
@@ -26,6 +26,10 @@ app = typer.Typer(
 
 Facts = Annotated[
     Path | None, typer.Option("--facts", help="A JSON list of facts beside the policy, such as balances.")
+]
+Hub = Annotated[
+    Path | None,
+    typer.Option("--hub", help="What `nft -j list ruleset` printed at the hub: the flows that are open."),
 ]
 Way = Annotated[str, typer.Argument(help="From where to where, e.g. `client/** -> outside`.", metavar="WAY")]
 Plane = Annotated[Literal["ledger", "vault"], typer.Option("--plane", help="Which plane checks the gates.")]
@@ -51,6 +55,7 @@ def claims(
         list[str] | None, typer.Option("--claim", help="Decide this claim only; may be repeated.")
     ] = None,
     facts: Facts = None,
+    hub: Hub = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show what each verdict rests on.")] = False,
     second: Annotated[
         bool, typer.Option("--second", help="Ask Z3 and clingo as well; all engines must agree.")
@@ -73,7 +78,7 @@ def claims(
     Exit code 1 where a claim does not hold.
     """
     loaded = proof_words.load(policy)
-    known = _facts(facts)
+    known = _facts(facts, loaded, hub)
     opinion = _second_opinion(seconds_max) if second else None
     verdicts = _decide(loaded, only or [], known, opinion)
     _write_files(loaded, verdicts, certificate, sarif, markdown)
@@ -82,9 +87,9 @@ def claims(
 
         print_json({"policy": loaded.name, "claims": show_plain(loaded, verdicts)})
     else:
-        from ringfence.proof.gates import moved_by_gate
+        from ringfence.proof.rights import moved_by_gate
 
-        moved = None if at is None else moved_by_gate(_carried_out(at)[1])
+        moved = None if at is None else moved_by_gate(one.request for one in _carried_out(at)[1])
         proof_words.print_verdicts(loaded, verdicts, moved, explain=explain)
     if not all(verdict.holds for verdict in verdicts):
         raise typer.Exit(1)
@@ -191,12 +196,14 @@ def blast(
         typer.Option("--mode", help="Which assumption; both by default."),
     ] = "both",
     facts: Facts = None,
+    hub: Hub = None,
     as_json: Json = False,
 ) -> None:
     """Say what falls if these fall: services, keys, gates, and the most that moves per hour and per day."""
     from ringfence.proof.blast import blast as blast_radius
 
-    loaded, known = proof_words.load(policy), _facts(facts)
+    loaded = proof_words.load(policy)
+    known = _facts(facts, loaded, hub)
     with proof_words.faults_as_usage():
         found = [
             blast_radius(loaded, names, one, known)
@@ -235,6 +242,30 @@ def reach(
         print_json({"policy": loaded.name, "way": way, "possible": bool(found), "steps": steps})
     else:
         proof_words.print_route(loaded, way, found)
+
+
+@app.command()
+def explain(
+    policy: PolicyFile,
+    edge: Annotated[
+        str,
+        typer.Argument(
+            help="A gate (`withdraw`), a flow (`gateway -> risk`), or two places (`clearing -> house/fees`)."
+        ),
+    ],
+    facts: Facts = None,
+    as_json: Json = False,
+) -> None:
+    """Explain one edge: what it moves, who checks it, what opens it, its limits, and the claims on it."""
+    from ringfence.proof.explaining import explain_edge
+
+    loaded = proof_words.load(policy)
+    with proof_words.faults_as_usage():
+        found = explain_edge(loaded, edge, _facts(facts))
+    if as_json:
+        print_json([{"edge": one.edge, "where": one.where, "facts": one.facts} for one in found])
+    else:
+        proof_words.print_explained(found)
 
 
 @app.command()
@@ -418,16 +449,19 @@ def used(
     at: Annotated[Path, typer.Option("--at", envvar="RINGFENCE_BOOK", help="The file of the book.")],
     as_json: Json = False,
 ) -> None:
-    """Compare the rights that a book's policy grants with those that were used: gates and keys never used."""
-    from ringfence.proof.gates import unused_rights
+    """Compare the rights that a book's policy grants with those that were used: gates, keys and caps."""
+    from ringfence.proof.rights import rights_used
 
-    found = unused_rights(*_carried_out(at))
+    policy, done = _carried_out(at)
+    found = rights_used(policy, done)
     if as_json:
-        print_json({"gates": found.gates, "keys": found.keys})
+        fields = ("gate", "scope", "asset", "most_units")
+        caps = [
+            {name: getattr(one, name) for name in fields} | {"cap_units": one.cap.units} for one in found.caps
+        ]
+        print_json({"gates": found.unused_gates, "keys": found.unused_keys, "caps": caps})
     else:
-        lines_shown = [f"gate {name} moved nothing" for name in found.gates]
-        lines_shown += [f"key {name} signed nothing" for name in found.keys]
-        proof_words.print_findings(lines_shown, "every gate and every key was used")
+        proof_words.print_rights(policy, found)
 
 
 @app.command()
@@ -454,19 +488,34 @@ def diff(
 
 
 @app.command()
-def drift(policy: PolicyFile, as_json: Json = False) -> None:
-    """Compare what the ledger and the network compile from a policy with what the proof reasons about.
+def drift(
+    policy: PolicyFile,
+    at: Annotated[Path | None, typer.Option("--at", help="A book: compare what it does, too.")] = None,
+    hub: Hub = None,
+    as_json: Json = False,
+) -> None:
+    """Compare what is declared with what runs, and say what the difference makes possible.
 
-    Exit code 1 where they differ.
+    Without a book or a hub: what the ledger and the network compile from the policy, against what the proof
+    reasons about. Exit code 1 where they differ.
     """
     from ringfence.proof.drift import ledger_drift, network_drift
 
     loaded = proof_words.load(policy)
-    found = (*ledger_drift(loaded), *network_drift(loaded))
-    if as_json:
-        print_json({"differences": found})
+    found = [*ledger_drift(loaded), *network_drift(loaded)]
+    if at is None and hub is None:
+        proof_words.show_drift(found, None, as_json=as_json)
     else:
-        proof_words.print_findings(list(found), "the ledger and the network run what the proof is about")
+        from ringfence.proof.observed import drifted
+
+        running, facts = loaded, _observed(loaded, hub)
+        if at is not None:
+            running, seen, keys = _observed_book(loaded, at)
+            found += seen
+            facts = (*facts, *keys)
+        rows, difference = drifted(loaded, running, facts)
+        found += rows
+        proof_words.show_drift(found, difference, as_json=as_json)
     if found:
         raise typer.Exit(1)
 
@@ -494,24 +543,52 @@ def picture(
 # --- reading -----------------------------------------------------------------------------------
 
 
-def _carried_out(at: Path) -> "tuple[Policy, list[Request]]":
-    """Read the policy of a book and every request that was carried out."""
+def _carried_out(at: Path) -> "tuple[Policy, list[Dated]]":
+    """Read the policy of a book and every request that was carried out, oldest first."""
     from ringfence import wiring
     from ringfence.cli.book_reading import opened
+    from ringfence.proof.rights import Dated
     from ringfence.services.ledger import requests_carried_out
 
     with opened(at, wiring.read_book) as book:
-        lines = (dated.line for dated in book.lines())
-        done = (one for one in lines if one.refused is None and not one.repeated)
-        return book.rules.policy, list(requests_carried_out(done))
+        return book.rules.policy, [Dated(*done) for done in requests_carried_out(book.lines())]
 
 
-def _facts(path: Path | None) -> "tuple[Fact, ...]":
-    if path is None:
+def _observed(policy: "Policy", hub: Path | None) -> "tuple[Fact, ...]":
+    """Read which connections the rules loaded at a hub really open; () without a hub."""
+    if hub is None:
         return ()
+    from ringfence import wiring
+    from ringfence.planes.network.compile import compile_flows
+    from ringfence.planes.network.observe_nftables import observe_hub
+    from ringfence.planes.network.sites import plan_sites
+    from ringfence.proof.observed import observed_flows
+
+    seen = observe_hub(wiring.read_json(hub), plan_sites(compile_flows(policy)), str(hub))
+    wrong = [str(finding) for finding in seen.findings if finding.level == "error"]
+    if wrong:
+        raise BadInput("\n".join(wrong))
+    return (observed_flows(policy, seen),)
+
+
+def _observed_book(policy: "Policy", at: Path) -> "tuple[Policy, tuple[str, ...], tuple[Fact, ...]]":
+    """Read the policy that a book obeys, what it does not do of the declared one, and keys that are one."""
+    from ringfence import wiring
+    from ringfence.cli.book_reading import opened
+    from ringfence.proof.observed import book_differences, observed_keys
+
+    with opened(at, wiring.read_book) as book:
+        return book.rules.policy, book_differences(policy, book.state), observed_keys(book.state)
+
+
+def _facts(path: Path | None, policy: "Policy | None" = None, hub: Path | None = None) -> "tuple[Fact, ...]":
+    """Read facts beside a policy, and what the rules loaded at a hub open."""
+    seen = _observed(policy, hub) if policy is not None else ()
+    if path is None:
+        return seen
     from ringfence.proof.world import read_facts
 
-    return read_facts(_read_bytes(path))
+    return (*seen, *read_facts(_read_bytes(path)))
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from ringfence.cli.output import console
+from ringfence.cli.output import console, print_json
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ringfence.proof.claims import Verdict
     from ringfence.proof.difference import Difference
     from ringfence.proof.evidence import Hop
+    from ringfence.proof.explaining import Explained
     from ringfence.proof.laws import Conservation
+    from ringfence.proof.rights import Rights
     from ringfence.proof.weakspots import Choke, Mend, Mover
 
 Moved = dict[str, dict[str, int]]
@@ -244,6 +246,17 @@ def print_route(policy: "Policy", way: str, hops: "Sequence[Hop]") -> None:
         print_sentence(f"{words} ({where})" if where else words)
 
 
+def print_explained(found: "Sequence[Explained]") -> None:
+    """Print what is to be known of edges, label by label."""
+    for one in found:
+        console.print(f"[bold]{escape(one.edge)}[/] {escape(one.where)}", highlight=False, soft_wrap=True)
+        last = ""
+        for label, words in one.facts:
+            shown = "" if label == last else label
+            print_sentence(f"    {shown:16} {words}")
+            last = label
+
+
 def print_movers(place: str, found: "Sequence[Mover]") -> None:
     """Print who alone can move value out of a place."""
     for one in found:
@@ -288,3 +301,35 @@ def print_difference(found: "Difference") -> None:
         console.print(f"[green]no longer possible[/]: {escape(words)}", highlight=False, soft_wrap=True)
     if not (found.newly_possible or found.no_longer_possible):
         print_sentence("The two policies allow the same.")
+
+
+def print_rights(policy: "Policy", found: "Rights") -> None:
+    """Print rights that nobody used, then how far each cap was used."""
+    from ringfence.policy.phrases import show_cap
+    from ringfence.proof.output import show_units
+
+    lines = [f"gate {name} moved nothing" for name in found.unused_gates]
+    lines += [f"key {name} signed nothing" for name in found.unused_keys]
+    print_findings(lines, "every gate and every key was used")
+    table = Table("gate", "cap for", "granted", "used at most", "", box=None, pad_edge=False)
+    for use in found.caps:
+        if use.gate not in found.unused_gates:
+            granted = f"{show_cap(use.cap, policy.assets[use.asset].decimals)} {use.asset}"
+            part = f"{100 * use.most_units / use.cap.units:.3g} %" if use.cap.units else ""
+            most = show_units(policy.assets, use.asset, use.most_units)
+            table.add_row(use.gate, use.scope, granted, most, part)
+    if table.row_count:
+        console.print(table)
+
+
+def show_drift(found: "Sequence[str]", difference: "Difference | None", *, as_json: bool) -> None:
+    """Print what differs between what is declared and what runs, and what that makes possible."""
+    if as_json:
+        plain: dict[str, Any] = {"differences": found}
+        if difference is not None:
+            plain |= asdict(difference)
+        print_json(plain)
+        return
+    print_findings(found, "what runs is what the proof is about")
+    if found and difference is not None:
+        print_difference(difference)

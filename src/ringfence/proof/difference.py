@@ -42,7 +42,12 @@ def difference(old: Policy, new: Policy, facts: Iterable[Fact] = ()) -> Differen
     facts: what is known beside both policies, such as balances.
     """
     known = tuple(facts)
-    before, after = _Meaning(old, known), _Meaning(new, known)
+    worlds = [extend(ground(one, cast_for_amounts(one, {})), known) for one in (old, new)]
+    return compared(Meaning(old, worlds[0]), Meaning(new, worlds[1]))
+
+
+def compared(before: "Meaning", after: "Meaning") -> Difference:
+    """Say what is newly possible in the second world, and what no longer is."""
     gained: list[str] = []
     lost: list[str] = []
     for compare in (_connections, _falls, _ways, _signatures, _caps):
@@ -52,12 +57,12 @@ def difference(old: Policy, new: Policy, facts: Iterable[Fact] = ()) -> Differen
     return Difference((*gained, *more), (*lost, *less))
 
 
-class _Meaning:
-    """What a policy means, ready to be compared by name."""
+class Meaning:
+    """A world of a policy, ready to be compared by name with another."""
 
-    def __init__(self, policy: Policy, facts: tuple[Fact, ...]) -> None:
+    def __init__(self, policy: Policy, world: World) -> None:
         self.policy = policy
-        self.world = extend(ground(policy, cast_for_amounts(policy, {})), facts)
+        self.world = world
         self.index = Index(self.world)
         self.sides: Sides = sides_of(policy, self.world)
         self.arcs: dict[Arc, list[int]] = {}
@@ -68,8 +73,9 @@ class _Meaning:
             self.arcs.setdefault(arc, []).append(number)
 
     def amount(self, asset: str, units: int | None) -> str:
+        """Write units of an asset; None for without limit."""
         if units is None:
-            return "without limit"
+            return f"{asset} without limit"
         return f"{show_decimal(units, self.policy.assets[asset].decimals)} {asset}"
 
 
@@ -82,7 +88,7 @@ def family_name(world: World, name: str) -> str:
 # --- what one has and the other has not --------------------------------------------------------
 
 
-def _connections(before: _Meaning, after: _Meaning) -> Iterator[str]:
+def _connections(before: Meaning, after: Meaning) -> Iterator[str]:
     known = {_named_flow(before.world, flow) for flow in before.world.flows}
     for flow in after.world.flows:
         source, target = _named_flow(after.world, flow)
@@ -94,7 +100,7 @@ def _named_flow(world: World, flow: tuple[int, int]) -> tuple[str, str]:
     return world.services[flow[0]].name, world.services[flow[1]].name
 
 
-def _falls(before: _Meaning, after: _Meaning) -> Iterator[str]:
+def _falls(before: Meaning, after: Meaning) -> Iterator[str]:
     known = _all_falls(before)
     for start, fallen in _all_falls(after).items():
         gained = sorted(fallen - known.get(start, {start}))
@@ -102,19 +108,19 @@ def _falls(before: _Meaning, after: _Meaning) -> Iterator[str]:
             yield f"whoever owns {start} can go on to {', '.join(gained)}"
 
 
-def _all_falls(meaning: _Meaning) -> dict[str, set[str]]:
+def _all_falls(meaning: Meaning) -> dict[str, set[str]]:
     names = [service.name for service in meaning.world.services]
     falls = all_falls(len(names), meaning.world.flows)
     return {name: {names[one] for one in members(bits)} for name, bits in zip(names, falls, strict=True)}
 
 
-def _ways(before: _Meaning, after: _Meaning) -> Iterator[str]:
+def _ways(before: Meaning, after: Meaning) -> Iterator[str]:
     for rule, source, target, asset in after.arcs:
         if (rule, source, target, asset) not in before.arcs:
             yield f"{rule} moves {asset} from {source} to {target}"
 
 
-def _signatures(before: _Meaning, after: _Meaning) -> Iterator[str]:
+def _signatures(before: Meaning, after: Meaning) -> Iterator[str]:
     """Name sets of keys that open a way they did not open before. Keys that sign on evidence do not count."""
     told: dict[str, None] = {}
     for arc in after.arcs.keys() & before.arcs.keys():
@@ -125,7 +131,7 @@ def _signatures(before: _Meaning, after: _Meaning) -> Iterator[str]:
     return iter(sorted(told))
 
 
-def _opening_sets(meaning: _Meaning, arc: Arc) -> list[frozenset[str]]:
+def _opening_sets(meaning: Meaning, arc: Arc) -> list[frozenset[str]]:
     world = meaning.world
     names = {
         frozenset(family_name(world, world.keys[key].name) for key in keys if not world.keys[key].given)
@@ -151,7 +157,7 @@ def smallest_sets(world: World, need: int) -> tuple[frozenset[int], ...]:
     return tuple(sorted(kept, key=sorted))
 
 
-def _caps(before: _Meaning, after: _Meaning) -> Iterator[str]:
+def _caps(before: Meaning, after: Meaning) -> Iterator[str]:
     """Say where more passes a cap in a day."""
     for arc in sorted(after.arcs.keys() & before.arcs.keys()):
         for scope in ("each", "all"):
@@ -162,7 +168,7 @@ def _caps(before: _Meaning, after: _Meaning) -> Iterator[str]:
                 yield f"{arc[0]} lets through {now} a day ({scope}) of {arc[1]}, instead of {was}"
 
 
-def _per_day(meaning: _Meaning, arc: Arc, scope: str) -> int | None:
+def _per_day(meaning: Meaning, arc: Arc, scope: str) -> int | None:
     world = meaning.world
     rule = world.rules[world.ways[meaning.arcs[arc][0]].rule]
     caps = rule.each if scope == "each" else rule.all
@@ -179,7 +185,7 @@ Moved = dict[str, dict[Kind, Amounts]]
 """By plane, what can move."""
 
 
-def _amounts(before: _Meaning, after: _Meaning) -> tuple[list[str], list[str]]:
+def _amounts(before: Meaning, after: Meaning) -> tuple[list[str], list[str]]:
     """Compare the blast radius of every service and key that both policies have."""
     more: list[str] = []
     less: list[str] = []
@@ -200,7 +206,7 @@ def _starts(world: World) -> tuple[tuple[str, Mode], ...]:
     return (*by_service, *((name, "contained") for name in keys))
 
 
-def _moved(meaning: _Meaning, start: str, mode: Mode) -> Moved:
+def _moved(meaning: Meaning, start: str, mode: Mode) -> Moved:
     found = blast_in(meaning.index, meaning.sides, (start,), mode)
     amounts: Moved = {}
     for plane, on_plane in found.planes.items():
@@ -217,7 +223,7 @@ def _moved(meaning: _Meaning, start: str, mode: Mode) -> Moved:
     return amounts
 
 
-def _changes(meaning: _Meaning, who: str, was: Moved, now: Moved, *, grows: bool) -> list[str]:
+def _changes(meaning: Meaning, who: str, was: Moved, now: Moved, *, grows: bool) -> list[str]:
     """Say what grew, or shrank; planes on which the same happens are told together."""
     told: dict[str, list[str]] = {}
     for plane in now:

@@ -7,6 +7,7 @@ not run would be worth nothing.
 
 from collections.abc import Iterator, Mapping
 
+from ringfence.kernel.instant import show_duration
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.rules import DEBT_GATE, Rules
 from ringfence.planes.ledger.rules import Place as LedgerPlace
@@ -14,7 +15,7 @@ from ringfence.planes.network.compile import compile_flows
 from ringfence.policy.model import Policy
 from ringfence.proof.cutoff import cast_of_size
 from ringfence.proof.grounding import ground
-from ringfence.proof.world import Cap, World
+from ringfence.proof.world import NOBODY, Cap, World
 
 MEMBERS = 2
 """Enough to tell a member's own way from another's."""
@@ -87,7 +88,7 @@ def _between(
 def drift(declared: World, observed: World) -> tuple[str, ...]:
     """Say where an observed world differs from the declared one; () where it is the same."""
     found: list[str] = []
-    for what, table in (("flow", _flows), ("holding", _holdings), ("way", _ways)):
+    for what, table in (("flow", _flows), ("holding", _holdings), ("key", _derived), ("way", _ways)):
         before, after = table(declared), table(observed)
         found += [f"{what} {name} is declared and was not observed" for name in before if name not in after]
         found += [f"{what} {name} was observed and is not declared" for name in after if name not in before]
@@ -123,8 +124,20 @@ def _ways(world: World) -> Mapping[str, str]:
             world.assets[way.asset],
         )
         caps = f"each {_show_cap(rule.each.get(way.asset))}, all {_show_cap(rule.all.get(way.asset))}"
-        found[_show(arc)] = f"{_show_need(world, way.needs)} on {'+'.join(rule.planes)}, {caps}"
+        waits = f", after {show_duration(rule.delay_ns)}" if rule.delay_ns else ""
+        needs = _show_need(world, way.needs)
+        if way.mandate != NOBODY:
+            needs += f" and a mandate of {_show_need(world, way.mandate)}"
+        found[_show(arc)] = f"{needs} on {'+'.join(rule.planes)}, {caps}{waits}"
     return found
+
+
+def _derived(world: World) -> Mapping[str, str]:
+    names = [key.name for key in world.keys]
+    return {
+        f"{names[rule.gives]} follows from {' and '.join(names[one] for one in rule.known)}": ""
+        for rule in world.derivations
+    }
 
 
 def _show(arc: Arc) -> str:
@@ -133,7 +146,7 @@ def _show(arc: Arc) -> str:
 
 
 def _show_cap(cap: Cap | None) -> str:
-    return "unbounded" if cap is None else f"{cap.units} {cap.kind} {cap.length_ns} ns"
+    return "unbounded" if cap is None else f"{cap.units} {cap.kind} {show_duration(cap.length_ns)}"
 
 
 def _show_need(world: World, number: int) -> str:

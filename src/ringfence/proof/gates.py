@@ -1,4 +1,4 @@
-"""Gates that are not what they seem, rights that nobody used, and compartments that no claim speaks of.
+"""Gates that are not what they seem, and compartments that no claim speaks of.
 
 unused      no pair of ends accepts an asset of it, or nothing meets its needs: it never opens
 shadowed    another gate opens the same ways to fewer keys, so its own needs protect nothing
@@ -6,10 +6,8 @@ unbounded   it moves what is asked, not what is owed, and no cap bounds it
 uncovered   a compartment that no claim mentions
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from ringfence.planes.ledger.operations import Fill, Move, Order, Request
 from ringfence.policy.model import Finding, Policy
 from ringfence.policy.selectors import leg_ways, reached, ways
 from ringfence.proof.cutoff import cast_for_reach
@@ -137,41 +135,3 @@ def uncovered(policy: Policy) -> tuple[str, ...]:
         for one in reached(policy, selector, claim.members)
     }
     return tuple(name for name in policy.compartments if name not in mentioned)
-
-
-@dataclass(frozen=True, slots=True)
-class Unused:
-    """Rights that were granted and never used: gates that moved nothing, keys that signed nothing."""
-
-    gates: tuple[str, ...]
-    keys: tuple[str, ...]
-
-
-def unused_rights(policy: Policy, requests: Iterable[Request]) -> Unused:
-    """Compare the rights of a policy with the requests that were carried out under it."""
-    moved: set[str] = set()
-    signed: set[str] = set()
-    for request in requests:
-        moved.update(link.gate for link in request.links if isinstance(link, Move))
-        orders = [side for link in request.links if isinstance(link, Fill) for side in (link.buy, link.sell)]
-        signatures = [
-            *request.signatures,
-            *(one for side in orders if isinstance(side, Order) for one in side.signatures),
-        ]
-        signed.update(one.key.partition("/")[0] for one in signatures)
-    names = [name for _, name in _names(policy)]
-    return Unused(
-        tuple(name for name in names if name not in moved),
-        tuple(name for name in policy.keys if name not in signed),
-    )
-
-
-def moved_by_gate(requests: Iterable[Request]) -> dict[str, dict[str, int]]:
-    """Add up what each gate and exchange moved in requests that were carried out, by asset."""
-    moved: dict[str, dict[str, int]] = {}
-    for request in requests:
-        for link in request.links:
-            if isinstance(link, Move):
-                by_asset = moved.setdefault(link.gate, {})
-                by_asset[link.asset] = by_asset.get(link.asset, 0) + link.units
-    return moved

@@ -193,6 +193,7 @@ class _Grounding:
                 each=self.caps(limit, limit.each),
                 all=self.caps(limit, limit.all),
                 conditions=tuple(condition.word for condition in words.when),
+                delay_ns=words.delay_ns or 0,
                 valued_in=self.asset_at.get(limit.valued_in or "", NOBODY),
                 line=self.policy.line(section, name),
             )

@@ -1,10 +1,14 @@
 """Verdicts in the forms a team reads: plain data, Markdown for a pull request, SARIF for code scanning."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
 
+from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.money import show_decimal
 from ringfence.policy.model import Asset, Finding, Policy
+from ringfence.proof.answers import Answer
 from ringfence.proof.claims import Decided, Verdict
+from ringfence.proof.evidence import Route
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -108,35 +112,76 @@ def _capital(text: str) -> str:
 def show_sarif(
     version: str, verdicts: Iterable[Verdict], findings: Iterable[Finding] = ()
 ) -> dict[str, object]:
-    """Write what does not hold, and findings, as SARIF 2.1.0. version: of ringfence."""
-    kept = list(verdicts)
-    notes = list(findings)
+    """Write what does not hold, and findings, as SARIF 2.1.0. version: of ringfence.
+
+    A result keeps its fingerprint while its claim keeps its name, so that a review tool knows it again.
+    """
+    kept, notes = list(verdicts), list(findings)
     rules = {verdict.claim: verdict.sentence for verdict in kept}
     rules.update({finding.rule: finding.rule.replace("-", " ") for finding in notes})
-    results = [_sarif_verdict(verdict) for verdict in kept if not verdict.holds]
-    results += [_sarif_result(one.rule, "note", f"{one.found}; {one.right}", one.where) for one in notes]
+    places = {name: number for number, name in enumerate(rules)}
+    failing = [verdict for verdict in kept if not verdict.holds]
+    results = [_sarif_verdict(verdict, places[verdict.claim]) for verdict in failing]
+    results += [_sarif_finding(finding, places[finding.rule]) for finding in notes]
     driver = {
         "name": "ringfence",
         "version": version,
         "rules": [{"id": name, "shortDescription": {"text": words}} for name, words in rules.items()],
     }
-    return {
-        "$schema": SARIF_SCHEMA,
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
-    }
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _sarif_verdict(verdict: Verdict) -> dict[str, object]:
-    steps = next((one.story.steps for one in verdict.decided if one.story is not None), ())
+def _sarif_verdict(verdict: Verdict, rule: int) -> dict[str, object]:
+    told = next((one for one in verdict.decided if one.story is not None and one.story.steps), None)
+    steps = told.story.steps if told is not None and told.story is not None else ()
     words = " ".join([f"{verdict.claim} is {verdict.status}: {verdict.words}.", *steps])
-    return _sarif_result(verdict.claim, _LEVELS.get(verdict.status, "error"), words, verdict.where)
-
-
-def _sarif_result(rule: str, level: str, words: str, where: str) -> dict[str, object]:
-    file, _, line = where.rpartition(":")
-    result: dict[str, object] = {"ruleId": rule, "level": level, "message": {"text": words}}
-    if file and line.isdigit():
-        place = {"artifactLocation": {"uri": file}, "region": {"startLine": int(line)}}
-        result["locations"] = [{"physicalLocation": place}]
+    level = _LEVELS.get(verdict.status, "error")
+    result = _sarif_result(verdict.claim, rule, level, words, verdict.where)
+    found = told.answer.evidence if told is not None else None
+    if isinstance(found, Route) and told is not None:
+        result["relatedLocations"] = _sarif_route(told.answer, found)
     return result
+
+
+def _sarif_route(found: Answer, route: Route) -> list[dict[str, object]]:
+    """Write the gates that a story goes through, each with its own line."""
+    lines = {rule.name: rule.line for rule in found.asked.index.world.rules}
+    related = []
+    for hop in route.hops:
+        place = _sarif_place(lines[hop.rule])
+        if place is not None:
+            words = f"{hop.rule} moves {hop.asset} from {hop.source} to {hop.target}"
+            related.append({"message": {"text": words}, **place})
+    return related
+
+
+def _sarif_finding(finding: Finding, rule: int) -> dict[str, object]:
+    return _sarif_result(finding.rule, rule, "note", f"{finding.found}; {finding.right}", finding.where)
+
+
+def _sarif_result(name: str, rule: int, level: str, words: str, where: str) -> dict[str, object]:
+    place = _sarif_place(where)
+    fingerprint = tagged_digest(
+        "ringfence result", f"{name} {words if level == 'note' else ''}".encode()
+    ).hex()
+    result: dict[str, object] = {
+        "ruleId": name,
+        "ruleIndex": rule,
+        "level": level,
+        "message": {"text": words},
+    }
+    result["partialFingerprints"] = {"claim/v1": fingerprint}
+    if place is not None:
+        result["locations"] = [place]
+    return result
+
+
+def _sarif_place(where: str) -> dict[str, object] | None:
+    """Write `file:line` as a place; a file outside the folder of the run needs a whole address."""
+    file, _, line = where.rpartition(":")
+    if not (file and line.isdigit()):
+        return None
+    path = quote(file.replace("\\", "/"))
+    uri = f"file://{path}" if path.startswith("/") else path
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": int(line)}}}

@@ -5,12 +5,13 @@ that anyone can read it and the checker can decide it again. A claim that means 
 that matches nothing, a source that is its own target, a plane that checks no gate.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from ringfence.policy.families import is_variable, overlap, parts_of
 from ringfence.policy.model import Claim, Journey, Policy, Selector
+from ringfence.proof.contradictions import contradictions
 from ringfence.proof.cutoff import Cast, cast_for_amounts, cast_for_reach, refused_features
 from ringfence.proof.grounding import ground
 from ringfence.proof.reach import Index, Mode, Start
@@ -77,6 +78,7 @@ class Grounds:
     def __init__(self, policy: Policy, facts: Iterable[Fact] = ()) -> None:
         self.policy = policy
         self.facts = tuple(facts)
+        self.contradicted = contradictions(policy)
         self._read: dict[tuple[object, ...], Index] = {}
 
     def index(self, cast: Cast) -> Index:
@@ -103,6 +105,8 @@ def ask(grounds: Grounds, name: str) -> tuple[Asked, ...]:
     outside = refused_features(policy)
     if outside:
         raise Fault("; ".join(outside))
+    if name in grounds.contradicted:
+        raise Fault(grounds.contradicted[name])
     named = (*claim.compromised, *claim.without, *_selected_names(claim.journey))
     choose = cast_for_amounts if claim.kind in ("moves", "trading") else cast_for_reach
     return ask_among(grounds, name, choose(policy, claim.members, named))
@@ -123,11 +127,9 @@ def _selected_names(journey: Journey | None) -> tuple[str, ...]:
 
 def _never(world: World, claim: Claim, cast: Cast) -> Iterable[Never]:
     sources, targets = _journey(world, claim, cast)
-    both = [name for name in sources if name in (targets or ())]
     if targets is None:
         raise Fault("`anywhere` is no place that can be kept out of reach; name where value must not get")
-    if both:
-        raise Fault(f"{both[0]} is both where it starts and where it must never get: no policy can meet that")
+    _refuse_both(sources, targets)
     rules = {rule.name for rule in world.rules}
     for name in claim.exceptions:
         if name not in rules:
@@ -147,6 +149,12 @@ def _moves(world: World, claim: Claim, cast: Cast) -> Iterable[Moves]:
     else:
         caps = {asset: (cap.units, cap.window.length_ns) for asset, cap in bound.caps.items()}
     _refuse_unknown_assets(world, caps)
+    accepted = {
+        world.assets[asset] for place in world.places if place.name in sources for asset in place.accepts
+    }
+    if bound.zero_window is None:
+        for asset in caps.keys() - accepted:
+            raise Fault(f"no compartment it starts from holds {asset}, so of {asset} it says nothing")
     for plane in _planes(world, claim):
         yield Moves(services, keys, claim.mode or "contained", plane, sources, sinks, caps)
 
@@ -159,6 +167,9 @@ def _trading(world: World, claim: Claim, cast: Cast) -> Iterable[Trading]:
         raise Fault("nothing can be lost by trading: no compartment trades")
     caps = {asset: (cap.units, cap.window.length_ns) for asset, cap in claim.trading_loss.caps.items()}
     _refuse_unknown_assets(world, caps)
+    settled = {world.assets[asset] for place in world.places if place.trade for asset in place.trade.settles}
+    for asset in caps.keys() - settled:
+        raise Fault(f"nothing that trades settles in {asset}, so of {asset} it says nothing")
     for plane in _planes(world, claim):
         yield Trading(services, keys, claim.mode or "contained", plane, claim.trading_loss.scope, caps)
 
@@ -169,8 +180,14 @@ def _fewest(world: World, claim: Claim, cast: Cast) -> Iterable[Fewest]:
         raise Fault("`fewest` needs a place to get to; `anywhere` is none")
     if not claim.at_least:
         raise Fault("`at_least: 0` holds of anything; ask for 1 or more")
+    _refuse_both(sources, sinks)
+    count = claim.count or "keys_and_services"
+    there = {"keys": sum(not key.given for key in world.keys), "services": len(world.services)}
+    all_there = sum(there.values()) if count == "keys_and_services" else there[count]
+    if claim.at_least > all_there:
+        raise Fault(f"there are only {all_there} to take; where nothing may lead there, write `never`")
     for plane in _planes(world, claim):
-        yield Fewest(plane, sources, sinks, claim.count or "keys_and_services", claim.at_least)
+        yield Fewest(plane, sources, sinks, count, claim.at_least)
 
 
 _READ: Mapping[str, Callable[[World, Claim, Cast], Iterable[Question]]] = {
@@ -179,6 +196,12 @@ _READ: Mapping[str, Callable[[World, Claim, Cast], Iterable[Question]]] = {
     "trading": _trading,
     "fewest": _fewest,
 }
+
+
+def _refuse_both(sources: Iterable[str], targets: Collection[str]) -> None:
+    both = [name for name in sources if name in targets]
+    if both:
+        raise Fault(f"{both[0]} is both where it starts and where it must never get: no policy can meet that")
 
 
 def _refuse_unknown_assets(world: World, assets: Iterable[str]) -> None:

@@ -110,9 +110,10 @@ class Place(Row, frozen=True):
 class Rule(Row, frozen=True):
     """What a gate, a leg of an exchange, or a step of a waterfall says for all of its ways.
 
-    lane: 0, or the number of the direction or leg; planes: who checks it; accrual and computed_by: what is
-    owed, and the services whose common lie would be believed; band_ppm: how far from a fair price the legs of
-    an exchange may be (-1: no price is asked); each and all: caps by asset.
+    lane: 0, or the number of the direction or leg; planes: who checks it; delay_ns: how long it waits before
+    it fires; accrual and computed_by: what is owed, and the services whose common lie would be believed;
+    band_ppm: how far from a fair price the legs of an exchange may be (-1: no price is asked); each and all:
+    caps by asset.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Rule(Row, frozen=True):
     each: dict[int, Cap] = {}
     all: dict[int, Cap] = {}
     conditions: tuple[str, ...] = ()
+    delay_ns: int = 0
     valued_in: int = NOBODY
     line: str = ""
 
@@ -279,6 +281,13 @@ class AddFlow(Row, frozen=True, tag="flow", tag_field="fact"):
     target: str
 
 
+class SetFlows(Row, frozen=True, tag="flows", tag_field="fact"):
+    """These are all connections that services can open to each other, declared or not, as they were observed:
+    source and target of each."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
 class AddDerivation(Row, frozen=True, tag="derives", tag_field="fact"):
     """Whoever has these keys can compute another, e.g. a parent from its public half and a child."""
 
@@ -314,7 +323,7 @@ class AddFeed(Row, frozen=True, tag="feed", tag_field="fact"):
     brings: Literal["fills", "prices"]
 
 
-Fact = AddKey | AddHolding | AddFlow | AddDerivation | AddSupply | AddWay | AddFeed
+Fact = AddKey | AddHolding | AddFlow | SetFlows | AddDerivation | AddSupply | AddWay | AddFeed
 
 
 def read_facts(text: bytes) -> tuple[Fact, ...]:
@@ -327,9 +336,14 @@ def read_facts(text: bytes) -> tuple[Fact, ...]:
 
 def extend(world: World, facts: Iterable[Fact]) -> World:
     """Return the world with more facts; BadInput where a fact names what neither it nor they know."""
-    for fact in sorted(facts, key=lambda fact: not isinstance(fact, AddKey)):
+    for fact in sorted(facts, key=_turn):
         world = _with_fact(world, fact)
     return world
+
+
+def _turn(fact: Fact) -> int:
+    """Say when a fact is added: keys first, that others may name; all flows before single ones."""
+    return 0 if isinstance(fact, AddKey) else 1 if isinstance(fact, SetFlows) else 2
 
 
 def _with_fact(world: World, fact: Fact) -> World:
@@ -344,6 +358,12 @@ def _with_fact(world: World, fact: Fact) -> World:
                 _named(world.services, fact.target, "service"),
             )
             return msgspec.structs.replace(world, flows=(*world.flows, ends))
+        case SetFlows():
+            flows = tuple(
+                (_named(world.services, source, "service"), _named(world.services, target, "service"))
+                for source, target in fact.pairs
+            )
+            return msgspec.structs.replace(world, flows=flows)
         case AddDerivation():
             known = tuple(_named(world.keys, name, "key") for name in fact.known)
             derivation = Derivation(known, _named(world.keys, fact.gives, "key"))

@@ -457,20 +457,20 @@ def _rules(genesis: Genesis, digest: bytes) -> Rules:
     return rules
 
 
-def requests_carried_out(lines: Iterable[Answered]) -> Iterator[Request]:
-    """Go through the requests that moved something, in the order in which they did, pending ones included."""
+def requests_carried_out(lines: Iterable[Dated]) -> Iterator[tuple[Instant, Request]]:
+    """Go through the requests that moved something, and when, in that order; pending ones included."""
     pending: dict[int, Request] = {}
-    for line in lines:
+    for dated in lines:
+        line, operation = dated.line, dated.line.operation
         if line.refused is not None or line.repeated:
             continue
-        operation = line.operation
         request = operation.request if isinstance(operation, Announce) else operation
         if isinstance(request, Request) and line.pending:
             pending[request.id] = request
         elif isinstance(request, Request):
-            yield request
+            yield dated.at, request
         elif isinstance(operation, CarryOut):
-            yield pending.pop(operation.request)
+            yield dated.at, pending.pop(operation.request)
 
 
 def _line(operation: Operation, outcome: Outcome) -> Answered:

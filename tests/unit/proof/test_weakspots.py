@@ -4,14 +4,13 @@ import pytest
 from platforms import GATES, SUPPLIES, gate, harbour, platform
 
 from ringfence.planes.ledger import compile as ledger_compile
-from ringfence.planes.ledger.operations import Move, Request, Signature
 from ringfence.planes.network import compile as network_compile
 from ringfence.policy.phrases import parse_journey, parse_selector
 from ringfence.proof import drift as drifting
 from ringfence.proof.cutoff import cast_for_reach
 from ringfence.proof.difference import difference, smallest_sets
 from ringfence.proof.drift import drift, ledger_drift, network_drift
-from ringfence.proof.gates import uncovered, unused_rights, weak_gates
+from ringfence.proof.gates import uncovered, weak_gates
 from ringfence.proof.grounding import ground
 from ringfence.proof.independence import shared_quorums
 from ringfence.proof.picture import draw, picture, show_dot
@@ -115,14 +114,6 @@ def test_what_no_claim_mentions():
     assert uncovered(platform()) == ("insurance",)
     assert "clearing" in uncovered(harbour())
     assert "client/{client}/cash" not in uncovered(harbour())
-
-
-def test_rights_that_nobody_used():
-    moves = (Move("g1", "client_hot", "outside", "USDT", 1), Move("g7", "client_hot", "margin", "USDT", 1))
-    signed = tuple(Signature(key, b"") for key in ("hot", "liq"))
-    found = unused_rights(platform(), [Request(1, moves, b"", 1, signatures=signed)])
-    assert found.gates == ("g2", "g3", "g4", "g5", "g6")
-    assert found.keys == ("api", "settle", "lw", "tk", "cold1", "cold2", "cold3")
 
 
 # --- what changed, what runs -------------------------------------------------------------------
