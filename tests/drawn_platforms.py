@@ -40,13 +40,15 @@ OUTSIDE = ("outside", "outside/{client}")
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is drawn: gates, exchanges, whether every cap is wide, whether clients are a family."""
+    """How much is drawn: gates, exchanges, whether every cap is wide, whether clients are a family, whether
+    gates wait for a delay or move only what is owed."""
 
     gates: int = 6
     exchanges: int = 1
     wide: bool = True
     families: bool = True
     caps_for_all: bool = True
+    waits: bool = False
 
 
 def drawn(seed: int, sizes: Sizes = Sizes()) -> Policy:
@@ -120,7 +122,15 @@ def _gate(random: Random, places: list[str], sizes: Sizes) -> Gate:
             (random.choice(["client/{b}/x", "client/{b}/y", "outside/{b}"]),),
         )
     assets = random.choice([("A",), ("A", "B")])
+    more: dict[str, object] = {}
+    if sizes.waits and random.random() < 0.4:
+        more = {"delay_ns": random.choice([1, HOUR_NS, 40 * 24 * HOUR_NS])}
+    if sizes.waits and random.random() < 0.4:
+        liars = random.choice([SERVICES[:1], SERVICES[1:]])
+        # One accrual is worked out by the same services wherever it moves.
+        more |= {"accrual": ({1: "fees", 2: "funding"}[len(liars)],), "computed_by": liars}
     return Gate(
+        **more,
         sources=sources,
         targets=targets,
         both_ways=random.random() < 0.2,

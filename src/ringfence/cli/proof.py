@@ -510,9 +510,8 @@ def drift(
 
         running, facts = loaded, _observed(loaded, hub)
         if at is not None:
-            running, seen, keys = _observed_book(loaded, at)
+            running, seen = _observed_book(loaded, at)
             found += seen
-            facts = (*facts, *keys)
         rows, difference = drifted(loaded, running, facts)
         found += rows
         proof_words.show_drift(found, difference, as_json=as_json)
@@ -571,14 +570,14 @@ def _observed(policy: "Policy", hub: Path | None) -> "tuple[Fact, ...]":
     return (observed_flows(policy, seen),)
 
 
-def _observed_book(policy: "Policy", at: Path) -> "tuple[Policy, tuple[str, ...], tuple[Fact, ...]]":
-    """Read the policy that a book obeys, what it does not do of the declared one, and keys that are one."""
+def _observed_book(policy: "Policy", at: Path) -> "tuple[Policy, tuple[str, ...]]":
+    """Read the policy that a book obeys, and what it does not do of the declared one."""
     from ringfence import wiring
     from ringfence.cli.book_reading import opened
-    from ringfence.proof.observed import book_differences, observed_keys
+    from ringfence.proof.observed import book_differences
 
     with opened(at, wiring.read_book) as book:
-        return book.rules.policy, book_differences(policy, book.state), observed_keys(book.state)
+        return book.rules.policy, book_differences(policy, book.state)
 
 
 def _facts(path: Path | None, policy: "Policy | None" = None, hub: Path | None = None) -> "tuple[Fact, ...]":

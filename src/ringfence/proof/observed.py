@@ -4,7 +4,7 @@ What was observed enters the same authority graph as what was declared, as facts
 can be decided about what runs, and drift is told by what it makes possible and not only by what differs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.observe import observe as observe_book
@@ -14,28 +14,13 @@ from ringfence.proof.cutoff import cast_for_amounts
 from ringfence.proof.difference import Difference, Meaning, compared
 from ringfence.proof.drift import drift
 from ringfence.proof.grounding import ground
-from ringfence.proof.world import AddDerivation, Fact, SetFlows, extend
+from ringfence.proof.world import Fact, SetFlows, extend
 
 
 def observed_flows(policy: Policy, seen: Observed) -> SetFlows:
     """Write down which service can open a connection to which, on any port, as rules were read back."""
     pairs = (pair for pair, connections in seen.possible.items() if connections)
     return SetFlows(tuple(sorted(pair for pair in pairs if policy.services.keys() >= set(pair))))
-
-
-def observed_keys(state: BookState) -> tuple[AddDerivation, ...]:
-    """Say which keys of a book are really one: registered under two names, whoever has one has both."""
-    names: dict[bytes, list[str]] = {}
-    for name, public in sorted(state.public_keys().items()):
-        names.setdefault(public, []).append(name)
-    return tuple(AddDerivation((one,), other) for same in names.values() for one, other in _both_ways(same))
-
-
-def _both_ways(names: list[str]) -> Iterator[tuple[str, str]]:
-    first, *others = names
-    for other in others:
-        yield first, other
-        yield other, first
 
 
 def book_differences(policy: Policy, state: BookState) -> tuple[str, ...]:
@@ -61,12 +46,6 @@ def drifted(declared: Policy, running: Policy, facts: Iterable[Fact]) -> tuple[t
 
     running: the policy that the book obeys, or the declared one; facts: what was observed beside it.
     """
-    known = tuple(facts)
-    named = tuple(dict.fromkeys(name for fact in known for name in _keys_of(fact)))
-    before = ground(declared, cast_for_amounts(declared, {}, named))
-    after = extend(ground(running, cast_for_amounts(running, {}, named)), known)
+    before = ground(declared, cast_for_amounts(declared, {}))
+    after = extend(ground(running, cast_for_amounts(running, {})), facts)
     return drift(before, after), compared(Meaning(declared, before), Meaning(running, after))
-
-
-def _keys_of(fact: Fact) -> tuple[str, ...]:
-    return (*fact.known, fact.gives) if isinstance(fact, AddDerivation) else ()

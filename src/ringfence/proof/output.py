@@ -1,7 +1,6 @@
 """Verdicts in the forms a team reads: plain data, Markdown for a pull request, SARIF for code scanning."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import quote
 
 from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.money import show_decimal
@@ -182,6 +181,13 @@ def _sarif_place(where: str) -> dict[str, object] | None:
     file, _, line = where.rpartition(":")
     if not (file and line.isdigit()):
         return None
-    path = quote(file.replace("\\", "/"))
+    path = "".join(_escaped(letter) for letter in file.replace("\\", "/"))
     uri = f"file://{path}" if path.startswith("/") else path
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": int(line)}}}
+
+
+def _escaped(letter: str) -> str:
+    """Write a letter of a path as it may stand in a URI (RFC 3986, 2.3)."""
+    if letter == "/" or (letter.isascii() and (letter.isalnum() or letter in "-._~")):
+        return letter
+    return "".join(f"%{byte:02X}" for byte in letter.encode())

@@ -13,13 +13,14 @@ from typing import Literal
 
 import msgspec
 
-from ringfence.kernel.decision import Accepted, Refused
+from ringfence.kernel.decision import Accepted, Decision, Refused
 from ringfence.kernel.instant import DAY_NS, Instant, show_duration
 from ringfence.kernel.money import PRICE_SCALE, UNITS_MAX
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.conditions import Conditions
 from ringfence.planes.ledger.operations import (
+    CarryOut,
     Fill,
     Link,
     Move,
@@ -46,18 +47,24 @@ FILLED_UNITS = UNITS_MAX // 2
 
 _FILLER = "(scratch)"
 
-_EASED = {"on": ("ledger",), "delay_ns": None, "standing": None}
+_EASED = {"on": ("ledger",), "standing": None}
 
 
 class Scratch:
-    """A book of one policy, as one plane checks it, with every member of a world open."""
+    """A book of one policy, as one plane checks it, with every member of a world open.
 
-    def __init__(self, policy: Policy, world: World, plane: str) -> None:
+    waits: what a gate delays is announced, waited for and carried out, as it is on a book; otherwise delays
+    are taken to have passed before, so that what is asked at an instant moves at it.
+    """
+
+    def __init__(self, policy: Policy, world: World, plane: str, *, waits: bool = False) -> None:
         self.world = world
+        self._waits = waits
         self._declared: dict[str, Gate | Exchange] = {**policy.gates, **policy.exchanges}
         self.policy = self._eased(policy, plane)
         self.state = BookState(compile_policy(self.policy))
         self._last_id = 0
+        self._now = START
         self._open_members()
 
     def _open_members(self) -> None:
@@ -72,11 +79,12 @@ class Scratch:
     # --- what is taken for granted
 
     def _eased(self, policy: Policy, plane: str) -> Policy:
-        """Return the policy as the plane checks it ("": as all do), with delays passed and mandates given."""
+        """Return the policy as the plane checks it ("": as all do), with mandates given."""
+        eased = _EASED if self._waits else {**_EASED, "delay_ns": None}
         sections: dict[str, object] = {}
         for section, rules in (("gates", policy.gates), ("exchanges", policy.exchanges)):
             kept = {name: rule for name, rule in rules.items() if plane in (*rule.on, "")}
-            sections[section] = {name: rule.model_copy(update=_EASED) for name, rule in kept.items()}
+            sections[section] = {name: rule.model_copy(update=eased) for name, rule in kept.items()}
         return policy.model_copy(update=sections)
 
     def assumptions(self, name: str) -> Iterator[str]:
@@ -164,17 +172,29 @@ class Scratch:
     def _carry_out(
         self, links: tuple[Link, ...], keys: Iterable[str], at: Instant, facts: Conditions, exchange: str = ""
     ) -> Refused | None:
+        at = max(at, self._now)
         request = Request(
             id=self._next_id(),
             links=links,
             policy=self.state.rules.digest,
-            expires=at + DAY_NS,
+            expires=at + self._longest_delay_ns() + DAY_NS,
             exchange=exchange,
             reason="a story of the proof",
         )
         signed = msgspec.structs.replace(request, signatures=_signed(signing_bytes(request), keys))
         decision = self.state.apply(signed, at, _fits, facts).decision
+        if isinstance(decision, Accepted) and decision.pending:
+            decision = self._carry_out_later(request.id, facts)
         return None if isinstance(decision, Accepted) else decision
+
+    def _carry_out_later(self, pending: int, facts: Conditions) -> Decision:
+        """Wait until a pending request is due, with nobody cancelling, and carry it out."""
+        self._now = self.state.pending()[pending].due or self._now
+        self._say_prices(self._now)
+        return self.state.apply(CarryOut(pending), self._now, _fits, facts).decision
+
+    def _longest_delay_ns(self) -> int:
+        return max((rule.delay_ns or 0 for rule in self._declared.values()), default=0)
 
     def _legs(self, hop: Hop, units: int) -> list[Move]:
         """Return the move of a hop; of an exchange all its legs, giving back as much as is taken."""

@@ -71,7 +71,7 @@ def _never_story(policy: Policy, index: Index, question: Never, hops: tuple[Hop,
     """Nobody attacks here: all keys but those that the claim leaves out may sign."""
     world = index.world
     keys = frozenset(number for number, key in enumerate(world.keys) if key.name not in question.without)
-    scratch = Scratch(policy, world, "")
+    scratch = Scratch(policy, world, "", waits=True)
     means = Means(keys)
     replay = replay_route(scratch, world, hops, means)
     return _story(policy, scratch, replay, means, Grip())
@@ -82,7 +82,7 @@ def _fewest_story(policy: Policy, answer: Answer, question: Fewest, hops: tuple[
     route = answer.evidence
     services, keys = (route.services, route.keys) if isinstance(route, Route) else ((), ())
     grip = spread(index, taken(index.world, services, keys), "contained")
-    scratch = Scratch(policy, index.world, question.plane)
+    scratch = Scratch(policy, index.world, question.plane, waits=True)
     means = _means(grip, usable(index, grip, question.plane).voided)
     return _story(policy, scratch, replay_route(scratch, index.world, hops, means), means, grip)
 

@@ -216,6 +216,11 @@ def check(world: World) -> None:
     caps = [cap for rule in world.rules for caps in (rule.each, rule.all) for cap in caps.values()]
     if any(cap.units < 0 or cap.length_ns < 1 for cap in caps):
         raise BadInput("a cap of the world lets less than nothing through, or in no time")
+    limits: dict[str, Rule] = {}
+    for rule in world.rules:
+        first = limits.setdefault(rule.name, rule)
+        if (rule.each, rule.all) != (first.each, first.all):
+            raise BadInput(f"two directions of `{rule.name}` in the world have other caps, which they share")
     for name, positions, size in _references(world):
         low, high = min(positions, default=0), max(positions, default=NOBODY)
         if low < NOBODY or high >= size:

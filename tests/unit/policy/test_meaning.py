@@ -189,6 +189,7 @@ SMALL_ROWS = [
     ("accrual", "    accrual: fees\n    computed_by: [risk, ledger]\n", "    accrual: fees\n", "  fee:", "computed_by"),
     ("accrual", "    on: ledger\n    accrual: fees\n", "    on: vault\n    accrual: fees\n", "on: vault", "the ledger knows"),
     ("accrual", '    limit: {all: {USDC: "1000000 per 1 d"}}\n', '    limit: {all: {USDC: "1000000 per 1 d"}}\n    computed_by: risk\n', "computed_by: risk\n", "write `accrual`"),
+    ("accrual", "  fill_pool:\n", '  levy: {from: "client/{a}/hedge", to: treasury, assets: USDC, needs: ledger_key, on: ledger, accrual: fees, computed_by: ledger}\n  fill_pool:\n', None, "worked out by others than at `fee`"),
     ("plane", "needs: client_key\n    when: releasable\n    on: ledger", "needs: client_key\n    when: releasable\n    on: network", "on: network", "knows no value"),
     ("cancel", '    limit: {all: {USDC: "1000000 per 1 d"}}\n', '    limit: {all: {USDC: "1000000 per 1 d"}}\n    cancel: officer_a\n', "cancel: officer_a", "write `delay`"),
     ("standing", '    limit: {all: {USDC: "1000000 per 1 d"}}\n', '    limit: {all: {USDC: "1000000 per 1 d"}}\n    standing: risk_key\n', "standing: risk_key", "by hand"),
@@ -251,6 +252,14 @@ OTHER_ROWS = [
 
 
 AT_THE_EDGE = [
+    (
+        "  fill_pool:\n",
+        '  levy: {from: "client/{a}/hedge", to: treasury, assets: USDC, needs: ledger_key, on: ledger, accrual: fees, computed_by: [ledger, risk]}\n  fill_pool:\n',
+    ),
+    (
+        "  fill_pool:\n",
+        '  levy: {from: "client/{a}/cash", to: treasury, assets: USDC, needs: ledger_key, on: ledger, accrual: fees, computed_by: ledger}\n  fill_pool:\n',
+    ),
     ('warn: "120 %"', 'warn: "150 %"'),
     ('liquidate: "100 %"', 'liquidate: "105 %"'),
     ('stop_at: "110 %"', 'stop_at: "100 %"'),

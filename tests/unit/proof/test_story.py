@@ -3,7 +3,12 @@
 import pytest
 from platforms import harbour, platform
 
+from ringfence.kernel.instant import HOUR_NS
 from ringfence.proof.claims import prove
+from ringfence.proof.cutoff import cast_of_size
+from ringfence.proof.grounding import ground
+from ringfence.proof.names import hop_of
+from ringfence.proof.scratch import START, Scratch
 
 MATCHING = "fills_by_a_broken_matching_engine"
 BOUND = 'lost_by_trading_at_most: {each: {USDC: "20000 per 1 d"}}'
@@ -80,3 +85,22 @@ def test_through_clearing_nothing_is_assumed_to_be_owed():
     assert found.status == "open"
     assert "moves what nobody owes" in found.decided[0].answer.remarks[0]
     assert [hop.rule for hop in found.decided[0].answer.evidence.hops] == ["pay_in", "settle"]
+
+
+@pytest.mark.parametrize(("waits", "later_ns"), [(True, HOUR_NS), (False, 0)])
+def test_a_delay_is_waited_for_on_the_scratch_book(waits, later_ns):
+    policy = harbour()
+    world = ground(policy, cast_of_size(policy, {}, 1))
+    scratch = Scratch(policy, world, "", waits=waits)
+    hop = next(
+        hop for hop in (hop_of(world, way) for way in range(len(world.ways))) if hop.rule == "withdraw"
+    )
+    scratch.hold(hop.source, hop.asset, 10)
+    keys = [key.name for key in world.keys]
+    assert scratch.ask([hop], 4, keys, START) is None
+    assert scratch.held(hop.source, hop.asset) == 6
+    assert scratch.state.at == START + later_ns
+    assert not scratch.state.pending()
+    # Limits count when it fires, and the next request cannot be in the past.
+    assert scratch.ask([hop], 6, keys, START) is None
+    assert scratch.state.at == START + 2 * later_ns

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ringfence.policy.families import overlap, parts_of, variables_of
+from ringfence.policy.families import is_variable, overlap, parts_of, variables_of
 from ringfence.policy.grammar import Path
 from ringfence.policy.model import Exchange, Finding, Gate
 from ringfence.policy.rules.view import Rule, View, listed
@@ -155,6 +155,37 @@ def accruals_are_computed(view: View) -> Iterator[Finding]:
         if way.accrual and way.on and "ledger" not in way.on:
             found = f"`{name}` moves what is owed on {listed(way.on)}"
             yield view.error("accrual", (*path, "on"), found, "the ledger knows what is owed: add it")
+
+
+def accruals_have_one_source(view: View) -> Iterator[Finding]:
+    """What is owed from one place to another is worked out by the same services, whichever gate moves it."""
+    owing = [(name, gate) for name, gate in view.policy.gates.items() if gate.accrual]
+    for number, (name, gate) in enumerate(owing):
+        for earlier, other in owing[:number]:
+            both = [word for word in gate.accrual if word in other.accrual]
+            if both and set(gate.computed_by) != set(other.computed_by) and _share_ends(gate, other):
+                found = f"{both[0]} between the same ends is worked out by others than at `{earlier}`"
+                right = (
+                    "name the same services, or other ends: who may lie at one gate could move at the other"
+                )
+                yield view.error("accrual", ("gates", name, "computed_by"), found, right)
+
+
+def _share_ends(gate: Gate, other: Gate) -> bool:
+    is_shared = any(
+        _may_be_one(one[0], two[0]) and _may_be_one(one[1], two[1])
+        for one in pairs(gate)
+        for two in pairs(other)
+    )
+    return is_shared and not set(gate.assets).isdisjoint(other.assets)
+
+
+def _may_be_one(pattern: str, other: str) -> bool:
+    """Say whether two patterns may name one compartment."""
+    parts, others = parts_of(pattern), parts_of(other)
+    return len(parts) == len(others) and all(
+        one == two or is_variable(one) or is_variable(two) for one, two in zip(parts, others, strict=True)
+    )
 
 
 def ways_have_a_plane(view: View) -> Iterator[Finding]:
@@ -326,6 +357,7 @@ RULES: tuple[Rule, ...] = (
     gates_are_bounded,
     destinations_are_pinned,
     accruals_are_computed,
+    accruals_have_one_source,
     ways_have_a_plane,
     waiting_can_be_cancelled,
     conditions_fit_their_source,
