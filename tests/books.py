@@ -5,6 +5,7 @@ from functools import cache
 
 import msgspec
 
+from ringfence.adapters.book_memory import MemorySnapshots, MemoryStore, Shelf
 from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
 from ringfence.kernel.ids import RequestId
 from ringfence.kernel.instant import SECOND_NS, Instant
@@ -138,3 +139,65 @@ def rows(
     transfers["route"] = draft.number(Route("fund", cash, bet, "USDC"))
     batch = draft.batch(transfers, digest(policy()), START + 3_600 * SECOND_NS)
     return batch.signed([Signature(key, sign(seed(key), batch.signing_digest()))])
+
+
+# --- books with snapshots and rows ---------------------------------------------------------------
+
+PURSE = "client/alice/cash"
+STAKE_TEXT = TEXT.replace(
+    "zones: [books]",
+    """\
+  stake: {from: "client/{client}/cash", to: "client/{client}/bet", assets: USDC, needs: ledger_key,
+    on: ledger, limit: {each: {USDC: 5000 per 1 d}}}
+zones: [books]""",
+)
+
+
+class Vault:
+    """A journal and its snapshots, lying there while nobody has the book open."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf()
+        self.snapshots = MemorySnapshots()
+
+    def begun(self) -> Book:
+        begun(MemoryStore(self.shelf)).close()
+        return self.opened()
+
+    def opened(self, **options: object) -> Book:
+        snapshots = options.pop("snapshots", self.snapshots)
+        return Book.recover(MemoryStore(self.shelf), verify, snapshots=snapshots, **options)
+
+    def replayed(self) -> Book:
+        return recovered(MemoryStore(self.shelf))
+
+
+def signs(key: str, message: bytes) -> Signature:
+    return Signature(key, sign(seed(key), message))
+
+
+def moved(book: Book, *numbers: int) -> None:
+    for number in numbers:
+        book.submit([fund(number, "alice", 1), fund(number + 1, "bob", 1)], START)
+
+
+def staked(book: Book, first: int, count: int) -> None:
+    """Submit a batch of rows: every third asks for more than there is."""
+    draft = Draft(book.routes)
+    rows = blank_transfers(count)
+    rows["route"] = [draft.number(Route("stake", PURSE, BET, "USDC"))] * count
+    rows["id_low"] = range(first, first + count)
+    rows["units_low"] = [10**12 if place % 3 == 2 else place + 1 for place in range(count)]
+    batch = draft.batch(rows, book.rules.digest, START + 10**15)
+    book.submit_rows(batch.signed([signs("ledger_key", batch.signing_digest())]), START)
+
+
+def rows_vault() -> Vault:
+    vault = Vault()
+    book = Book.found(MemoryStore(vault.shelf), policy(STAKE_TEXT), START, verify, snapshots=vault.snapshots)
+    receipt, _ = deposit(1, "alice", 10**9)
+    move = Move("deposit", "outside", PURSE, "USDC", 10**9)
+    ask = Request(1, (move,), book.rules.digest, START + 10**15)
+    book.submit([*opening("alice", "bob"), receipt, sign_request(ask, "watcher_key", "ledger_key")], START)
+    book.close()
+    return vault

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +11,7 @@ from time import sleep
 from typing import TYPE_CHECKING
 
 from ringfence.adapters import namespaces, sandbox_linux, signatures_ed25519
-from ringfence.adapters.book_memory import MemoryStore
+from ringfence.adapters.book_memory import MemorySnapshots, MemoryStore
 from ringfence.adapters.book_sqlite import open_file, read_file
 from ringfence.adapters.key_files import KeyFolder
 from ringfence.adapters.kubernetes_files import load_manifests
@@ -19,6 +19,7 @@ from ringfence.adapters.nft_command import Nft, Place, here
 from ringfence.adapters.policy_files import include_beside, read_text
 from ringfence.adapters.probe_sockets import Listeners, matrix, probe
 from ringfence.adapters.roll_back import RollBack
+from ringfence.adapters.snapshot_files import SnapshotFolder
 from ringfence.adapters.system_clock import SystemClock
 from ringfence.kernel.errors import BadInput, UnreachableError, UsageError
 from ringfence.kernel.instant import Instant
@@ -36,10 +37,11 @@ from ringfence.services.canary import CanaryRound, canary
 from ringfence.services.lab import Ask, LabStep, exercise, wrong_cells
 from ringfence.services.ledger import Book, OnRecord, no_report
 from ringfence.services.margin_facts import MarginFacts
-from ringfence.services.ports import BookStore, Clock, KeyRing
+from ringfence.services.ports import BookStore, Clock, KeyRing, SnapshotShelf
 from ringfence.services.segmentation import HUB, Enforcer
 
 if TYPE_CHECKING:
+    from ringfence.planes.ledger.checkpoint import Checkpoint
     from ringfence.proof.claims import SecondOpinion
     from ringfence.proof.encode import Solve
     from ringfence.replay.engine import Run
@@ -105,22 +107,38 @@ def embedded(
     StoreBusy where another process writes to it; JournalBroken where it is not what was written.
     """
     store: BookStore = MemoryStore() if path is None else open_file(Path(path), may_create=policy is not None)
+    snapshots = SnapshotFolder(Path(path)) if path is not None else MemorySnapshots()
     with ExitStack() as undo:
         undo.callback(store.close)
-        book = _begun_or_recovered(store, policy, planes, on_record)
+        book = _begun_or_recovered(store, policy, planes, on_record, snapshots)
         undo.pop_all()
     return book
 
 
-def read_book(path: str | Path, noted: Head | None = None, on_record: OnRecord = no_report) -> Book:
+def read_book(
+    path: str | Path,
+    noted: Head | None = None,
+    on_record: OnRecord = no_report,
+    until: Instant | None = None,
+    *,
+    thorough: bool = False,
+) -> Book:
     """Open a book for reading only, beside its writer if there is one; errors as `embedded`.
 
-    noted: a head kept elsewhere, that the journal must reach.
+    noted: a head kept elsewhere, that the journal must reach; until: open it as it was then; thorough: use no
+    snapshot, and check every record, tree and state.
     """
     store = read_file(Path(path))
     with ExitStack() as undo:
         undo.callback(store.close)
-        book = _recover(store, noted=noted, on_record=on_record)
+        book = _recover(
+            store,
+            noted=noted,
+            on_record=on_record,
+            snapshots=SnapshotFolder(Path(path)),
+            until=until,
+            thorough=thorough,
+        )
         undo.pop_all()
     return book
 
@@ -132,6 +150,13 @@ def records_in(path: str | Path) -> int:
         after.callback(store.close)
         head = store.head()
     return head.sequence + 1 if head else 0
+
+
+def fault_of_signature(checkpoint: "Checkpoint", publics: Iterable[bytes]) -> str:
+    """Say why a checkpoint is not signed by one of these public keys; "" where it is."""
+    from ringfence.planes.ledger.checkpoint import fault_of_signature
+
+    return fault_of_signature(checkpoint, publics, signatures_ed25519.verify)
 
 
 def key_ring(path: str | Path) -> KeyRing:
@@ -167,14 +192,20 @@ _recover = partial(Book.recover, verify=signatures_ed25519.verify, margin_of=Mar
 
 
 def _begun_or_recovered(
-    store: BookStore, policy: Policy | None, planes: tuple[Plane, ...], on_record: OnRecord
+    store: BookStore,
+    policy: Policy | None,
+    planes: tuple[Plane, ...],
+    on_record: OnRecord,
+    snapshots: SnapshotShelf,
 ) -> Book:
     if store.head() is None:
         if policy is None:
             raise BadInput("the book is empty, and no policy was given to begin it with")
         at, verify = clock().now(), signatures_ed25519.verify
-        return Book.found(store, policy, at, verify, planes=planes, margin_of=MarginFacts)
-    book = _recover(store, on_record=on_record)
+        return Book.found(
+            store, policy, at, verify, planes=planes, margin_of=MarginFacts, snapshots=snapshots
+        )
+    book = _recover(store, on_record=on_record, snapshots=snapshots)
     differences = book.differences(policy) if policy else ()
     if differences:
         shown = "\n  ".join(differences[:DIFFERENCES_SHOWN])

@@ -1,4 +1,4 @@
-"""A book's journal in memory: for demonstrations, replays of markets, and tests."""
+"""A book's journal and snapshots in memory: for demonstrations, replays of markets, and tests."""
 
 from collections.abc import Iterator, Sequence
 
@@ -49,3 +49,22 @@ class MemoryStore:
         """Let go of the shelf."""
         if self._is_open:
             self._is_open = self._shelf.is_taken = False
+
+
+class MemorySnapshots:
+    """Every snapshot of a book, in memory."""
+
+    def __init__(self) -> None:
+        self.contents: dict[int, bytes] = {}
+
+    def kept(self) -> tuple[int, ...]:
+        """List the records that have a snapshot, the newest first."""
+        return tuple(sorted(self.contents, reverse=True))
+
+    def read(self, sequence: int) -> bytes:
+        """Return a snapshot; empty where there is none."""
+        return self.contents.get(sequence, b"")
+
+    def keep(self, sequence: int, content: bytes) -> None:
+        """Keep a snapshot."""
+        self.contents[sequence] = content

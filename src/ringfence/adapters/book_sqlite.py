@@ -29,7 +29,7 @@ from ringfence.kernel.errors import (
     UnreachableError,
 )
 from ringfence.kernel.instant import Instant
-from ringfence.planes.ledger.journal import FORMAT, Head, JournalRecord, head_of
+from ringfence.planes.ledger.journal import FORMAT, FORMATS_READ, READS, Head, JournalRecord, head_of
 
 _APPLICATION_ID = int.from_bytes(b"ring", "big")
 
@@ -214,11 +214,12 @@ class SqliteStore:
         """Refuse a file that is something else; lay out a new one."""
         application, version = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
         is_empty = self._number("SELECT count(*) FROM sqlite_schema") == 0
-        if (application, version) == (_APPLICATION_ID, FORMAT):
+        if application == _APPLICATION_ID and version in FORMATS_READ:
             if is_writer:
                 self._make_durable()
+                self._migrate(version)
         elif application == _APPLICATION_ID:
-            raise BadInput(f"{self._name} is of format {version}; this ringfence reads format {FORMAT}")
+            raise BadInput(f"{self._name} is of format {version}; {READS}")
         elif application or version or not is_empty:
             raise BadInput(f"{self._name} is a SQLite file, but not a book")
         elif not is_writer:
@@ -235,6 +236,11 @@ class SqliteStore:
         self._run("PRAGMA synchronous = FULL")
         # The undo of a single statement is 64 KiB pages too: keep it off the disk.
         self._run("PRAGMA temp_store = MEMORY")
+
+    def _migrate(self, version: object) -> None:
+        """Mark a book of an older format as one that may hold what came since; its records stay."""
+        if version != FORMAT:
+            self._transact([(f"PRAGMA user_version = {FORMAT}", ())])
 
     def _commit(self, records: Sequence[JournalRecord]) -> None:
         insert = f"INSERT INTO journal ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"

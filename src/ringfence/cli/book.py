@@ -25,6 +25,7 @@ from ringfence.cli.book_desk import (
     ring_at,
 )
 from ringfence.cli.book_holds import hold_app
+from ringfence.cli.book_proofs import check_proof, checkpoint, prove_entry, prove_growth
 from ringfence.cli.book_reading import At, balance, drift, export, history, opened, verify
 from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
@@ -41,6 +42,8 @@ app.add_typer(adoption_app, name="adoption")
 app.add_typer(hold_app, name="hold")
 for read in (balance, history, verify, drift, export):
     app.command()(read)
+for command in (balance, history, verify, drift, export, checkpoint, prove_entry, prove_growth, check_proof):
+    app.command()(command)
 
 # --- beginning ---------------------------------------------------------------------------------
 

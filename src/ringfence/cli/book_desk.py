@@ -126,6 +126,8 @@ def open_desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[Desk]:
     with opened(path, wiring.embedded) as book:
         desk = Desk(book, ring_at(path, keys), wiring.clock().now())
         yield desk
+        if book.is_checkpoint_due:
+            book.checkpoint(desk.now, desk.ring.sign)
     if as_json:
         print_json(desk.answers)
     else:

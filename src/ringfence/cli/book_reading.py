@@ -14,15 +14,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from ringfence.cli.arguments import PolicyFile
-from ringfence.cli.output import Json, console, print_json, progress
+from ringfence.cli.output import Json, console, errors, print_json, progress
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
+    from ringfence.kernel.instant import Instant
     from ringfence.planes.ledger.journal import Head
     from ringfence.services.ledger import Book, OnRecord
 
 At = Annotated[Path, typer.Option("--at", envvar="RINGFENCE_BOOK", help="The file of the book.")]
 Where = Annotated[str, typer.Argument(help="A compartment, e.g. client/alice/hedge; all if left out.")]
+
+
+Moment = Annotated[str, typer.Option("--as-of", help="A time with its zone, e.g. 2025-10-10T21:00:00Z.")]
 
 
 class OpenBook(Protocol):
@@ -39,18 +43,22 @@ def opened(path: Path, open_book: OpenBook) -> "Iterator[Book]":
 
     with progress(f"replaying {path.name}", wiring.records_in(path)) as step:
         book = open_book(path, on_record=lambda _: step(1))
+    for note in book.notes:
+        errors.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
     try:
         yield book
     finally:
         book.close()
 
 
-def balance(at: At, compartment: Where = "", as_json: Json = False) -> None:
-    """Show what each compartment holds, contracts and debts too."""
+def balance(at: At, compartment: Where = "", as_of: Moment = "", as_json: Json = False) -> None:
+    """Show what each compartment holds, contracts and debts too; now, or as of an instant."""
+    from functools import partial
+
     from ringfence import wiring
     from ringfence.cli.book_words import plain_balance
 
-    with opened(at, wiring.read_book) as book:
+    with opened(at, partial(wiring.read_book, until=_instant(as_of))) as book:
         _expect_compartment(book, compartment)
         held = [
             plain_balance(book.rules, path, asset, units)
@@ -71,6 +79,8 @@ def history(
     at: At,
     compartment: Where = "",
     last: Annotated[int, typer.Option("--last", min=1, help="How many to show at most.")] = 50,
+    since: Annotated[str, typer.Option("--since", help="The first instant to show.")] = "",
+    until: Annotated[str, typer.Option("--until", help="The last instant to show.")] = "",
     as_json: Json = False,
 ) -> None:
     """Show what was asked and answered, newest last; of one compartment, what was booked there."""
@@ -79,7 +89,8 @@ def history(
 
     with opened(at, wiring.read_book) as book:
         _expect_compartment(book, compartment)
-        newest = deque(book.lines(compartment or None), maxlen=last)
+        lines = book.lines(compartment or None, _instant(since), _instant(until))
+        newest = deque(lines, maxlen=last)
         answers = [dated_answer(book.rules, dated) for dated in newest]
     if as_json:
         print_json(answers)
@@ -94,14 +105,14 @@ def verify(
     head: Annotated[str, typer.Option("--head", help="SEQUENCE:HASH, as it was noted earlier.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Replay the journal, check every hash and every answer, and name the first bad record."""
+    """Replay the whole journal, check every hash, answer and checkpoint, and name the first bad record."""
     from functools import partial
 
     from ringfence import wiring
     from ringfence.cli.book_words import show_head
 
     noted = _parse_head(head) if head else None
-    with opened(at, partial(wiring.read_book, noted=noted)) as book:
+    with opened(at, partial(wiring.read_book, noted=noted, thorough=True)) as book:
         book.state.check_conservation()
         found = {
             "verified": True,
@@ -155,6 +166,16 @@ def _expect_compartment(book: "Book", path: str) -> None:
     if path and book.rules.place(path) is None:
         known = ", ".join(rule.pattern for rule in book.rules.compartments)
         raise UsageError(f"{path} is no compartment of this policy; these are: {known}")
+
+
+def _instant(text: str) -> "Instant | None":
+    """Read a time as it was typed; None where nothing was."""
+    from ringfence.kernel.instant import parse_instant
+
+    try:
+        return parse_instant(text) if text else None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _parse_head(text: str) -> "Head":

@@ -113,6 +113,47 @@ class Tree:
         return [*rest, self._range_root(start, middle)]
 
 
+class Frontier:
+    """A growing tree of which only the roots of its largest complete subtrees are kept: enough for its root.
+
+    size: leaves so far; peaks: those roots, the largest subtree first, one for each bit of `size`.
+    """
+
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        if len(peaks) != size.bit_count() or not _are_hashes(peaks):
+            raise ValueError(
+                f"a tree of {size} leaves has {size.bit_count()} peaks, and {len(peaks)} were given"
+            )
+        self.size = size
+        self._peaks = list(peaks)
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The roots of the complete subtrees, the largest first."""
+        return tuple(self._peaks)
+
+    def extend(self, leaf_hashes: Iterable[bytes]) -> None:
+        """Append leaves by their hashes."""
+        size, peaks = self.size, self._peaks
+        for node in leaf_hashes:
+            carry = size
+            while carry & 1:
+                node = sha256(b"\x01" + peaks.pop() + node).digest()
+                carry >>= 1
+            peaks.append(node)
+            size += 1
+        self.size = size
+
+    def root(self) -> bytes:
+        """Return the root of the tree so far."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        root, *left = reversed(self._peaks)
+        for peak in left:
+            root = node_hash(peak, root)
+        return root
+
+
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
     """Say whether `proof` shows that `leaf` (a hash) stands at `index` in the tree of `size` with `root`.
 

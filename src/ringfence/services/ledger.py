@@ -3,7 +3,8 @@
     judge in memory -> one durable append -> acknowledge
 
 One writer holds a book. What it has in memory is nothing but the journal replayed: a book is opened by
-replaying it, which checks every record and every answer on the way. Where a batch cannot be made durable, the
+replaying it, which checks every record and every answer on the way, or from the newest snapshot that a
+checkpoint of the journal vouches for, and the records after it. Where a batch cannot be made durable, the
 memory is ahead of the journal: the book stops and must be opened again to recover. Nothing is half applied.
 
 The book reads no clock. Its own time only goes forward: an instant that is not later than the last record's
@@ -13,12 +14,23 @@ A clock further back is refused before anything happens: windows and expiries wo
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
 
 from ringfence.kernel.decision import Refused
 from ringfence.kernel.errors import BadInput, JournalBroken, StoreFailed, UsageError
 from ringfence.kernel.instant import SECOND_NS, Instant, show_duration, show_instant
 from ringfence.planes.ledger.book import BookState, Outcome
+from ringfence.planes.ledger.checkpoint import (
+    Checkpoint,
+    EntryProof,
+    GrowthProof,
+    checkpoint_record,
+    read_checkpoint,
+)
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.explain import Explanation, explain
@@ -30,6 +42,7 @@ from ringfence.planes.ledger.journal import (
     JournalRecord,
     Kind,
     PolicyLine,
+    RecordJudge,
     adoption_record,
     answered,
     batch_record,
@@ -42,15 +55,27 @@ from ringfence.planes.ledger.journal import (
     verify_chain,
 )
 from ringfence.planes.ledger.observe import drift, observe
-from ringfence.planes.ledger.operations import Adoption, Announce, CarryOut, Operation, Request
+from ringfence.planes.ledger.operations import (
+    Adoption,
+    Announce,
+    CarryOut,
+    Operation,
+    Request,
+    Signature,
+)
 from ringfence.planes.ledger.rules import Rules
-from ringfence.planes.ledger.signing import Verifier
+from ringfence.planes.ledger.signing import Verifier, signers_of
+from ringfence.planes.ledger.snapshot import Parts, digest, form, packed, restore, written
+from ringfence.planes.ledger.tree import JournalTree, read_tree, write_tree
 from ringfence.policy.diff import diff
 from ringfence.policy.model import Line, Plane, Policy
 from ringfence.policy.parse import parse
 from ringfence.policy.show import show
+from ringfence.services.instructions import Sign
 from ringfence.services.pipeline import DEPTH, JudgedRows, Pipeline, RowOutcome
-from ringfence.services.ports import BookStore
+from ringfence.services.ports import BookStore, SnapshotShelf
+from ringfence.services.proving import prove_entry, prove_growth
+from ringfence.services.snapshots import Snapshot, Wanted, candidates
 
 if TYPE_CHECKING:
     # Both bring numba, which a book without rows never waits for.
@@ -62,7 +87,13 @@ STEP_BACK_NS_MAX = 10 * SECOND_NS
 
 OPERATIONS_PER_BATCH_MAX = 10_000
 
+CHECKPOINT_RECORDS = 256
+"""After how many records a checkpoint is due, so that no opening has to replay many."""
+
 INSTANT_END = 2**63
+
+_MARGIN, _TREE, _POLICY, _ERAS = "margin", "tree", "policy", "eras"
+ROW_PARTS = ("routes", "row ids")
 
 
 class MarginView(Protocol):
@@ -80,6 +111,12 @@ class MarginView(Protocol):
     def follow(self, rules: Rules) -> None:
         """Go by other rules from the next operation on, and keep what was observed."""
 
+    def written(self) -> bytes:
+        """Write out what it remembers, for a snapshot; equal memories give equal bytes."""
+
+    def restore(self, content: bytes) -> None:
+        """Remember what was written out; ValueError where it is of another form."""
+
 
 class NoMargin:
     """Says nothing: gates and trades that ask for margin stay shut."""
@@ -96,6 +133,13 @@ class NoMargin:
 
     def follow(self, rules: Rules) -> None:
         """Need no rules."""
+
+    def written(self) -> bytes:
+        """Remember nothing."""
+        return b""
+
+    def restore(self, content: bytes) -> None:
+        """Have nothing to remember."""
 
 
 MarginOf = Callable[[Rules], MarginView]
@@ -125,6 +169,8 @@ class Book:
     ):
         """Take an empty state; `found` and `recover` say how it gets its content."""
         self.genesis = genesis
+        self.notes: tuple[str, ...] = ()
+        self.opened_from = 0
         self._state = BookState(rules)
         self._store = store
         self._verify = verify
@@ -132,8 +178,15 @@ class Book:
         self._lane: RowLane | None = None
         self._retired: RowLane | None = None
         self._eras: list[tuple[int, Routes | None]] = [(0, None)]
+        self._resting: Parts = {}
         self._head = Head(-1, Instant(0), b"")
         self._judged_at = Instant(0)
+        self._book = b""
+        self._tree = JournalTree(self._routes_at)
+        self._checkpoint: Checkpoint | None = None
+        self._snapshots: SnapshotShelf | None = None
+        self._checks_states = False
+        self._is_past = False
         self._stopped = ""
 
     @classmethod
@@ -146,6 +199,7 @@ class Book:
         *,
         planes: tuple[Plane, ...] = ("ledger",),
         margin_of: MarginOf = NoMargin,
+        snapshots: SnapshotShelf | None = None,
     ) -> "Book":
         """Begin a book under a checked policy in an empty store; at: its first instant."""
         _check_instant(at)
@@ -156,7 +210,7 @@ class Book:
         book = cls(store, genesis, rules, verify, margin_of(rules))
         record = genesis_record(genesis, at, rules.digest)
         store.append(record)
-        book._head = head_of(record)
+        book._begin(record, snapshots)
         return book
 
     @classmethod
@@ -168,28 +222,95 @@ class Book:
         margin_of: MarginOf = NoMargin,
         noted: Head | None = None,
         on_record: OnRecord = no_report,
+        snapshots: SnapshotShelf | None = None,
+        until: Instant | None = None,
+        thorough: bool = False,
     ) -> "Book":
-        """Open a book by replaying its journal.
+        """Open a book from its newest good snapshot and the records after it, or by replaying its journal.
 
-        noted: a head kept elsewhere, that the journal must reach; on_record: told of each record checked.
+        noted: a head kept elsewhere, that the journal must reach; on_record: told of each record checked;
+        until: open the book as it was then, for reading only; thorough: use no snapshot, and check the tree
+        and the state at each checkpoint too. `opened_from` is the record it was opened from, and `notes` says
+        which snapshots were passed over.
         Raises JournalBroken with the first record that is not what was written, or whose answers are not the
-        ones the rules give; BadInput where the store is empty.
+        ones the rules give; BadInput where the store is empty, or begins only after `until`.
         """
-        records = verify_chain(store.records(), store.head(), noted)
-        first = next(records, None)
+        first = next(verify_chain(store.records()), None)
         if first is None:
+            list(verify_chain((), store.head(), noted))
             raise BadInput("the book is empty: nothing was ever written to it")
+        if until is not None and until < first.at:
+            raise BadInput(f"the book begins at {show_instant(first.at)}, and is asked how it was before")
         genesis = read_genesis(first)
         rules = _rules(genesis, first.policy)
-        book = cls(store, genesis, rules, verify, margin_of(rules))
-        on_record(first)
-        book._head = head_of(first)
-        for record in replay(records, book._judge, book._judge_rows):
-            if record.policy != book.rules.digest:
+
+        def empty() -> Book:
+            book = cls(store, genesis, rules, verify, margin_of(rules))
+            book._begin(first, snapshots)
+            book._checks_states = thorough
+            return book
+
+        notes: list[str] = []
+        wanted = Wanted(first, until, noted)
+        for snapshot in candidates(store, snapshots, wanted) if snapshots and not thorough else ():
+            book = empty()
+            fault = snapshot.fault or book._restore(snapshot)
+            if not fault:
+                break
+            notes.append(replace(snapshot, fault=fault).note)
+        else:
+            book = empty()
+        book._catch_up(until, noted, on_record)
+        book.notes = tuple(notes)
+        return book
+
+    def _begin(self, first: JournalRecord, snapshots: SnapshotShelf | None) -> None:
+        self._head, self._book, self._snapshots = head_of(first), first.hash, snapshots
+
+    def _restore(self, snapshot: Snapshot) -> str:
+        """Take the content of a snapshot that was found good; say why it cannot be taken, or ""."""
+        record, parts = snapshot.record, snapshot.parts
+        if record is None or parts is None:
+            return snapshot.fault
+        try:
+            if _POLICY in parts:
+                adopted = _rules(msgspec.json.decode(parts[_POLICY], type=Genesis), record.policy)
+                self._state.ledger.follow(adopted)
+                self._margin.follow(adopted)
+            restore(self._state, parts)
+            self._margin.restore(parts[_MARGIN])
+            self._tree = read_tree(parts[_TREE], self._routes_at)
+        except (ValueError, KeyError, msgspec.DecodeError, JournalBroken, BadInput) as error:
+            return f"it cannot be taken ({error})"
+        if record.policy != self.rules.digest:
+            return "its checkpoint is of another policy"
+        self._resting = {name: parts[name] for name in ROW_PARTS if name in parts}
+        self._eras = _eras_of(parts[_ERAS]) if _ERAS in parts else self._eras
+        self._head, self._checkpoint = head_of(record), snapshot.checkpoint
+        self.opened_from = record.sequence
+        return ""
+
+    def _catch_up(self, until: Instant | None, noted: Head | None, on_record: OnRecord) -> None:
+        """Replay what follows the head of the snapshot, or the genesis."""
+        start = next(self._store.records(self._head.sequence), None)
+        after = self._store.records(self._head.sequence)
+        records = verify_chain(after, self._store.head(), noted, first=start)
+        for record in records:
+            on_record(record)
+            break
+        if until is not None:
+            records = takewhile(lambda record: record.at <= until, records)
+        judges: dict[int, RecordJudge] = {
+            Kind.ROWS: self._judge_rows,
+            Kind.CHECKPOINT: self._judge_checkpoint,
+        }
+        for record in replay(records, self._judge, judges):
+            if record.policy != self.rules.digest:
                 raise JournalBroken(record.sequence, "names another policy than the one in force")
             on_record(record)
-            book._head = head_of(record)
-        return book
+            self._head = head_of(record)
+        if until is not None:
+            self._is_past = True
 
     @property
     def rules(self) -> Rules:
@@ -220,8 +341,7 @@ class Book:
         Raises StoreFailed where that did not work or the book has stopped before, UsageError where the
         batch is too long or the clock went back; then nothing was done.
         """
-        if self._stopped:
-            raise StoreFailed(self._stopped)
+        self._expect_writable()
         if not operations:
             return ()
         if any(isinstance(operation, Adoption) for operation in operations):
@@ -246,8 +366,7 @@ class Book:
         `adoption.plan_adoption` says beforehand what it would do. Requests signed for the policy that was in
         force are refused from here on, and whoever builds rows begins a new `Draft`.
         """
-        if self._stopped:
-            raise StoreFailed(self._stopped)
+        self._expect_writable()
         at = self._next_instant(at)
         self._stopped = "the book has stopped: an adoption was cut short; open the book again to recover it"
         outcome = self._apply(operation, at)
@@ -264,8 +383,7 @@ class Book:
         Raises as `submit` does; UsageError also where the batch cannot be meant as it is. Then nothing was
         done. `ahead` takes batches faster.
         """
-        if self._stopped:
-            raise StoreFailed(self._stopped)
+        self._expect_writable()
         self._judged_at = self._head.at
         at = self._admit(batch, at)
         self._stopped = "the book has stopped: a batch was cut short; open the book again to recover it"
@@ -284,8 +402,7 @@ class Book:
         nobody reads its state, which is ahead of the disk. Raises StoreFailed on leaving where something was
         not written: then the book has stopped.
         """
-        if self._stopped:
-            raise StoreFailed(self._stopped)
+        self._expect_writable()
         self._stopped = "rows are on their way to the disk; leave the pipeline first"
         pipeline = Pipeline(
             self._admit, self._judge_admitted, self._store, self._head, self.rules.digest, depth
@@ -313,6 +430,67 @@ class Book:
         self._judged_at = at
         return JudgedRows(batch, at, RowOutcome(codes, totals))
 
+    def checkpoint(self, at: Instant, sign: Sign | None = None) -> Checkpoint:
+        """Write down what the book is now, signed with the ledger's keys at hand, and take a snapshot.
+
+        sign: signs with the key of that name; None where it does not have it. Raises as `submit` does;
+        UsageError also where a key at hand is not the one that the book knows.
+        """
+        self._expect_writable()
+        at = self._next_instant(at)
+        self._grow()
+        parts = self._written()
+        found = Checkpoint(
+            book=self._book,
+            sequence=self._head.sequence,
+            at=self._head.at,
+            hash=self._head.hash,
+            size=self._tree.frontier.size,
+            root=self._tree.frontier.root(),
+            state=digest(parts),
+            form=form(parts),
+        )
+        found = msgspec.structs.replace(found, signatures=self._signatures(found, sign))
+        record = checkpoint_record(self._head, at, self.rules.digest, found)
+        if self._snapshots is not None:
+            self._snapshots.keep(record.sequence, packed(parts))
+        self._stopped = "the book has stopped: a checkpoint was cut short; open the book again to recover it"
+        self._store.append(record)
+        self._head, self._checkpoint, self._stopped = head_of(record), found, ""
+        return found
+
+    def prove_entry(self, identifier: int) -> EntryProof:
+        """Prove that a request is in the book of the newest checkpoint; UsageError where it is not."""
+        return prove_entry(self._store, self._routes_at, self._newest_checkpoint(), identifier)
+
+    def prove_growth(self, earlier: Checkpoint) -> GrowthProof:
+        """Prove that the book of the newest checkpoint begins with that of an earlier one.
+
+        Raises UsageError where it cannot, ViolationError where it does not.
+        """
+        return prove_growth(self._store, self._routes_at, earlier, self._newest_checkpoint())
+
+    def _newest_checkpoint(self) -> Checkpoint:
+        if self._checkpoint is None:
+            raise UsageError("the book has no checkpoint yet; `ringfence book checkpoint` makes one")
+        return self._checkpoint
+
+    @property
+    def last_checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint that this opening of the book met or made."""
+        return self._checkpoint
+
+    def checkpoints(self) -> Iterator[Checkpoint]:
+        """Read every checkpoint of the journal, oldest first."""
+        records = self._store.records(1)
+        return (read_checkpoint(record) for record in records if record.kind == Kind.CHECKPOINT)
+
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """Whether the records since the last checkpoint have become many."""
+        last = self._checkpoint.sequence if self._checkpoint else 0
+        return self._head.sequence - last > CHECKPOINT_RECORDS
+
     def rehearse(self, request: Request, at: Instant) -> tuple[Outcome, Explanation | None]:
         """Say what the answer to a request would be, and where it would be no, what is permitted instead.
 
@@ -326,9 +504,16 @@ class Book:
             return outcome, explain(state, request, outcome.decision, conditions)
         return outcome, None
 
-    def lines(self, compartment: str | None = None) -> Iterator[Dated]:
-        """Read operations and answers, oldest first; of one `compartment`, those that booked there."""
-        for record in self._store.records(1):
+    def lines(
+        self, compartment: str | None = None, since: Instant | None = None, until: Instant | None = None
+    ) -> Iterator[Dated]:
+        """Read operations and answers, oldest first; of one `compartment`, those that booked there.
+
+        since, until: the first and the last instant that count.
+        """
+        for record in self._store.records(self._first_at(since) if since is not None else 1):
+            if until is not None and record.at > until:
+                return
             for place, line in enumerate(self._lines_of(record)):
                 touched = any(compartment in (entry.debit, entry.credit) for entry in line.entries)
                 if compartment is None or touched:
@@ -353,7 +538,27 @@ class Book:
         self._stopped = "the book is closed"
         self._store.close()
 
+    def _expect_writable(self) -> None:
+        if self._stopped:
+            raise StoreFailed(self._stopped)
+        if self._is_past:
+            raise StoreFailed("the book was opened as it was at an earlier time, for reading only")
+
+    def _first_at(self, since: Instant) -> int:
+        """Find the first record that is not before an instant, by halving."""
+        low, high = 1, self._head.sequence + 1
+        while low < high:
+            middle = (low + high) // 2
+            record = next(self._store.records(middle), None)
+            if record is None or record.at >= since:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
     def _apply(self, operation: Operation, at: Instant) -> Outcome:
+        if self._resting:
+            self._rows()
         state = self._settled()
         conditions = self._margin.before(state, state.meant(operation), at)
         rules = state.rules
@@ -382,6 +587,9 @@ class Book:
             from ringfence.planes.ledger.row_lane import RowLane
 
             self._lane = RowLane(self._state, self._verify, self._retired)
+            if self._resting:
+                self._lane.wake(self._resting)
+                self._resting = {}
         return self._lane
 
     def _settled(self) -> BookState:
@@ -403,6 +611,8 @@ class Book:
         return difference(codes, lane.judge_batch(batch, record.at))
 
     def _lines_of(self, record: JournalRecord) -> Iterator[Answered]:
+        if record.kind == Kind.CHECKPOINT:
+            return iter(())
         if record.kind != Kind.ROWS:
             return iter(read_batch(record))
         from ringfence.planes.ledger.rows import lines_of, read_rows
@@ -411,8 +621,67 @@ class Book:
 
     def _routes_at(self, sequence: int) -> "Routes":
         """Return the routes that batches of rows named under the policy in force at a record."""
+        current = self._rows().routes
         routes = next(routes for first, routes in reversed(self._eras) if first <= sequence)
-        return self._rows().routes if routes is None else routes
+        return current if routes is None else routes
+
+    # --- checkpoints
+
+    def _grow(self) -> None:
+        """Bring the tree up to the head."""
+        for record in self._store.records(self._tree.next):
+            if record.sequence > self._head.sequence:
+                return
+            self._tree.grow(record)
+
+    def _written(self) -> Parts:
+        """Write out everything that follows from the journal."""
+        parts = written(self._settled())
+        parts |= {_MARGIN: self._margin.written(), _TREE: write_tree(self._tree)}
+        if len(self._eras) > 1:
+            policy = _genesis(self.rules.policy, self.genesis.planes, self.rules)
+            eras = [(first, routes.listed() if routes is not None else ()) for first, routes in self._eras]
+            parts |= {_POLICY: msgspec.json.encode(policy), _ERAS: msgspec.json.encode(eras)}
+        return parts | (self._resting or self._rested())
+
+    def _rested(self) -> Parts:
+        """Write out what rows keep beside the tables: the routes of this policy, and every id."""
+        if self._lane is not None:
+            return self._lane.rest()
+        kept = self._retired.rest() if self._retired is not None else {}
+        return {name: part for name, part in kept.items() if name != "routes"}
+
+    def _signatures(self, checkpoint: Checkpoint, sign: Sign | None) -> tuple[Signature, ...]:
+        """Sign with every key of the ledger that the book knows and that is at hand."""
+        message, known = checkpoint.signing_digest(), self._state.public_keys()
+        revoked = self._state.ledger.tables.revoked
+        keys = self.rules.holders.get("ledger", ()) if sign is not None else ()
+        made = (sign(key, message) for key in keys if key in known and key not in revoked and sign)
+        signatures = tuple(signature for signature in made if signature is not None)
+        if isinstance(signers_of(signatures, message, known, revoked, self._verify), Refused):
+            raise UsageError("the ledger's key at hand is not the one that the book knows")
+        return signatures
+
+    def _judge_checkpoint(self, record: JournalRecord) -> str:
+        """Check what a checkpoint says about the book before it; thoroughly, its tree and state too."""
+        found = read_checkpoint(record)
+        if found.book != self._book or found.at != self._head.at:
+            return "its checkpoint is of another book or time"
+        tables = self._state.ledger.tables
+        signed = signers_of(
+            found.signatures, found.signing_digest(), tables.keys, tables.revoked, self._verify
+        )
+        if isinstance(signed, Refused) or not signed <= set(self.rules.holders.get("ledger", ())):
+            return "the signature of its checkpoint does not fit"
+        if self._checks_states:
+            self._grow()
+            parts = self._written()
+            if (found.size, found.root) != (self._tree.frontier.size, self._tree.frontier.root()):
+                return "its checkpoint names another tree than the records before it make"
+            if found.form == form(parts) and found.state != digest(parts):
+                return "its checkpoint names another state than the records before it make"
+        self._checkpoint = found
+        return ""
 
     def _next_instant(self, at: Instant, last: Instant | None = None) -> Instant:
         """Return the instant of the next record; last: of the one before it, written or not yet."""
@@ -440,6 +709,16 @@ def _genesis(policy: Policy, planes: tuple[Plane, ...], rules: Rules) -> Genesis
         planes=planes,
         not_enforced=tuple(str(note) for note in rules.notes),
     )
+
+
+def _eras_of(part: bytes) -> "list[tuple[int, Routes | None]]":
+    """Read the routes of earlier policies, each with the first record under it."""
+    listed = msgspec.json.decode(part, type=list[tuple[int, msgspec.Raw]])
+    if all(bytes(routes) == b"[]" for _, routes in listed):
+        return [(first, None) for first, _ in listed]
+    from ringfence.planes.ledger.rows import read_routes
+
+    return [*((first, read_routes(routes)) for first, routes in listed[:-1]), (listed[-1][0], None)]
 
 
 def _rules(genesis: Genesis, digest: bytes) -> Rules:

@@ -15,6 +15,8 @@ figures alone.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from ringfence.kernel.decision import Accepted
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import Instant
@@ -168,6 +170,16 @@ class MarginFacts:
         """Plan the closing of a failing bucket at its marks."""
         execution_e10 = {row.instrument: row.mark_e10 for row in standing.figures.positions}
         return plan_liquidation(standing.bucket, standing.prices, self._terms, execution_e10)
+
+    # --- snapshots
+
+    def written(self) -> bytes:
+        """Write out the limits of every bucket, in the order of their paths."""
+        return msgspec.json.encode(sorted(self._limits.items()))
+
+    def restore(self, content: bytes) -> None:
+        """Take the limits that were written out; ValueError where they are of another form."""
+        self._limits = dict(msgspec.json.decode(content, type=list[tuple[str, LimitState]]))
 
     # --- the bucket and its prices
 

@@ -44,6 +44,19 @@ class BookStore(Protocol):
         """Let go of the book. Closing twice is closing once."""
 
 
+class SnapshotShelf(Protocol):
+    """Keeps snapshots of one book, which follow from its journal: any of them may be lost or damaged."""
+
+    def kept(self) -> tuple[int, ...]:
+        """List the records that have a snapshot, the newest first."""
+
+    def read(self, sequence: int) -> bytes:
+        """Return a snapshot as it lies there, right or wrong; empty where it cannot be read."""
+
+    def keep(self, sequence: int, content: bytes) -> None:
+        """Keep a snapshot, and as many older ones as there is reason to; or none, where there is no room."""
+
+
 class KeyRing(Protocol):
     """Signing keys that whoever asks has at hand. A key is named as in the policy, with its member."""
 

@@ -1,5 +1,6 @@
 """The SQLite file of a book: what it refuses to open, what it finds when damaged, and a disk that is full."""
 
+import gzip
 import os
 import random
 import resource
@@ -25,6 +26,7 @@ from ringfence.kernel.errors import (
 )
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import JournalRecord, answered, batch_record, head_of, verify_chain
+from ringfence.wiring import embedded, read_book
 
 RECORDS = journal(12)
 TESTS = Path(__file__).resolve().parents[2]
@@ -62,7 +64,7 @@ def test_the_file_says_what_it_is(written: Path) -> None:
     with closing(sqlite3.connect(written)) as connection:
         pragmas = ["application_id", "user_version", "page_size", "journal_mode"]
         found = [connection.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas]
-    assert found == [int.from_bytes(b"ring", "big"), 1, 65_536, "wal"]
+    assert found == [int.from_bytes(b"ring", "big"), 2, 65_536, "wal"]
 
 
 def test_only_the_owner_can_read_a_new_book(written: Path) -> None:
@@ -95,11 +97,50 @@ def test_a_foreign_database_is_refused_and_left_alone(path: Path, open_book) -> 
 
 
 @pytest.mark.parametrize("open_book", [open_file, read_file])
-@pytest.mark.parametrize("version", [0, 2, 99])
+@pytest.mark.parametrize("version", [0, 3, 99])
 def test_another_format_is_refused_by_number(written: Path, open_book, version: int) -> None:
     change(written, f"PRAGMA user_version = {version}")
-    with pytest.raises(BadInput, match=f"is of format {version}; this ringfence reads format 1"):
+    with pytest.raises(BadInput, match=f"is of format {version}; this ringfence reads formats 1 and 2"):
         open_book(written)
+
+
+FORMAT_1 = TESTS / "golden" / "journal_format_1" / "pier.book.gz"
+FORMAT_1_HEAD = "9a8404085b2b2ddbf161b20d16a8fe21a94b4963c2ecb892877e553ce79f5bae"
+
+
+@pytest.fixture
+def of_format_1(path: Path) -> Path:
+    """A book with requests, refusals and rows, as the last ringfence that wrote format 1 left it."""
+    path.write_bytes(gzip.decompress(FORMAT_1.read_bytes()))
+    return path
+
+
+def version_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def test_a_book_of_an_older_format_is_read_as_it_is(of_format_1: Path) -> None:
+    with closing(read_book(of_format_1, thorough=True)) as book:
+        assert book.head.hash.hex() == FORMAT_1_HEAD
+        assert book.state.balance("client/alice/bet", "USDC") == 21
+        answers = [dated.line.refused for dated in book.lines()]
+    assert sum(refused is not None for refused in answers) == 2
+    assert version_of(of_format_1) == 1
+
+
+def test_a_book_of_an_older_format_is_carried_on_in_the_newer(of_format_1: Path) -> None:
+    before = checked(of_format_1)
+    with closing(embedded(of_format_1)) as book:
+        book.checkpoint(book.head.at)
+        digest = book.state.digest()
+    assert version_of(of_format_1) == 2
+    assert checked(of_format_1)[: len(before)] == before
+    for thorough in (False, True):
+        with closing(read_book(of_format_1, thorough=thorough)) as book:
+            assert book.state.digest() == digest
+            assert book.opened_from == (0 if thorough else len(before))
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

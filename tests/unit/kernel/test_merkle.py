@@ -1,8 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.kernel.merkle import (
     EMPTY_ROOT,
+    Frontier,
     Tree,
     leaf_hash,
     node_hash,
@@ -75,3 +77,20 @@ def test_a_hash_of_another_length_is_never_accepted():
     proof = tree.inclusion_proof(0)
     assert not verify_inclusion(tree.leaf(0), 0, 2, (proof[0] + b"\0",), tree.root())
     assert not verify_inclusion(tree.leaf(0)[:-1], 0, 2, proof, tree.root())
+
+
+@given(sizes=st.lists(st.integers(0, 40), max_size=6))
+def test_a_frontier_has_the_root_of_the_whole_tree_at_every_size(sizes: list[int]) -> None:
+    frontier, tree = Frontier(), Tree()
+    for size in sizes:
+        leaves = [leaf_hash(f"{len(tree)} {number}".encode()) for number in range(size)]
+        frontier.extend(leaves)
+        tree.extend(leaves)
+        frontier = Frontier(frontier.size, frontier.peaks)
+        assert (frontier.size, frontier.root()) == (len(tree), tree.root())
+
+
+@pytest.mark.parametrize(("size", "peaks"), [(1, 0), (3, 1), (0, 1), (-1, 0)])
+def test_a_frontier_has_one_peak_for_each_bit_of_its_size(size: int, peaks: int) -> None:
+    with pytest.raises(ValueError, match="peaks"):
+        Frontier(size, [bytes(32)] * peaks)

@@ -3,7 +3,7 @@
 import pytest
 from books import START, TEXT, USDC, deposit, fund, opening, policy, seed, sign_request
 
-from ringfence.adapters.book_memory import MemoryStore, Shelf
+from ringfence.adapters.book_memory import MemorySnapshots, MemoryStore, Shelf
 from ringfence.adapters.signatures_ed25519 import sign, verify
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.errors import JournalBroken, UsageError
@@ -160,3 +160,38 @@ def test_a_remark_is_taken_under_any_policy():
     (outcome,) = book.submit([Remark("note", "book", "adopted")], Instant(START + DAY_NS))
     assert outcome.decision == Accepted()
     assert fund(99, "alice", 1).policy != book.rules.digest
+
+
+@pytest.mark.parametrize("with_rows", [False, True])
+def test_a_book_that_adopted_opens_from_a_snapshot(with_rows: bool) -> None:
+    shelf, snapshots = Shelf(), MemorySnapshots()
+
+    def opened(**options: bool) -> Book:
+        return Book.recover(MemoryStore(shelf), verify, snapshots=snapshots, **options)
+
+    begun(shelf).close()
+    book = opened()
+    if with_rows:
+        assert rows(book, 500, 1) == [0]
+    book.adopt(propose(book, LESS, 11), Instant(START + 11))
+    for number, text in ((700, MORE), (900, LESS)):
+        book.checkpoint(book.head.at)
+        book.close()
+        book = opened()
+        assert book.opened_from == book.head.sequence
+        move(book, number)
+        if with_rows:
+            assert rows(book, number + 10, 1) == [0]
+            assert rows(book, 500, 1) == [int(Reason.ID_USED_WITH_OTHER_CONTENT)]
+        book.adopt(propose(book, text, number + 1), Instant(book.head.at + 1))
+        book.adopt(CompleteAdoption(number + 1), Instant(book.head.at + HOUR_NS))
+    book.checkpoint(book.head.at)
+    found = book.state.digest(), book.rules.digest, book.head
+    history = [dated.line for dated in book.lines()]
+    book.close()
+    for options in ({}, {"thorough": True}):
+        again = opened(**options)
+        assert (again.state.digest(), again.rules.digest, again.head) == found
+        assert [dated.line for dated in again.lines()] == history
+        assert again.prove_entry(500 if with_rows else 700).entries
+        again.close()

@@ -27,7 +27,7 @@ from ringfence.planes.ledger.journal import (
     read_genesis,
 )
 from ringfence.planes.ledger.operations import Operation, Remark
-from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, STEP_BACK_NS_MAX, Book
+from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, STEP_BACK_NS_MAX, Book, NoMargin
 
 LATER = Instant(START + SECOND_NS)
 BETS = "client/alice/bet"
@@ -348,7 +348,7 @@ def test_another_policy_is_told_apart_in_sentences(book: Book) -> None:
     assert "2000" in change
 
 
-class Listening:
+class Listening(NoMargin):
     """A margin view that says nothing and writes down what it is asked and told."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ ends. Against that, keep a `Head` somewhere else and hand it in.
 A new kind of record, or another way to write a batch, is a new `Kind`; what exists never changes its form.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeVar
@@ -32,8 +32,13 @@ from ringfence.planes.ledger.operations import Adoption, Entry, Operation, Recor
 from ringfence.planes.ledger.operations import PolicyLine as PolicyLine
 from ringfence.policy.model import Plane
 
-FORMAT = 1
-"""The version of the form of records and payloads that this module writes, and the only one it reads."""
+FORMAT = 2
+"""The version of the form of records and payloads that this module writes."""
+
+FORMATS_READ = (1, 2)
+"""The versions that it reads. 2 may hold adoptions and checkpoints; everything else is as in 1."""
+
+READS = f"this ringfence reads formats {' and '.join(str(version) for version in FORMATS_READ)}"
 
 _TAG = "ringfence journal 1"
 _NOTHING_BEFORE = bytes(DIGEST_SIZE)
@@ -47,6 +52,7 @@ class Kind(IntEnum):
     ORDERS = 2
     ROWS = 3
     ADOPTION = 4
+    CHECKPOINT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,11 @@ def rows_record(head: Head, at: Instant, policy: bytes, payload: bytes) -> Journ
     return _sealed(head.sequence + 1, Kind.ROWS, at, policy, head.hash, payload)
 
 
+def sealed_after(head: Head, kind: Kind, at: Instant, policy: bytes, payload: bytes) -> JournalRecord:
+    """Write a record of any kind after `head`; the payload is that kind's own."""
+    return _sealed(head.sequence + 1, kind, at, policy, head.hash, payload)
+
+
 def head_of(record: JournalRecord) -> Head:
     """Return the head of a journal that ends with `record`."""
     return Head(record.sequence, record.at, record.hash)
@@ -181,8 +192,8 @@ def read_genesis(record: JournalRecord) -> Genesis:
     if record.sequence != 0 or record.kind != Kind.GENESIS:
         raise JournalBroken(record.sequence, "a journal begins with its genesis, and this is none")
     genesis = _read(record, Genesis)
-    if genesis.format != FORMAT:
-        raise JournalBroken(0, f"is of format {genesis.format}; this ringfence reads format {FORMAT}")
+    if genesis.format not in FORMATS_READ:
+        raise JournalBroken(0, f"is of format {genesis.format}; {READS}")
     return genesis
 
 
@@ -211,14 +222,17 @@ def _read(record: JournalRecord, form: type[_Payload]) -> _Payload:
 # --- checking ----------------------------------------------------------------------------------
 
 
-def verify_chain(records: Iterable[JournalRecord], *heads: Head | None) -> Iterator[JournalRecord]:
+def verify_chain(
+    records: Iterable[JournalRecord], *heads: Head | None, first: JournalRecord | None = None
+) -> Iterator[JournalRecord]:
     """Pass on every record that is as it was written and in its place, up to every head given at least.
 
-    heads: where the journal ended when each was noted; None notes nothing. Lazy, so that a caller can replay
-    or count as it goes. Raises JournalBroken at the first bad record.
+    heads: where the journal ended when each was noted; None notes nothing. first: the record to begin with,
+    where what came before it is known otherwise. Lazy, so that a caller can replay or count as it goes.
+    Raises JournalBroken at the first bad record.
     """
     noted = [head for head in heads if head is not None]
-    last: JournalRecord | None = None
+    last = _before(first) if first is not None and first.sequence else None
     for record in records:
         fault = fault_after(record, last)
         if fault:
@@ -231,6 +245,12 @@ def verify_chain(records: Iterable[JournalRecord], *heads: Head | None) -> Itera
     furthest = max((head.sequence for head in noted), default=-1)
     if furthest >= end:
         raise JournalBroken(end, f"is missing; the journal went on to record {furthest}")
+
+
+def _before(record: JournalRecord) -> JournalRecord:
+    """Stand in for the record before one that is taken as it is."""
+    at = Instant(record.at - 1)
+    return JournalRecord(record.sequence - 1, record.kind, at, record.policy, b"", b"", record.previous)
 
 
 def fault_after(record: JournalRecord, last: JournalRecord | None) -> str:
@@ -254,24 +274,25 @@ Judge = Callable[[Operation, Instant], Answered]
 """Applies one operation to a book's state and writes down the answer."""
 
 
-RowsJudge = Callable[[JournalRecord], str]
-"""Judges a record of rows again; says in words what differs, "" where nothing does."""
+RecordJudge = Callable[[JournalRecord], str]
+"""Judges a whole record again; says in words what differs, "" where nothing does."""
 
 
 def replay(
-    records: Iterable[JournalRecord], judge: Judge, judge_rows: RowsJudge | None = None
+    records: Iterable[JournalRecord], judge: Judge, judges: Mapping[int, RecordJudge] | None = None
 ) -> Iterator[JournalRecord]:
     """Judge every operation again and pass on each batch whose answers are the recorded ones.
 
     Words and policy lines are for people and may be put better one day; what is compared is whether it was
     accepted or repeated, the reason and the leg that was refused, and every entry.
 
-    records: batches in order (the genesis is read before, to build the state behind `judge`).
-    Raises JournalBroken at the first batch with another answer.
+    records: batches in order (the genesis is read before, to build the state behind `judge`); judges: for
+    records of other kinds, by kind. Raises JournalBroken at the first batch with another answer.
     """
     for record in records:
-        if judge_rows is not None and record.kind == Kind.ROWS:
-            fault = judge_rows(record)
+        judge_whole = judges.get(record.kind) if judges else None
+        if judge_whole is not None:
+            fault = judge_whole(record)
             if fault:
                 raise JournalBroken(record.sequence, fault)
             yield record

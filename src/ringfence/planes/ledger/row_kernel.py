@@ -42,7 +42,7 @@ _FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uin
 _SHIFT = np.uint64(29)
 _BLOCK_BITS = np.uint64(4)
 _BLOCK_MASK = np.uint64(15)
-_CONTENT_MASK = np.uint64(0xFFFFFFFFFFFF0000)
+CONTENT_MASK = np.uint64(0xFFFFFFFFFFFF0000)
 _CONTENT_ONE = np.uint64(1 << 16)
 _IS_SET = np.uint64(1 << 15)
 _CODE_MASK = np.uint64((1 << 15) - 1)
@@ -174,7 +174,7 @@ def judge_requests(
         while words[end, _LINK_WORD] >> _LINK_SHIFT & _ONE:
             end += 1
             asked = _mix(asked, content[end])
-        asked = asked & _CONTENT_MASK | _CONTENT_ONE
+        asked = asked & CONTENT_MASK | _CONTENT_ONE
         high, low = words[start, 0], words[start, 1]
         slot = _slot_from(ids, np.uint64(homes[start]), high, low)
         code = _known_code(ids[slot, 2], high, low, asked, terms.whole)
@@ -200,7 +200,7 @@ def judge_requests(
 @compiled_in_place
 def _known_code(kept: np.uint64, high: np.uint64, low: np.uint64, asked: np.uint64, whole: int) -> int:
     """Answer a request by its id alone; -1 where it must be judged."""
-    is_same = kept & _CONTENT_MASK == asked
+    is_same = kept & CONTENT_MASK == asked
     if kept != _NOTHING and is_same and kept & _CODE_MASK == _NOTHING:
         return _REPEATED
     if high == _NOTHING and low == _NOTHING:
@@ -247,9 +247,9 @@ def blank_totals(count: int) -> NDArray[np.void]:
 
 def id_word(content: int, code: int) -> int:
     """Write what the table keeps of a request beside its id."""
-    return content & int(_CONTENT_MASK) | int(_IS_SET) | code
+    return content & int(CONTENT_MASK) | int(_IS_SET) | code
 
 
 def code_in(word: int) -> int | None:
     """Return the answer that the table keeps of a request made by rows; None where it keeps none."""
-    return word & int(_CODE_MASK) if word & int(_CONTENT_MASK) else None
+    return word & int(_CODE_MASK) if word & int(CONTENT_MASK) else None

@@ -9,9 +9,10 @@ Margin sees requests one by one. A row through a gate that asks it is refused fo
 and so is whatever else `batch` leaves to the readable rule.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from ringfence.planes.ledger.batch_kernel import Codes, Records, Words, room_to_
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.records import BOOK_SCOPE
 from ringfence.planes.ledger.row_kernel import (
+    CONTENT_MASK,
     ID_SLOTS_MIN,
     ID_WORDS,
     TOTALS_WORDS,
@@ -37,7 +39,7 @@ from ringfence.planes.ledger.row_kernel import (
     move_ids,
     read_transfers,
 )
-from ringfence.planes.ledger.rows import Routes, RowBatch, Transfers, check_form
+from ringfence.planes.ledger.rows import Route, Routes, RowBatch, Transfers, check_form
 from ringfence.planes.ledger.signing import Verifier, signers_of
 
 _WORD = np.dtype(np.uint64)
@@ -68,9 +70,12 @@ class RowLane(BatchBook):
         check_form(batch, self.routes)
         fresh = self.routes.fresh(batch.known, batch.routes)
         for route in fresh:
-            self.add_route(route)
-            self._note_reversible_route(len(self.routes))
-            self.routes.extend([route])
+            self._number_route(route)
+
+    def _number_route(self, route: Route) -> None:
+        self.add_route(route)
+        self._note_reversible_route(len(self.routes))
+        self.routes.extend([route])
 
     def judge_batch(self, batch: RowBatch, at: Instant, after: Records | None = None) -> Codes:
         """Judge and book a batch that was admitted; one code for each transfer: 0, a reason, `REPEATED`.
@@ -180,6 +185,24 @@ class RowLane(BatchBook):
         if not self._ids[slot, 2]:
             self._id_count += 1
             self._ids[slot] = (*split(identifier), id_word(0, code))
+
+    # --- snapshots
+
+    def rest(self) -> dict[str, bytes]:
+        """Write out what rows keep beside the tables, if there were any: routes by number, and their ids."""
+        ids = self._ids[self._ids[:, 2] & CONTENT_MASK != 0]
+        ids = ids[np.lexsort((ids[:, 1], ids[:, 0]))]
+        parts = {"row ids": ids.astype("<u8").tobytes()} if len(ids) else {}
+        return parts | ({"routes": msgspec.json.encode(self.routes.listed())} if len(self.routes) else {})
+
+    def wake(self, parts: Mapping[str, bytes]) -> None:
+        """Take what was written out, in a lane that has judged nothing yet."""
+        for route in msgspec.json.decode(parts.get("routes", b"[]"), type=list[Route]):
+            self._number_route(route)
+        ids = np.frombuffer(parts.get("row ids", b""), "<u8").reshape(-1, ID_WORDS).astype(np.uint64)
+        self._make_room(len(ids))
+        move_ids(ids, self._ids)
+        self._id_count += len(ids)
 
     # --- two lanes, one book
 

@@ -85,6 +85,10 @@ class Routes:
     def __getitem__(self, number: int) -> Route:
         return self._routes[number]
 
+    def listed(self) -> tuple[Route, ...]:
+        """Return every route, in the order of their numbers."""
+        return tuple(self._routes)
+
     def number(self, route: Route) -> int | None:
         """Return the number of a route; None where the journal has not met it."""
         return self._numbers.get(route)
@@ -116,6 +120,13 @@ class Routes:
             self._digests.append(
                 tagged_digest("ringfence routes", self._digests[-1], msgspec.json.encode(route))
             )
+
+
+def read_routes(listed: bytes | msgspec.Raw) -> Routes:
+    """Read routes that were written out as `listed` gives them."""
+    routes = Routes()
+    routes.extend(msgspec.json.decode(listed, type=list[Route]))
+    return routes
 
 
 class _Header(Record, frozen=True):
@@ -270,6 +281,32 @@ def _batch_of(header: _Header, transfers: Transfers) -> RowBatch:
         reason=header.reason,
         signatures=header.signatures,
     )
+
+
+def row_entries(transfers: Transfers, codes: Codes, route_hashes: bytes | bytearray) -> bytes:
+    """Write each transfer as the tree holds it: code (2), hash of its route (32), transfer (128)."""
+    entries = np.empty(len(transfers), np.dtype([("code", CODE), ("route", "V32"), ("transfer", TRANSFER)]))
+    entries["code"] = codes
+    entries["route"] = np.frombuffer(route_hashes, "V32")[transfers["route"]]
+    entries["transfer"] = transfers
+    return entries.tobytes()
+
+
+def rows_of_request(transfers: Transfers, identifier: int) -> list[int]:
+    """List the places of the transfers of one request."""
+    high, low = identifier >> LIMB_BITS, identifier & LIMB_MAX
+    return [
+        int(place) for place in np.flatnonzero((transfers["id_high"] == high) & (transfers["id_low"] == low))
+    ]
+
+
+def show_entry(content: bytes) -> str:
+    """Put the code and transfer of a leaf in words."""
+    if len(content) != _SIZE:
+        return "no transfer"
+    (code,) = np.frombuffer(content, CODE, 1).tolist()
+    (row,) = np.frombuffer(content, TRANSFER, 1, CODE.itemsize)[_LINE].tolist()
+    return f"request {_join(row[0], row[1]):x}, {_join(row[2], row[3])} units, {_show(code)}"
 
 
 def difference(was: Codes, right: Codes) -> str:

@@ -60,7 +60,7 @@ class Follower:
         if record.kind == Kind.BATCH:
             for _ in replay((record,), self._judge):
                 lines = tuple(read_batch(record))
-        elif record.kind != Kind.GENESIS:
+        elif record.kind not in (Kind.GENESIS, Kind.CHECKPOINT):
             raise JournalBroken(record.sequence, "is of a kind that is not followed")
         self._last = record
         for line in lines:
