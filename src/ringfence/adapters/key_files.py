@@ -47,6 +47,15 @@ class KeyFolder:
         """Return the public key; BadInput where the file is missing, unsafe or no key."""
         return public_key(self._seed(name))
 
+    def replace(self, name: str, other: str) -> None:
+        """Let `other` be the key of that name; the old file is kept beside it as NAME.former."""
+        old, new = self._file(name), self._file(other)
+        try:
+            os.replace(old, self._file(f"{name}.former"))
+            os.replace(new, old)
+        except OSError as error:
+            raise UnreachableError(f"{old} cannot be replaced: {error.strerror}") from error
+
     def sign(self, name: str, message: bytes) -> Signature | None:
         """Sign with a key; None where the folder does not hold it."""
         return Signature(name, sign(self._seed(name), message)) if self.has(name) else None

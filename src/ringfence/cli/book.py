@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from ringfence.cli import book_keys
 from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.book_adoption import app as adoption_app
 from ringfence.cli.book_desk import (
@@ -27,6 +28,7 @@ from ringfence.cli.book_desk import (
 from ringfence.cli.book_holds import hold_app
 from ringfence.cli.book_proofs import check_proof, checkpoint, prove_entry, prove_growth
 from ringfence.cli.book_reading import At, balance, drift, export, history, opened, verify
+from ringfence.cli.book_waiting import approve, cancel, carry_out, pending
 from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
 
@@ -34,16 +36,17 @@ if TYPE_CHECKING:
     from ringfence.policy.model import Plane
 
 app = typer.Typer(no_args_is_help=True, help="Keep a book: every movement checked and journalled.")
-keys_app = typer.Typer(no_args_is_help=True, help="Signing keys in files, for trying things on one machine.")
 clients_app = typer.Typer(no_args_is_help=True, help="The members of the policy's families.")
-app.add_typer(keys_app, name="key")
+app.add_typer(book_keys.app, name="key")
 app.add_typer(clients_app, name="client")
 app.add_typer(adoption_app, name="adoption")
 app.add_typer(hold_app, name="hold")
-for read in (balance, history, verify, drift, export):
-    app.command()(read)
 for command in (balance, history, verify, drift, export, checkpoint, prove_entry, prove_growth, check_proof):
     app.command()(command)
+for command in (pending, approve, cancel):
+    app.command()(command)
+app.command("carry-out")(carry_out)
+
 
 # --- beginning ---------------------------------------------------------------------------------
 
@@ -93,26 +96,7 @@ def _print_opening(found: dict[str, Any]) -> None:
         console.print(f"[yellow]not enforced:[/] {escape(words)}", highlight=False, soft_wrap=True)
 
 
-# --- keys and members --------------------------------------------------------------------------
-
-
-@keys_app.command("new")
-def new_key(
-    name: Annotated[str, typer.Argument(help="A key of the policy, e.g. officer_a; or all.")],
-    at: At,
-    keys: Keys = None,
-    as_json: Json = False,
-) -> None:
-    """Make a signing key that only you can read, and register its public half in the book."""
-    from ringfence.planes.ledger.operations import RegisterKey
-
-    with open_desk(at, keys, as_json) as desk:
-        single = [rule.name for rule in desk.book.rules.keys.values() if rule.per is None]
-        if name not in (*single, "all"):
-            raise UsageError(f"{name} is no single key of this policy; {', '.join(single)} are")
-        known = desk.book.state.public_keys()
-        wanted = [key for key in single if key not in known] if name == "all" else [name]
-        desk.submit(*(RegisterKey(key, desk.public_key(key)) for key in wanted))
+# --- members -----------------------------------------------------------------------------------
 
 
 @clients_app.command("add")
@@ -148,16 +132,23 @@ def transfer(
     expires: Annotated[
         str, typer.Option("--expires", help="Until when it counts; 5 minutes if left out.")
     ] = "",
+    announce: Annotated[
+        bool, typer.Option("--announce", help="Let it wait for the signatures that are missing.")
+    ] = False,
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Move value through a gate, signed with every key it needs that is at hand.
 
-    Sent again with the same --id and --expires it moves nothing twice.
+    Sent again with the same --id and --expires it moves nothing twice. Through a gate with a delay it is
+    pending at first: `book pending` lists it, `book carry-out` carries it out.
     """
+    from ringfence.planes.ledger.operations import Announce
+
     with open_desk(at, keys, as_json) as desk:
         move = desk.move(source, target, amount, asset, gate)
-        desk.submit(desk.request(move, identifier, expires, reason, reverses))
+        request = desk.request(move, identifier, expires, reason, reverses, waits=announce)
+        desk.submit(Announce(request) if announce else request)
 
 
 @app.command()
@@ -176,7 +167,7 @@ def deposit(
 
     with open_desk(at, keys, as_json) as desk:
         move = desk.move(source, target, amount, asset)
-        receipt = instructions.receipt(desk.book.rules, move, reference, desk.ring.sign)
+        receipt = instructions.receipt(desk.book.rules, move, reference, desk.sign)
         desk.submit(receipt, desk.request(move))
 
 
@@ -228,7 +219,7 @@ def freeze(scope: Scope, why: Why, at: At, keys: Keys = None, as_json: Json = Fa
     from ringfence.services import instructions
 
     with open_desk(at, keys, as_json) as desk:
-        desk.submit(instructions.freeze(desk.book.rules, scope, why, desk.new_id(), desk.ring.sign))
+        desk.submit(instructions.freeze(desk.book.rules, scope, why, desk.new_id(), desk.sign))
 
 
 @app.command()
@@ -237,4 +228,4 @@ def resume(scope: Scope, why: Why, at: At, keys: Keys = None, as_json: Json = Fa
     from ringfence.services import instructions
 
     with open_desk(at, keys, as_json) as desk:
-        desk.submit(instructions.resume(desk.book.rules, scope, why, desk.new_id(), desk.ring.sign))
+        desk.submit(instructions.resume(desk.book.rules, scope, why, desk.new_id(), desk.sign))

@@ -16,7 +16,7 @@ from ringfence.kernel.errors import UsageError
 if TYPE_CHECKING:
     from ringfence.kernel.ids import RequestId
     from ringfence.kernel.instant import Instant
-    from ringfence.planes.ledger.operations import Link, Move, Operation, Request
+    from ringfence.planes.ledger.operations import Link, Move, Operation, Request, Signature
     from ringfence.services.ledger import Book
     from ringfence.services.ports import KeyRing
 
@@ -75,18 +75,18 @@ class Desk:
         reason: str = "",
         reverses: str = "",
         hold_until: int = 0,
+        waits: bool = False,
     ) -> "Request":
-        """Make a movement a request, signed with what is at hand."""
+        """Make a movement a request, signed with what is at hand; waits: others sign it later."""
         from ringfence.kernel.ids import parse_id
-        from ringfence.kernel.instant import parse_instant
         from ringfence.services import instructions
 
         return instructions.transfer(
             self.book.rules,
             move,
-            self.ring.sign,
+            self.sign,
             identifier=parse_typed(parse_id, identifier) if identifier else self.new_id(),
-            expires=parse_typed(parse_instant, expires) if expires else instructions.default_expiry(self.now),
+            expires=self._expiry(expires, move.gate, waits),
             reason=reason,
             reverses=parse_typed(parse_id, reverses) if reverses else 0,
             hold_until=hold_until,
@@ -102,13 +102,27 @@ class Desk:
             self.book.rules,
             links,
             through,
-            self.ring.sign,
+            self.sign,
             identifier=self.new_id(),
             expires=instructions.default_expiry(self.now),
             reason=reason,
             exchange=exchange,
         )
         self.submit(request)
+
+    def sign(self, name: str, message: bytes) -> "Signature | None":
+        """Sign with a key at hand that the book still counts; None where there is none."""
+        return None if name in self.book.state.revoked_keys() else self.ring.sign(name, message)
+
+    def _expiry(self, typed: str, gate: str, waits: bool) -> "Instant":
+        from ringfence.kernel.instant import parse_instant
+        from ringfence.services import instructions
+
+        if typed:
+            return parse_typed(parse_instant, typed)
+        rule = self.book.rules.gates.get(gate)
+        delay_ns = rule.delay_ns if rule is not None else 0
+        return instructions.default_expiry(self.now, delay_ns, waits)
 
     def new_id(self) -> "RequestId":
         """Make an id that nobody else makes."""

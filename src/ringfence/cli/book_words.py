@@ -36,9 +36,11 @@ from ringfence.planes.ledger.operations import (
     Request,
     Resume,
     RevokeKey,
+    RotateKey,
     Settle,
     Void,
 )
+from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.tables import Hold
 from ringfence.services.ledger import Dated
@@ -78,8 +80,9 @@ def plain_hold(rules: Rules, identifier: int, hold: Hold) -> Plain:
 def plain_answer(rules: Rules, line: Answered) -> Plain:
     """Write an operation and its answer as plain data."""
     answer: Plain = {"asked": asked(rules, line.operation), "accepted": line.refused is None}
-    if isinstance(line.operation, Request):
-        answer["id"] = show_id(line.operation.id)
+    if isinstance(line.operation, Request | Announce):
+        one = line.operation.request if isinstance(line.operation, Announce) else line.operation
+        answer["id"] = show_id(one.id)
     if line.repeated:
         answer["repeated"] = True
     if line.pending:
@@ -99,6 +102,27 @@ def plain_answer(rules: Rules, line: Answered) -> Plain:
         for entry in line.entries
     ]
     return answer
+
+
+def plain_pending(rules: Rules, pending: Pending, lacks: str, now: Instant) -> Plain:
+    """Write a pending request as plain data; lacks: the need that is not met; now: to see what has passed."""
+    due = pending.due
+    if pending.is_expired(now):
+        state, waits = "expired", "its time has passed"
+    elif lacks or due is None:
+        state, waits = "unsigned", f"waits for a signature: {lacks}"
+    elif now < due:
+        state, waits = "delayed", f"may be carried out from {show_instant(due)} on"
+    else:
+        state, waits = "due", "may be carried out"
+    return {
+        "id": show_id(pending.request.id),
+        "asked": asked(rules, pending.request),
+        "state": state,
+        "waits": waits,
+        "due": show_instant(due) if due is not None and not lacks else None,
+        "expires": show_instant(Instant(pending.request.expires)),
+    }
 
 
 def dated_answer(rules: Rules, dated: Dated) -> Plain:
@@ -145,6 +169,8 @@ def print_answer(answer: Plain) -> None:
     verb = "pending" if answer.get("pending") else "accepted"
     verb = "repeated" if answer.get("repeated") else verb
     console.print(f"[green]{verb}[/] {asked_words}", highlight=False, soft_wrap=True)
+    if answer.get("pending"):
+        console.print(f"         its id is {answer['id']}", highlight=False)
 
 
 def asked(rules: Rules, operation: Operation) -> str:
@@ -171,6 +197,9 @@ def asked(rules: Rules, operation: Operation) -> str:
             return f"open {operation.party} {operation.member}"
         case RegisterKey():
             return f"register key {operation.key}"
+        case RotateKey():
+            until = show_instant(Instant(operation.old_until))
+            return f"rotate key {operation.key}, the old one until {until}"
         case RevokeKey():
             return f"revoke key {operation.key}: {operation.reason}"
         case Receipt():

@@ -3,18 +3,21 @@
 Everything here is convenience for whoever asks; the book judges the result as it would any other request.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
 from ringfence.kernel.errors import UsageError
 from ringfence.kernel.ids import RequestId
-from ringfence.kernel.instant import MINUTE_NS, Instant
+from ringfence.kernel.instant import DAY_NS, MINUTE_NS, Instant
 from ringfence.kernel.money import PRICE_DIGITS, parse_decimal
 from ringfence.planes.ledger.compile import compile_policy
+from ringfence.planes.ledger.key_changes import NEXT
 from ringfence.planes.ledger.needs import keys_named, names_for
 from ringfence.planes.ledger.operations import (
     AdoptPolicy,
+    Approve,
+    Cancel,
     CancelAdoption,
     Freeze,
     Link,
@@ -25,15 +28,22 @@ from ringfence.planes.ledger.operations import (
     Receipt,
     Request,
     Resume,
+    RevokeKey,
+    RotateKey,
     Signature,
+    Signed,
     signing_bytes,
 )
+from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.rules import Rules
 from ringfence.policy.model import KeyNeed, Policy
 from ringfence.policy.show import show
 
 EXPIRY_NS = 5 * MINUTE_NS
 """How long a request counts that somebody types."""
+
+PATIENCE_NS = DAY_NS
+"""How long it counts beyond its delay where others have still to act."""
 
 Sign = Callable[[str, bytes], Signature | None]
 """Signs a message with the key of that name; None where whoever asks does not have it."""
@@ -68,9 +78,10 @@ def find_gate(rules: Rules, source: str, target: str, asset: str) -> str:
     return gates[0].name if gates else ""
 
 
-def default_expiry(now: Instant) -> Instant:
-    """Say until when a request counts that a person makes now."""
-    return Instant(now + EXPIRY_NS)
+def default_expiry(now: Instant, delay_ns: int = 0, waits: bool = False) -> Instant:
+    """Say until when a request counts that a person makes now; longer where it waits for something."""
+    patience_ns = PATIENCE_NS if delay_ns or waits else EXPIRY_NS
+    return Instant(now + delay_ns + patience_ns)
 
 
 def price_fact(name: str, quotes: Sequence[str], now: Instant) -> PriceFact:
@@ -187,12 +198,45 @@ def cancellation(rules: Rules, number: int, reason: str, identifier: RequestId, 
     return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
 
 
+def next_of(key: str) -> str:
+    """Name the file of the key that is to take a key's place."""
+    return f"{key}.{NEXT}"
+
+
+def rotation(key: str, public: bytes, old_until: Instant, now: Instant, sign: Sign) -> RotateKey:
+    """Make the order to let a key stand for a new public key, signed by both."""
+    bare = RotateKey(key, public, old_until, default_expiry(now))
+    message = signing_bytes(bare)
+    old, new = sign(key, message), sign(next_of(key), message)
+    named = Signature(NEXT, new.value) if new is not None else None
+    return msgspec.structs.replace(bare, signatures=tuple(one for one in (old, named) if one is not None))
+
+
+def revocation(rules: Rules, key: str, reason: str, sign: Sign) -> RevokeKey:
+    """Make the order never to count a key again, signed by itself and by those who may freeze."""
+    bare = RevokeKey(key, reason)
+    names = dict.fromkeys((key, *keys_named(rules.freeze_needs or (), _plain_name)))
+    return msgspec.structs.replace(bare, signatures=_sign(bare, tuple(names), sign))
+
+
+def approval(pending: Pending, expires: int, sign: Sign) -> Approve:
+    """Sign a pending request with every key it asks for that `sign` has."""
+    bare = Approve(pending.request.id, pending.content, expires)
+    return msgspec.structs.replace(bare, signatures=_sign(bare, pending.asked, sign))
+
+
+def cancelling(pending: Pending, keys: Collection[str], reason: str, sign: Sign) -> Cancel:
+    """Make the order to end a pending request, signed with those of the keys that `sign` has."""
+    bare = Cancel(pending.request.id, pending.content, reason)
+    return msgspec.structs.replace(bare, signatures=_sign(bare, sorted(keys), sign))
+
+
 def _plain_name(need: KeyNeed) -> str:
     return f"{need.key}/{need.member}" if need.member else need.key
 
 
 def _sign(
-    record: Request | Receipt | Freeze | Resume | AdoptPolicy | CancelAdoption,
+    record: Signed,
     keys: Iterator[str] | Sequence[str],
     sign: Sign,
 ) -> tuple[Signature, ...]:

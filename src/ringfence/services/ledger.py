@@ -63,6 +63,7 @@ from ringfence.planes.ledger.operations import (
     Request,
     Signature,
 )
+from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier, signers_of
 from ringfence.planes.ledger.snapshot import Parts, digest, form, packed, restore, written
@@ -504,6 +505,10 @@ class Book:
             return outcome, explain(state, request, outcome.decision, conditions)
         return outcome, None
 
+    def lacks(self, pending: Pending, at: Instant) -> str:
+        """Name the first need of a pending request that is not met at an instant; "" where all are."""
+        return self.state.lacks(pending, at, self._verify)
+
     def lines(
         self, compartment: str | None = None, since: Instant | None = None, until: Instant | None = None
     ) -> Iterator[Dated]:
@@ -653,12 +658,11 @@ class Book:
 
     def _signatures(self, checkpoint: Checkpoint, sign: Sign | None) -> tuple[Signature, ...]:
         """Sign with every key of the ledger that the book knows and that is at hand."""
-        message, known = checkpoint.signing_digest(), self._state.public_keys()
-        revoked = self._state.ledger.tables.revoked
+        message, known = checkpoint.signing_digest(), self._state.ledger.known_keys(checkpoint.at)
         keys = self.rules.holders.get("ledger", ()) if sign is not None else ()
-        made = (sign(key, message) for key in keys if key in known and key not in revoked and sign)
+        made = (sign(key, message) for key in keys if known.of(key) and key not in known.revoked and sign)
         signatures = tuple(signature for signature in made if signature is not None)
-        if isinstance(signers_of(signatures, message, known, revoked, self._verify), Refused):
+        if isinstance(signers_of(signatures, message, known, self._verify), Refused):
             raise UsageError("the ledger's key at hand is not the one that the book knows")
         return signatures
 
@@ -667,10 +671,8 @@ class Book:
         found = read_checkpoint(record)
         if found.book != self._book or found.at != self._head.at:
             return "its checkpoint is of another book or time"
-        tables = self._state.ledger.tables
-        signed = signers_of(
-            found.signatures, found.signing_digest(), tables.keys, tables.revoked, self._verify
-        )
+        known = self._state.ledger.known_keys(found.at)
+        signed = signers_of(found.signatures, found.signing_digest(), known, self._verify)
         if isinstance(signed, Refused) or not signed <= set(self.rules.holders.get("ledger", ())):
             return "the signature of its checkpoint does not fit"
         if self._checks_states:

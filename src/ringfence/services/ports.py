@@ -69,5 +69,8 @@ class KeyRing(Protocol):
     def public(self, name: str) -> bytes:
         """Return the public key; BadInput where it is missing, or cannot be used safely."""
 
+    def replace(self, name: str, other: str) -> None:
+        """Let the key `other` be the key `name` from now on; the one it replaces is kept as NAME.former."""
+
     def sign(self, name: str, message: bytes) -> Signature | None:
         """Sign a message; None where the key is not there."""

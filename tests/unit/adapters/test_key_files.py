@@ -6,7 +6,7 @@ import pytest
 
 from ringfence.adapters.key_files import KeyFolder
 from ringfence.adapters.signatures_ed25519 import verify
-from ringfence.kernel.errors import BadInput, UsageError
+from ringfence.kernel.errors import BadInput, UnreachableError, UsageError
 
 
 @pytest.fixture
@@ -69,3 +69,13 @@ def test_a_damaged_file_is_no_key(ring: KeyFolder, content: bytes) -> None:
 def test_a_name_never_leads_out_of_the_folder(ring: KeyFolder, name: str) -> None:
     with pytest.raises(UsageError, match="is no name of a key"):
         ring.make(name)
+
+
+def test_a_key_takes_the_place_of_another_and_the_old_one_is_kept(ring: KeyFolder) -> None:
+    old, new = ring.make("client_key/alice"), ring.make("client_key/alice.next")
+    ring.replace("client_key/alice", "client_key/alice.next")
+    assert ring.public("client_key/alice") == new
+    assert ring.public("client_key/alice.former") == old
+    assert not ring.has("client_key/alice.next")
+    with pytest.raises(UnreachableError, match="cannot be replaced"):
+        ring.replace("client_key/bob", "client_key/bob.next")

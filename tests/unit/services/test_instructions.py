@@ -6,6 +6,7 @@ from books import START, TEXT, policy, seed
 from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
 from ringfence.kernel.errors import UsageError
 from ringfence.kernel.ids import RequestId
+from ringfence.kernel.instant import HOUR_NS
 from ringfence.kernel.money import PRICE_SCALE
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.operations import (
@@ -18,6 +19,7 @@ from ringfence.planes.ledger.operations import (
     Signature,
     signing_bytes,
 )
+from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.rules import Rules
 from ringfence.policy.parse import parse
 from ringfence.services import instructions
@@ -180,3 +182,32 @@ def test_a_freeze_is_signed_by_those_who_may() -> None:
     assert signers(stop) == {"watcher_key"}
     assert signers(lift) == {"watcher_key", "ledger_key"}
     assert instructions.freeze(RULES, "book", "drill", RequestId(1), everybody).signatures == ()
+
+
+# --- requests that wait, keys that change ------------------------------------------------------
+
+
+def test_a_request_that_waits_counts_longer() -> None:
+    assert instructions.default_expiry(START) == START + instructions.EXPIRY_NS
+    assert instructions.default_expiry(START, HOUR_NS) == START + HOUR_NS + instructions.PATIENCE_NS
+    assert instructions.default_expiry(START, waits=True) == START + instructions.PATIENCE_NS
+
+
+def test_a_pending_request_is_signed_with_what_it_asks_for_and_cancelled_by_whom_it_names() -> None:
+    request = Request(RequestId(7), (), b"p" * 32, START)
+    pending = Pending(request, b"c" * 32, START, HOUR_NS, ("client_key/alice", "officer_key"))
+    approval = instructions.approval(pending, START, everybody)
+    assert (approval.request, approval.content, approval.expires) == (7, b"c" * 32, START)
+    assert [one.key for one in approval.signatures] == ["client_key/alice", "officer_key"]
+    stop = instructions.cancelling(pending, {"officer_key"}, "why", everybody)
+    assert (stop.request, stop.content, stop.reason) == (7, b"c" * 32, "why")
+    assert [one.key for one in stop.signatures] == ["officer_key"]
+
+
+def test_a_rotation_is_signed_by_both_and_a_revocation_by_the_key() -> None:
+    rotation = instructions.rotation("officer_key", b"n" * 32, START, START, everybody)
+    assert [one.key for one in rotation.signatures] == ["officer_key", "next"]
+    assert (rotation.public, rotation.old_until) == (b"n" * 32, START)
+    revocation = instructions.revocation(RULES, "client_key/alice", "lost", everybody)
+    assert [one.key for one in revocation.signatures] == ["client_key/alice"]
+    assert instructions.rotation("a", b"n" * 32, START, START, lambda *_: None).signatures == ()

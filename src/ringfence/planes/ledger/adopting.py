@@ -54,7 +54,7 @@ def adopt(ledger: Ledger, adoption: AdoptPolicy, at: Instant, verify: Verifier) 
     refused = (
         _judge_notes(plan, adoption)
         or _judge_plan(plan)
-        or _judge_signers(ledger, adoption, content, verify, plan)
+        or _judge_signers(ledger, adoption, content, at, verify, plan)
     )
     if refused is not None:
         return refused
@@ -89,7 +89,9 @@ def complete(ledger: Ledger, completion: CompleteAdoption, at: Instant) -> Refus
     return None
 
 
-def cancel(ledger: Ledger, cancelling: CancelAdoption, verify: Verifier) -> Refused | bool | None:
+def cancel(
+    ledger: Ledger, cancelling: CancelAdoption, at: Instant, verify: Verifier
+) -> Refused | bool | None:
     """Give up what waits; True where that was done before."""
     rules, tables = ledger.rules, ledger.tables
     content = signing_bytes(cancelling)
@@ -98,7 +100,7 @@ def cancel(ledger: Ledger, cancelling: CancelAdoption, verify: Verifier) -> Refu
         return earlier
     if cancelling.adoption not in tables.adopting:
         return Refused(Reason.ADOPTION_NOT_WAITING, f"no adoption {show_id(cancelling.adoption)} waits")
-    found = signers_of(cancelling.signatures, content, tables.keys, tables.revoked, verify)
+    found = signers_of(cancelling.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
     words = rules.policy.adoption
@@ -188,10 +190,14 @@ def _judge_unkept(found: tuple[str, ...]) -> Refused | None:
 
 
 def _judge_signers(
-    ledger: Ledger, adoption: AdoptPolicy, content: bytes, verify: Verifier, plan: AdoptionPlan
+    ledger: Ledger,
+    adoption: AdoptPolicy,
+    content: bytes,
+    at: Instant,
+    verify: Verifier,
+    plan: AdoptionPlan,
 ) -> Refused | None:
-    tables = ledger.tables
-    found = signers_of(adoption.signatures, content, tables.keys, tables.revoked, verify)
+    found = signers_of(adoption.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
     missing = unmet(plan.needs, found, names_for(ledger.rules.keys, None, None))

@@ -16,7 +16,7 @@ from ringfence.kernel.digest import canonical_bytes, tagged_digest
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
-from ringfence.planes.ledger import adopting, fills, holds, moves, records, settling, waiting
+from ringfence.planes.ledger import adopting, fills, holds, key_changes, moves, records, settling, waiting
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.ledger import Ledger, limited_members
@@ -45,6 +45,7 @@ from ringfence.planes.ledger.operations import (
     Request,
     Resume,
     RevokeKey,
+    RotateKey,
     Settle,
     Void,
     signing_bytes,
@@ -144,17 +145,19 @@ class BookState:
             case RegisterKey():
                 return records.register_key(ledger, operation)
             case RevokeKey():
-                return records.revoke_key(ledger, operation)
+                return key_changes.revoke(ledger, operation, at, verify)
+            case RotateKey():
+                return key_changes.rotate(ledger, operation, at, verify)
             case Receipt():
-                return records.take_receipt(ledger, operation, verify)
+                return records.take_receipt(ledger, operation, at, verify)
             case Freeze() | Resume():
-                return records.change_freeze(ledger, operation, verify)
+                return records.change_freeze(ledger, operation, at, verify)
             case AdoptPolicy():
                 return adopting.adopt(ledger, operation, at, verify)
             case CompleteAdoption():
                 return adopting.complete(ledger, operation, at)
             case CancelAdoption():
-                return adopting.cancel(ledger, operation, verify)
+                return adopting.cancel(ledger, operation, at, verify)
             case Approve():
                 return waiting.approve(ledger, operation, at, verify)
             case Cancel():
@@ -393,6 +396,10 @@ class BookState:
         """Name the first need of a pending request that is not met at an instant; "" where all are."""
         signers = waiting.signers_at(self.ledger, pending, at, verify)
         return waiting.lacking(waiting.passages_of(self.ledger, pending.request), signers)
+
+    def may_cancel(self, pending: Pending) -> frozenset[str]:
+        """Return the keys any of which may cancel a pending request."""
+        return waiting.may_cancel(waiting.passages_of(self.ledger, pending.request))
 
     def meant(self, operation: Operation) -> Operation:
         """Return the request that an operation announces or asks to carry out; others are what they are."""

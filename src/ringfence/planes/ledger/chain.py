@@ -61,9 +61,8 @@ class Chain:
 
     def _verified(self) -> frozenset[str] | Refused:
         if self._signers is None:
-            tables = self.ledger.tables
-            signatures = self.request.signatures
-            self._signers = signers_of(signatures, self.content, tables.keys, tables.revoked, self.verify)
+            known = self.ledger.known_keys(self.at)
+            self._signers = signers_of(self.request.signatures, self.content, known, self.verify)
         return self._signers
 
     def book(self, source: Place, target: Place, asset: str, units: int) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 from ringfence.kernel.decision import Refused
 from ringfence.kernel.money import BALANCE_MAX
 from ringfence.planes.ledger.chain import Chain
-from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.needs import keys_named, names_for, unmet
 from ringfence.planes.ledger.operations import Closing, Fill, Order, signing_bytes
 from ringfence.planes.ledger.rules import EVIDENCE_NEEDS, TRADE_GATE, Place
 from ringfence.planes.ledger.settlement import fee_down, fee_up, fill_value
@@ -80,16 +80,18 @@ def _signing(
 ) -> tuple[Refused | None, str]:
     """Say whose signatures count for a side, and whose are missing.
 
-    An order that was filled before was verified then, over the same bytes.
+    An order that was filled before was verified then, over the same bytes; that is enough as long as none of
+    the keys it needs was revoked or rotated.
     """
-    tables, keys = chain.ledger.tables, chain.ledger.rules.keys
+    known, keys = chain.ledger.known_keys(chain.at), chain.ledger.rules.keys
     needs: tuple[Need, ...] = EVIDENCE_NEEDS
     found: frozenset[str] | Refused | None = chain.signing
     if isinstance(side, Order):
-        if was_verified:
-            return None, ""
         needs = place.rule.trade_needs
-        found = signers_of(side.signatures, content, tables.keys, tables.revoked, chain.verify)
+        asked = keys_named(needs, names_for(keys, place, None))
+        if was_verified and not any(known.has_changed(name) for name in asked):
+            return None, ""
+        found = signers_of(side.signatures, content, known, chain.verify)
     if isinstance(found, Refused):
         return found, ""
     signers = chain.signers if found is None else found

@@ -6,6 +6,7 @@ from ringfence.kernel.money import BALANCE_MAX, PRICE_SCALE
 from ringfence.planes.ledger.limits import room_units
 from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import GateRule, Members, Place, Rules
+from ringfence.planes.ledger.signing import KnownKeys
 from ringfence.planes.ledger.tables import Tables
 
 EACH_TRANSFER, EACH, ALL = "each_transfer", "each", "all"
@@ -58,6 +59,13 @@ class Ledger:
             if (party, member) not in self.tables.members:
                 return f"{party} {member}"
         return ""
+
+    # --- keys
+
+    def known_keys(self, at: Instant) -> KnownKeys:
+        """Return the public keys that count at an instant."""
+        tables = self.tables
+        return KnownKeys(tables.keys, tables.former, tables.revoked, at)
 
     # --- walls and limits
 

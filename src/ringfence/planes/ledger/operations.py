@@ -198,11 +198,29 @@ class RegisterKey(Record, frozen=True, tag="register_key"):
     public: bytes
 
 
+class RotateKey(Record, frozen=True, tag="rotate_key"):
+    """Let a key stand for another public key from now on; what the old one signed counts until `old_until`.
+
+    Signed by the key as it stands, and by the new one under the name `next`. Nobody else can replace a key:
+    who could would have it. Signed beforehand and kept apart, it is what saves a member whose key is lost.
+    """
+
+    key: str
+    public: bytes
+    old_until: int
+    expires: int
+    signatures: tuple[Signature, ...] = ()
+
+
 class RevokeKey(Record, frozen=True, tag="revoke_key"):
-    """Refuse every signature of a key from now on, e.g. because it was lost or stolen."""
+    """Refuse every signature of a key for ever, e.g. because it was stolen; also what it signed for later.
+
+    Signed by the key itself, or by those who may freeze; where the policy's `halts` name nobody, by nobody.
+    """
 
     key: str
     reason: str
+    signatures: tuple[Signature, ...] = ()
 
 
 class Receipt(Record, frozen=True, tag="receipt"):
@@ -302,9 +320,23 @@ class Entry(Record, frozen=True):
 Adoption = AdoptPolicy | CompleteAdoption | CancelAdoption
 """What changes the policy in force; each is a batch and a journal record of its own."""
 
-Facts = PriceFact | OpenMember | RegisterKey | RevokeKey | Receipt | Freeze | Resume | Remark
-Operation = Request | Announce | Approve | Cancel | CarryOut | Facts | Adoption
-Signed = Request | Approve | Cancel | Order | Receipt | Freeze | Resume | AdoptPolicy | CancelAdoption
+Keys = RegisterKey | RotateKey | RevokeKey
+Facts = PriceFact | OpenMember | Keys | Receipt | Freeze | Resume | Remark
+Waits = Announce | Approve | Cancel | CarryOut
+Operation = Request | Waits | Facts | Adoption
+Halts = Freeze | Resume
+Signed = (
+    Request
+    | Approve
+    | Cancel
+    | RotateKey
+    | RevokeKey
+    | Order
+    | Receipt
+    | Halts
+    | AdoptPolicy
+    | CancelAdoption
+)
 
 
 def signing_bytes(record: Signed) -> bytes:

@@ -17,7 +17,6 @@ from ringfence.planes.ledger.operations import (
     Receipt,
     RegisterKey,
     Resume,
-    RevokeKey,
     signing_bytes,
 )
 from ringfence.planes.ledger.prices import agree
@@ -92,15 +91,7 @@ def make_known(ledger: Ledger, key: str, public: bytes) -> Refused | None:
     return None
 
 
-def revoke_key(ledger: Ledger, record: RevokeKey) -> Refused | None:
-    """Stop counting the signatures of a key."""
-    if record.key not in ledger.tables.keys:
-        return Refused(Reason.KEY_UNKNOWN, f"the book knows no public key {record.key}")
-    ledger.tables.put(ledger.tables.revoked, record.key, record.reason)
-    return None
-
-
-def take_receipt(ledger: Ledger, receipt: Receipt, verify: Verifier) -> Refused | bool | None:
+def take_receipt(ledger: Ledger, receipt: Receipt, at: Instant, verify: Verifier) -> Refused | bool | None:
     """Owe what arrived from outside to where it was sent; True where it was known before."""
     content, tables = signing_bytes(receipt), ledger.tables
     key = (receipt.asset, receipt.reference)
@@ -108,7 +99,7 @@ def take_receipt(ledger: Ledger, receipt: Receipt, verify: Verifier) -> Refused 
     if earlier is not None:
         words = f"receipt {receipt.reference} of {receipt.asset} was another one"
         return True if earlier == content else Refused(Reason.ID_USED_WITH_OTHER_CONTENT, words)
-    refused = _judge_receipt(ledger, receipt) or _judge_witnesses(ledger, receipt, content, verify)
+    refused = _judge_receipt(ledger, receipt) or _judge_witnesses(ledger, receipt, content, at, verify)
     if refused is not None:
         return refused
     tables.put(tables.receipts, key, content)
@@ -137,10 +128,12 @@ def _judge_receipt(ledger: Ledger, receipt: Receipt) -> Refused | None:
     return None
 
 
-def _judge_witnesses(ledger: Ledger, receipt: Receipt, content: bytes, verify: Verifier) -> Refused | None:
+def _judge_witnesses(
+    ledger: Ledger, receipt: Receipt, content: bytes, at: Instant, verify: Verifier
+) -> Refused | None:
     """Refuse a receipt that a service which computes receipts did not sign."""
-    tables, rules = ledger.tables, ledger.rules
-    found = signers_of(receipt.signatures, content, tables.keys, tables.revoked, verify)
+    rules = ledger.rules
+    found = signers_of(receipt.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
     for service in rules.computed_by.get(RECEIPTS, ()):
@@ -154,9 +147,9 @@ def _judge_witnesses(ledger: Ledger, receipt: Receipt, content: bytes, verify: V
 # --- freezes -----------------------------------------------------------------------------------
 
 
-def change_freeze(ledger: Ledger, record: Freeze | Resume, verify: Verifier) -> Refused | None:
+def change_freeze(ledger: Ledger, record: Freeze | Resume, at: Instant, verify: Verifier) -> Refused | None:
     """Freeze a scope, or lift the freeze."""
-    refused = _judge_scope(ledger, record.scope) or _judge_halt(ledger, record, verify)
+    refused = _judge_scope(ledger, record.scope) or _judge_halt(ledger, record, at, verify)
     if refused is not None:
         return refused
     tables = ledger.tables
@@ -182,7 +175,7 @@ def _judge_scope(ledger: Ledger, scope: str) -> Refused | None:
     return Refused(Reason.SCOPE_UNKNOWN, words)
 
 
-def _judge_halt(ledger: Ledger, record: Freeze | Resume, verify: Verifier) -> Refused | None:
+def _judge_halt(ledger: Ledger, record: Freeze | Resume, at: Instant, verify: Verifier) -> Refused | None:
     """Refuse a freeze or resume that those who may, by the policy's `halts`, did not sign.
 
     Where the policy names nobody, whoever may write to the book may freeze.
@@ -198,7 +191,7 @@ def _judge_halt(ledger: Ledger, record: Freeze | Resume, verify: Verifier) -> Re
     content = signing_bytes(record)
     if record.id in tables.ids:
         return Refused(Reason.ID_USED_WITH_OTHER_CONTENT, f"id {record.id:032x} was used before")
-    found = signers_of(record.signatures, content, tables.keys, tables.revoked, verify)
+    found = signers_of(record.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
     place = rules.place(record.scope.partition("/")[2])

@@ -123,8 +123,8 @@ class RowLane(BatchBook):
 
     def _signing_by_route(self, batch: RowBatch, digest: bytes) -> Codes:
         """Say for each route for which reason the signatures of a batch do not open its gate, or 0."""
-        tables = self._tables
-        found = signers_of(batch.signatures, digest, tables.keys, tables.revoked, self._verify)
+        keys = self._state.ledger.known_keys(self._state.at)
+        found = signers_of(batch.signatures, digest, keys, self._verify)
         if isinstance(found, Refused):
             return np.full(len(self.routes), int(found.reason), dtype=np.uint16)
         known = self._signing_of.get(found, np.zeros(0, dtype=np.uint16))

@@ -1,12 +1,39 @@
 """Whose signatures count: every one is verified by the ledger itself, over the record's own bytes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.planes.ledger.operations import Signature
 
 Verifier = Callable[[bytes, bytes, bytes], bool]
 """Says whether (public key, message, signature) fit; an adapter provides Ed25519."""
+
+
+class KnownKeys(NamedTuple):
+    """Public keys by concrete name as they count at an instant.
+
+    current: what each name stands for; former: what a rotated one stood for before, and until when that
+    counts beside it; revoked: why a name no longer counts.
+    """
+
+    current: Mapping[str, bytes]
+    former: Mapping[str, tuple[bytes, int]]
+    revoked: Mapping[str, str]
+    at: int
+
+    def of(self, name: str) -> tuple[bytes, ...]:
+        """Return the public keys that a signature of this name may fit, none where it is not known."""
+        public = self.current.get(name)
+        if public is None:
+            return ()
+        before = self.former.get(name)
+        return (public,) if before is None or before[1] < self.at else (public, before[0])
+
+    def has_changed(self, name: str) -> bool:
+        """Say whether what counted under a name once may no longer count."""
+        return name in self.revoked or name in self.former
+
 
 SIGNATURES_MAX = 64
 """Most signatures of one record: each costs a verification before anything is known of the sender."""
@@ -15,18 +42,17 @@ SIGNATURES_MAX = 64
 def signers_of(
     signatures: Sequence[Signature],
     content: bytes,
-    keys: Mapping[str, bytes],
-    revoked: Mapping[str, str],
+    known: KnownKeys,
     verify: Verifier,
 ) -> frozenset[str] | Refused:
     """Return the names of the keys that signed `content`; refused where any signature does not count.
 
-    keys: public keys by concrete name; revoked: why a key no longer counts.
+    known: the public keys that count now.
     """
     if len(signatures) > SIGNATURES_MAX:
         words = f"there were {len(signatures)} signatures; at most {SIGNATURES_MAX} are read"
         return Refused(Reason.CHAIN_TOO_LONG, words)
-    refusals = [_judge(one, content, keys, revoked, verify) for one in signatures]
+    refusals = [_judge(one, content, known, verify) for one in signatures]
     found = [refused for refused in refusals if refused is not None]
     if found:
         return min(found, key=lambda refused: refused.reason)
@@ -36,26 +62,24 @@ def signers_of(
 def those_that_count(
     signatures: Sequence[Signature],
     content: bytes,
-    keys: Mapping[str, bytes],
-    revoked: Mapping[str, str],
+    known: KnownKeys,
     verify: Verifier,
 ) -> frozenset[str]:
     """Return the names of the keys whose signatures count now, and pass over the others."""
-    return frozenset(one.key for one in signatures if _judge(one, content, keys, revoked, verify) is None)
+    return frozenset(one.key for one in signatures if _judge(one, content, known, verify) is None)
 
 
 def _judge(
     one: Signature,
     content: bytes,
-    keys: Mapping[str, bytes],
-    revoked: Mapping[str, str],
+    known: KnownKeys,
     verify: Verifier,
 ) -> Refused | None:
-    public = keys.get(one.key)
-    if public is None:
+    publics = known.of(one.key)
+    if not publics:
         return Refused(Reason.KEY_UNKNOWN, f"the book knows no public key {one.key}")
-    if not verify(public, content, one.value):
+    if not any(verify(public, content, one.value) for public in publics):
         return Refused(Reason.SIGNATURE_INVALID, f"the signature of {one.key} does not fit this request")
-    if one.key in revoked:
-        return Refused(Reason.KEY_REVOKED, f"{one.key} was revoked: {revoked[one.key]}")
+    if one.key in known.revoked:
+        return Refused(Reason.KEY_REVOKED, f"{one.key} was revoked: {known.revoked[one.key]}")
     return None

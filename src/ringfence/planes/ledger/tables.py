@@ -57,7 +57,8 @@ class Tables:
     """Everything a book knows; equal tables are equal books.
 
     A table is one line below, with its type: snapshots, digests and this class itself read it there.
-    names: what a public key is or was known as; rows: digest of the batches of rows judged so far;
+    names: what a public key is or was known as; former: what a rotated key was, and until when that counts;
+    rows: digest of the batches of rows judged so far;
     row_answer: asks the row lane about an id; changed: the keys that committed changes touched, for a row
     lane to take over (None: there is none to tell).
     """
@@ -72,6 +73,7 @@ class Tables:
     members: dict[tuple[str, str], int]
     keys: dict[str, bytes]
     names: dict[bytes, str]
+    former: dict[str, tuple[bytes, int]]
     revoked: dict[str, str]
     frozen: dict[str, str]
     ids: dict[int, tuple[bytes, int]]

@@ -84,12 +84,12 @@ def asked_of(passages: tuple[Passage, ...]) -> frozenset[str]:
 
 def signers_at(ledger: Ledger, pending: Pending, at: Instant, verify: Verifier) -> frozenset[str]:
     """Return the keys whose signatures of a pending request count at an instant, each once."""
-    tables = ledger.tables
-    found = those_that_count(pending.request.signatures, pending.content, tables.keys, tables.revoked, verify)
+    known = ledger.known_keys(at)
+    found = those_that_count(pending.request.signatures, pending.content, known, verify)
     for approval in pending.approvals:
         if at <= approval.expires:
             content = signing_bytes(approval)
-            found |= those_that_count(approval.signatures, content, tables.keys, tables.revoked, verify)
+            found |= those_that_count(approval.signatures, content, known, verify)
     return found
 
 
@@ -100,8 +100,8 @@ def fault_of_announcing(
     ledger: Ledger, request: Request, content: bytes, at: Instant, verify: Verifier
 ) -> Refused | None:
     """Say why a request cannot be made pending, whatever its gates think of it; None where it can."""
-    tables, passages = ledger.tables, passages_of(ledger, request)
-    found = signers_of(request.signatures, content, tables.keys, tables.revoked, verify)
+    passages = passages_of(ledger, request)
+    found = signers_of(request.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
     asked = asked_of(passages)
@@ -151,7 +151,7 @@ def approve(ledger: Ledger, approval: Approve, at: Instant, verify: Verifier) ->
         until = show_instant(Instant(approval.expires))
         return Refused(Reason.REQUEST_EXPIRED, f"the approval was good until {until}")
     tables = ledger.tables
-    found = signers_of(approval.signatures, signing_bytes(approval), tables.keys, tables.revoked, verify)
+    found = signers_of(approval.signatures, signing_bytes(approval), ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
     if not found or not found.issubset(pending.asked):
@@ -174,8 +174,7 @@ def cancel(ledger: Ledger, record: Cancel, at: Instant, verify: Verifier) -> Ref
     pending = _named(ledger, record.request, record.content, at)
     if isinstance(pending, Refused):
         return pending
-    tables = ledger.tables
-    found = signers_of(record.signatures, signing_bytes(record), tables.keys, tables.revoked, verify)
+    found = signers_of(record.signatures, signing_bytes(record), ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
     passages = passages_of(ledger, pending.request)

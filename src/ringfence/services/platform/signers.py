@@ -7,7 +7,7 @@ from ringfence.kernel.digest import tagged_digest
 from ringfence.planes.ledger.needs import names_for, unmet
 from ringfence.planes.ledger.operations import Move, Order, Request, Signature, signing_bytes
 from ringfence.planes.ledger.rules import Rules
-from ringfence.planes.ledger.signing import Verifier, signers_of
+from ringfence.planes.ledger.signing import KnownKeys, Verifier, signers_of
 from ringfence.policy.model import KeyNeed
 from ringfence.services.platform.messages import CancelOrder
 
@@ -31,7 +31,8 @@ class Signers:
 
     def of(self, signatures: Sequence[Signature], content: bytes) -> frozenset[str]:
         """Return the keys that signed `content`; none where any signature does not count."""
-        found = signers_of(signatures, content, self.keys, self.revoked, self._verify)
+        known = KnownKeys(self.keys, {}, self.revoked, 0)
+        found = signers_of(signatures, content, known, self._verify)
         return frozenset() if isinstance(found, Refused) else found
 
     def may_trade(self, order: Order) -> bool:
