@@ -43,8 +43,8 @@ app.add_typer(adoption_app, name="adoption")
 app.add_typer(hold_app, name="hold")
 for command in (balance, history, verify, drift, export, checkpoint, prove_entry, prove_growth, check_proof):
     app.command()(command)
-for command in (pending, approve, cancel):
-    app.command()(command)
+for waits in (pending, approve, cancel):
+    app.command()(waits)
 app.command("carry-out")(carry_out)
 
 

@@ -658,7 +658,7 @@ class Book:
 
     def _signatures(self, checkpoint: Checkpoint, sign: Sign | None) -> tuple[Signature, ...]:
         """Sign with every key of the ledger that the book knows and that is at hand."""
-        message, known = checkpoint.signing_digest(), self._state.ledger.known_keys(checkpoint.at)
+        message, known = checkpoint.signing_digest(), self._state.ledger.known_keys(Instant(checkpoint.at))
         keys = self.rules.holders.get("ledger", ()) if sign is not None else ()
         made = (sign(key, message) for key in keys if known.of(key) and key not in known.revoked and sign)
         signatures = tuple(signature for signature in made if signature is not None)
@@ -671,7 +671,7 @@ class Book:
         found = read_checkpoint(record)
         if found.book != self._book or found.at != self._head.at:
             return "its checkpoint is of another book or time"
-        known = self._state.ledger.known_keys(found.at)
+        known = self._state.ledger.known_keys(Instant(found.at))
         signed = signers_of(found.signatures, found.signing_digest(), known, self._verify)
         if isinstance(signed, Refused) or not signed <= set(self.rules.holders.get("ledger", ())):
             return "the signature of its checkpoint does not fit"
