@@ -99,6 +99,23 @@ def server_context(svid: Svid, bundle: bytes) -> ssl.SSLContext:
     return _context(ssl.PROTOCOL_TLS_SERVER, svid, bundle)
 
 
+def public_context(svid: Svid, bundle: bytes) -> ssl.SSLContext:
+    """Return the TLS 1.3 context of a server that strangers may call: it shows `svid` and asks for nothing."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, svid, bundle)
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def stranger_context(bundle: bytes) -> ssl.SSLContext:
+    """Return the TLS 1.3 context of a client without a certificate of its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=bundle.decode("ascii"))
+    return context
+
+
 def client_context(svid: Svid, bundle: bytes) -> ssl.SSLContext:
     """Return the TLS 1.3 context of a client that shows `svid`; the caller checks the server's identity."""
     return _context(ssl.PROTOCOL_TLS_CLIENT, svid, bundle)
@@ -116,10 +133,11 @@ def rotate(context: ssl.SSLContext, svid: Svid) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What the other end of a connection has shown: every URI of its certificate, and the serial."""
+    """What the other end of a connection has shown: every URI of its certificate, the serial, when it ends."""
 
     identities: tuple[str, ...]
     serial: int
+    expires: Instant = Instant(0)
 
 
 def peer_of(connection: ssl.SSLSocket | ssl.SSLObject) -> Peer:
@@ -128,11 +146,13 @@ def peer_of(connection: ssl.SSLSocket | ssl.SSLObject) -> Peer:
     if encoded is None:
         return Peer((), 0)
     certificate = x509.load_der_x509_certificate(encoded)
+    expires = Instant(int(certificate.not_valid_after_utc.timestamp()) * SECOND_NS)
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return Peer((), certificate.serial_number)
-    return Peer(tuple(names.get_values_for_type(x509.UniformResourceIdentifier)), certificate.serial_number)
+    except (x509.ExtensionNotFound, ValueError):
+        return Peer((), certificate.serial_number, expires)
+    uris = tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
+    return Peer(uris, certificate.serial_number, expires)
 
 
 def _context(protocol: int, svid: Svid, bundle: bytes) -> ssl.SSLContext:

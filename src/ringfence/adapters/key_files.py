@@ -60,6 +60,10 @@ class KeyFolder:
         """Sign with a key; None where the folder does not hold it."""
         return Signature(name, sign(self._seed(name), message)) if self.has(name) else None
 
+    def seed(self, name: str) -> bytes:
+        """Return the 32-byte seed, to be handed to the one process that signs with it; errors as `public`."""
+        return self._seed(name)
+
     def _seed(self, name: str) -> bytes:
         file = self._file(name)
         try:

@@ -135,6 +135,11 @@ def _require_namespaces(flags: str) -> None:
         )
 
 
+def path_of(place: str) -> str:
+    """Return the path by which a process enters the namespace of a place."""
+    return f"{_RUN}/netns/{place}"
+
+
 class Lab:
     """The namespaces of one policy's ends; `up` builds them, `down` takes them away."""
 
@@ -173,7 +178,7 @@ class Lab:
 
         def enter() -> None:
             try:
-                _enter(f"{_RUN}/netns/{place}")
+                _enter(path_of(place))
                 results.append(work())
             except BaseException as fault:  # noqa: BLE001 - handed on to the caller's thread below
                 faults.append(fault)

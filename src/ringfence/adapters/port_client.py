@@ -1,6 +1,7 @@
 """The client's end of the binary port: one connection, many calls at once."""
 
 import asyncio
+import socket
 import ssl
 from typing import cast
 
@@ -67,6 +68,30 @@ class PortClient(asyncio.Protocol):
             raise UnreachableError(f"{host} port {port} cannot be reached: {fault}") from None
         client._window = asyncio.Semaphore(hello.window)
         return client
+
+    @classmethod
+    async def adopt(cls, connected: socket.socket, *, seconds: float = 5.0) -> "PortClient":
+        """Speak over a socket that is connected already; UnreachableError where nobody answers."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                _, client = await loop.create_connection(lambda: cls(None), sock=connected)
+                hello = await client._greeted
+        except (OSError, TimeoutError) as fault:
+            raise UnreachableError(f"nobody answers: {fault}") from None
+        client._window = asyncio.Semaphore(hello.window)
+        return client
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether calls can still be made."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def finish(self) -> None:
+        """Wait for the answers that are due, then close; no new call may be made meanwhile."""
+        while self._waiting:
+            await asyncio.sleep(0.01)
+        await self.close()
 
     async def call(self, clock: Clock, method: str, body: bytes, *, seconds: float = 5.0) -> bytes:
         """Ask for `method` and wait for its answer; CallFailedError or UnreachableError where none comes."""

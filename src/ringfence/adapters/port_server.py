@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from ringfence.adapters.port_identity import identity_of
-from ringfence.kernel.instant import Clock
+from ringfence.adapters.port_identity import expiry_of, identity_of
+from ringfence.kernel.instant import SECOND_NS, Clock
 from ringfence.planes.network.wire import (
     VERSION,
     WINDOW,
@@ -79,27 +79,37 @@ class PortServer:
         self.log = log
         self.identity = identity
         self.limits = limits or Limits()
+        self.revoked: set[str] = set()
         self.connections: set[_Connection] = set()
         self._admitted: set[asyncio.Task[None]] = set()
-        self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
+        self._listeners: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
-        """Listen on `host` and `port` (0: any free one); returns the port."""
+        """Listen on `host` and `port` (0: any free one) too; returns the port."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family, backlog=1_024)
-        self._listener.setblocking(False)
-        self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listener, context))
-        return int(self._listener.getsockname()[1])
+        listener = socket.create_server((host, port), family=family, backlog=1_024)
+        self._accept_from(listener, context)
+        return int(listener.getsockname()[1])
+
+    def _accept_from(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        self._accepting.append(asyncio.get_running_loop().create_task(self._accept(listener, context)))
+
+    async def adopt(self, connected: socket.socket) -> None:
+        """Serve whoever is at the other end of a connected socket."""
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: _Connection(self), connected)
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
-        waiting = [task for task in (self._accepting, *self._admitted) if task is not None]
+        waiting = [*self._accepting, *self._admitted]
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in tuple(self.connections):
             connection.close("")
 
@@ -135,6 +145,11 @@ class PortServer:
             self.log(f"an unknown peer: TLS refused it: {fault}")
             accepted.close()
 
+    def revoke(self, identity: str) -> int:
+        """Let a peer in no more, and close every connection it has; returns how many."""
+        self.revoked.add(identity)
+        return self.drop(identity)
+
     def drop(self, identity: str) -> int:
         """Close every connection of a peer, as when its identity was revoked; returns how many."""
         found = [connection for connection in self.connections if connection.peer == identity]
@@ -152,6 +167,7 @@ class _Connection(asyncio.Protocol):
         self._rules = ServerRules(server.limits.window)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._age: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._greeted = False
@@ -172,11 +188,17 @@ class _Connection(asyncio.Protocol):
         ):
             self.close(f"it had {self._server.limits.of_one_peer} connections already")
             return
+        if identity in self._server.revoked:
+            self.close(f"{identity} was revoked")
+            return
+        self._end_with_certificate(self._transport)
         self._wait(self._server.limits.hello_s, "no hello came in time")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.connections.discard(self)
         self._stop_waiting()
+        if self._age is not None:
+            self._age.cancel()
         for task in self._tasks:
             task.cancel()
 
@@ -256,6 +278,13 @@ class _Connection(asyncio.Protocol):
         if self._outgoing and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()
+
+    def _end_with_certificate(self, transport: asyncio.Transport) -> None:
+        """Close when the peer's certificate ends: it must come back with a newer one before."""
+        expires = expiry_of(transport)
+        if expires is not None:
+            seconds = max(0, expires - self._server.clock.now()) / SECOND_NS
+            self._age = self._loop.call_later(seconds, self.close, "its certificate has expired")
 
     def _wait(self, seconds: float, words: str) -> None:
         self._stop_waiting()

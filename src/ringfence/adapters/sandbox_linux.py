@@ -1,4 +1,4 @@
-"""Puts this process into its sandbox: own user, no new privileges, Landlock, seccomp.
+"""Puts this process into its sandbox: own user, no capabilities, no new privileges, Landlock, seccomp.
 
 Kernels differ in how much of Landlock they have (its ABI version), so the answer says what was applied and
 what this kernel could not. There is no way back: what is given up here is given up until the process ends.
@@ -12,7 +12,7 @@ import ctypes
 import os
 import platform
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from errno import EPERM
 
@@ -25,6 +25,8 @@ _RULE_PATH, _RULE_PORT = 1, 2
 _BIND, _CONNECT = 1, 2
 _SCOPE_ALL = 3
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
+_CAPABILITY_VERSION = 0x2008_0522
 _PR_SET_SECCOMP, _SECCOMP_FILTER = 22, 2
 
 _FILE_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
@@ -98,15 +100,21 @@ def _landlock_shortfall(version: int) -> list[str]:
     return [words for needed, words in _SINCE.items() if version < needed]
 
 
-def enter(profile: SandboxProfile) -> Applied:
-    """Put this process into the sandbox; UnreachableError where a step that must work does not."""
+def enter(profile: SandboxProfile, *, makes_unix_sockets: bool = True) -> Applied:
+    """Put this process into the sandbox; UnreachableError where a step that must work does not.
+
+    It holds for the thread that calls and those that it starts later, so no other may run yet.
+    makes_unix_sockets: False refuses new ones, so that no socket in a folder can be reached; those there are
+    stay.
+    """
     done: list[str] = []
     not_done: list[str] = []
     _become(profile, done, not_done)
+    _give_up_capabilities(done)
     _check(_libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "give up gaining privileges")
     done.append("no new privileges")
     _restrict(profile, landlock_version(), done, not_done)
-    _filter(profile, done, not_done)
+    _filter(profile, _FAMILIES if makes_unix_sockets else _FAMILIES[1:], done, not_done)
     return Applied(tuple(done), tuple(not_done))
 
 
@@ -122,6 +130,17 @@ def _become(profile: SandboxProfile, done: list[str], not_done: list[str]) -> No
         done.append(f"user {profile.uid}")
     else:
         not_done.append(f"only root can become user {profile.uid}")
+
+
+def _give_up_capabilities(done: list[str]) -> None:
+    """Keep none of root's powers, whoever this process is: not over the network's rules, not over files."""
+    number = 0
+    while _libc().prctl(_PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
+        _libc().prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+        number += 1
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    _check(_libc().capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)), "give up capabilities")
+    done.append("no capabilities")
 
 
 # --- Landlock ----------------------------------------------------------------------------------
@@ -180,20 +199,20 @@ _ALLOW, _REFUSE, _KILL = 0x7FFF_0000, 0x0005_0000 | EPERM, 0x8000_0000
 _NUMBER_AT, _ARCH_AT, _FIRST_AT, _SECOND_AT = 0, 4, 16, 24
 
 
-def _filter(profile: SandboxProfile, done: list[str], not_done: list[str]) -> None:
+def _filter(profile: SandboxProfile, families: Sequence[int], done: list[str], not_done: list[str]) -> None:
     machine = platform.machine()
     if machine not in _ARCHES:
         not_done.append(_UNKNOWN_CALLS)
         return
-    program = _program(profile, machine)
+    program = _program(profile, machine, families)
     code = ctypes.create_string_buffer(b"".join(program))
     header = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
     _check(_libc().prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, header, 0, 0), "load the system call filter")
-    done.append(f"{len(profile.denied_calls)} system calls refused, sockets of {len(_FAMILIES)} families")
+    done.append(f"{len(profile.denied_calls)} system calls refused, sockets of {len(families)} families")
     done.append("UDP allowed" if profile.uses_udp else "UDP refused")
 
 
-def _program(profile: SandboxProfile, machine: str) -> list[bytes]:
+def _program(profile: SandboxProfile, machine: str, allowed: Sequence[int]) -> list[bytes]:
     """Write the filter: denied calls answer EPERM, and so does a socket of another family or kind."""
     calls = _CALLS[machine]
     program = [
@@ -204,13 +223,13 @@ def _program(profile: SandboxProfile, machine: str) -> list[bytes]:
     ]
     for name in profile.denied_calls:
         program += [_op(_JUMP_EQUAL, calls[name], if_false=1), _op(_RETURN, _REFUSE)]
-    checks = _socket_checks(profile)
+    checks = _socket_checks(profile, allowed)
     return [*program, _op(_JUMP_EQUAL, calls["socket"], if_false=len(checks)), *checks, _op(_RETURN, _ALLOW)]
 
 
-def _socket_checks(profile: SandboxProfile) -> list[bytes]:
-    last = len(_FAMILIES)
-    families = [_op(_JUMP_EQUAL, family, if_true=last - place) for place, family in enumerate(_FAMILIES)]
+def _socket_checks(profile: SandboxProfile, allowed: Sequence[int]) -> list[bytes]:
+    last = len(allowed)
+    families = [_op(_JUMP_EQUAL, family, if_true=last - place) for place, family in enumerate(allowed)]
     kinds = [_op(_LOAD, _SECOND_AT), _op(_AND, _SOCK_TYPE_MASK)]
     for kind in (_SOCK_RAW,) if profile.uses_udp else (_SOCK_RAW, _SOCK_DGRAM):
         kinds += [_op(_JUMP_EQUAL, kind, if_false=1), _op(_RETURN, _REFUSE)]

@@ -14,7 +14,7 @@ from ringfence.adapters.identity_x509 import (
     rotate,
     server_context,
 )
-from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, SECOND_NS, Instant
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,10 @@ def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[Peer, Pee
         with suppress(ssl.SSLWantReadError):
             end.read(1)
     return peer_of(near), peer_of(far)
+
+
+def whole_second(at):
+    return at - at % SECOND_NS
 
 
 def test_both_ends_learn_the_identity_of_the_other(authority, now):

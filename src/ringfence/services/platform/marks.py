@@ -6,7 +6,7 @@ The ledger pulls the quotes and judges them by itself; matching and risk get the
 from collections.abc import Mapping
 
 from ringfence.kernel.errors import UnreachableError
-from ringfence.kernel.instant import SECOND_NS, Instant
+from ringfence.kernel.instant import SECOND_NS, Clock, Instant
 from ringfence.planes.ledger.rules import Rules
 from ringfence.services.marks import Marks, PriceState
 from ringfence.services.platform.messages import Empty, Priced, Prices, Quotes
@@ -18,7 +18,8 @@ PUSHED_TO = ("matching", "risk")
 class MarksService:
     """The newest quotes, and what follows from them."""
 
-    def __init__(self, rules: Rules, peers: Peers) -> None:
+    def __init__(self, rules: Rules, clock: Clock, peers: Peers) -> None:
+        self._clock = clock
         self._peers = peers
         self._names = tuple(rules.prices)
         self._marks = Marks(rules.prices)
@@ -62,9 +63,9 @@ class MarksService:
         """Name the prices that nothing may go by."""
         return tuple(name for name in self._names if self._marks.state(name, now) is PriceState.HALTED)
 
-    async def _ask(self, now: Instant) -> None:
+    async def _ask(self, _: Instant) -> None:
         self.take(await ask(self._peers, "price_sources", "quotes", Empty(), Quotes))
-        prices = self.pull(Empty(), now)
+        prices = self.pull(Empty(), self._clock.now())
         for target in PUSHED_TO:
             try:
                 await ask(self._peers, target, "prices", prices, Empty)

@@ -23,8 +23,10 @@ from ringfence.services.platform.messages import (
     NamedQuote,
     Payment,
     Quotes,
+    pack,
+    unpack,
 )
-from ringfence.services.platform.service import OPERATOR, Duty, Method, serve
+from ringfence.services.platform.service import OPERATOR, Duty, Method, Peers, serve
 
 FINAL_NS = SECOND_NS // 5
 """How long after an entry nothing can take it back, in the stand-in."""
@@ -101,6 +103,48 @@ class PriceSources:
             for source in said.sources or self._rules.prices[name].sources:
                 self._said[name, source] = price
         return Empty()
+
+
+class Relay(Record, frozen=True):
+    """What the script lets a stranger say to the gateway."""
+
+    method: str
+    body: bytes
+
+
+class Relayed(Record, frozen=True):
+    """What the gateway answered."""
+
+    body: bytes
+
+
+class Internet:
+    """Strangers: they say to the gateway what the script says, with no identity of their own."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._calls = 0
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """Only the script speaks through it."""
+        return {"relay": Method(OPERATOR, lambda body, _: self._relay(unpack(Relay, body)))}
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        """Strangers do nothing by themselves."""
+        return ()
+
+    def figures(self) -> Mapping[str, int | str]:
+        """Say how many calls there were."""
+        return {"calls": self._calls}
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+    async def _relay(self, said: Relay) -> bytes:
+        self._calls += 1
+        return pack(Relayed(await self._peers.call("gateway", said.method, said.body)))
 
 
 class ChainStandIn:

@@ -1,0 +1,95 @@
+"""Where each service of a policy listens and whom it may call: ports from the flows, addresses from the sites.
+
+With namespaces every end has the addresses of its site. On loopback each has an address of 127.77.0.0/16 instead,
+and ports that need root are moved up; then nothing stands between services but their identities.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Literal
+
+from ringfence.kernel.errors import UsageError
+from ringfence.planes.network.compile import Rules
+from ringfence.planes.network.sites import Sites
+
+Mode = Literal["namespaces", "loopback"]
+
+SERVICES = ("gateway", "matching", "marks", "risk", "ledger", "watcher", "wallet")
+"""The services that this ringfence can run, by the name that a policy gives them."""
+
+STAND_INS = ("internet", "chain", "price_sources")
+"""The externals that a stand-in plays in a lab."""
+
+PRIVILEGED_MAX = 1023
+MOVED_BY = 10_000
+_LOOPBACK_FIRST = int(IPv4Address("127.77.0.1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A peer as seen from one service: where it listens for that service, and who it is (None: a stand-in)."""
+
+    host: str
+    port: int
+    identity: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One end of the network as a process.
+
+    hosts: its addresses; ports: for each caller, the port it comes in by; peers: whom it may call.
+    """
+
+    name: str
+    identity: str | None
+    hosts: tuple[str, ...]
+    ports: Mapping[str, int]
+    peers: Mapping[str, Seat]
+
+
+def plan_stations(rules: Rules, sites: Sites, mode: Mode) -> Mapping[str, Station]:
+    """Plan every end of a policy; UsageError where the policy has services that nobody here can run."""
+    strangers = sorted({*rules.workloads} - {*SERVICES}) + sorted({*rules.externals} - {*STAND_INS})
+    if strangers:
+        words = f"{', '.join(strangers)} of the policy cannot be run here"
+        raise UsageError(f"{words}; there are {', '.join((*SERVICES, *STAND_INS))}")
+    hosts = _hosts(rules, sites, mode)
+    return {end: _station(rules, end, hosts, mode) for end in sorted(rules.ends)}
+
+
+def port_between(rules: Rules, source: str, target: str) -> int | None:
+    """Return the TCP port by which one end reaches another; the lowest of several, None where no flow is."""
+    ports = [flow.port for flow in rules.out_of(source) if flow.target == target and flow.protocol == "tcp"]
+    return min(ports, default=None)
+
+
+def _station(rules: Rules, end: str, hosts: Mapping[str, tuple[str, ...]], mode: Mode) -> Station:
+    workload = rules.workloads.get(end)
+    callers = dict.fromkeys(flow.source for flow in rules.into(end))
+    called = dict.fromkeys(flow.target for flow in rules.out_of(end))
+    ports = {source: port_between(rules, source, end) for source in callers}
+    peers = {target: port_between(rules, end, target) for target in called}
+    identities = {name: one.identity for name, one in rules.workloads.items()}
+    return Station(
+        end,
+        workload.identity if workload is not None else None,
+        hosts[end],
+        {source: _moved(port, mode) for source, port in ports.items() if port is not None},
+        {
+            target: Seat(hosts[target][0], _moved(port, mode), identities.get(target))
+            for target, port in peers.items()
+            if port is not None
+        },
+    )
+
+
+def _hosts(rules: Rules, sites: Sites, mode: Mode) -> Mapping[str, tuple[str, ...]]:
+    if mode == "namespaces":
+        return {end: (site.own_v4, site.own_v6) for end, site in sites.items()}
+    return {end: (str(IPv4Address(_LOOPBACK_FIRST + n)),) for n, end in enumerate(sorted(rules.ends))}
+
+
+def _moved(port: int, mode: Mode) -> int:
+    return port + MOVED_BY if mode == "loopback" and port <= PRIVILEGED_MAX else port
