@@ -3,37 +3,42 @@
 Like `wiring`, this file imports both sides and decides nothing.
 """
 
+import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from ringfence import wiring
-from ringfence.adapters import namespaces, service_process, signatures_ed25519
+from ringfence.adapters import namespaces, platform_host, service_process, signatures_ed25519
 from ringfence.adapters.book_sqlite import open_file
 from ringfence.adapters.key_files import KeyFolder
 from ringfence.adapters.line_file import LineFile
 from ringfence.adapters.memory_keys import MemoryKeys
 from ringfence.adapters.nft_command import Nft
+from ringfence.adapters.platform_host import States as States
 from ringfence.adapters.platform_processes import SVID_NS, Platform
 from ringfence.adapters.port_peers import PeerAddress, PortPeers
 from ringfence.adapters.service_process import Beginning, Entrance, Work
 from ringfence.adapters.system_clock import SystemClock
+from ringfence.kernel.errors import UsageError
 from ringfence.kernel.instant import SECOND_NS
 from ringfence.kernel.money import PRICE_SCALE
 from ringfence.planes.ledger.compile import compile_policy
-from ringfence.planes.ledger.operations import RegisterKey
+from ringfence.planes.ledger.operations import OpenMember, RegisterKey, Signature
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.network.compile import Rules as FlowRules
 from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.identity import compile_authorisation
 from ringfence.planes.network.sites import plan_sites
 from ringfence.policy.model import Policy
+from ringfence.services.platform.cast import Cast
 from ringfence.services.platform.gateway import Gateway
-from ringfence.services.platform.ledger import Admission, LedgerService
+from ringfence.services.platform.ledger import Admission, Holdings, LedgerService
 from ringfence.services.platform.marks import MarksService
 from ringfence.services.platform.matching import Matching
-from ringfence.services.platform.outside import ChainStandIn, Internet, PriceSources
+from ringfence.services.platform.messages import Deposit, Empty, pack, unpack
+from ringfence.services.platform.outside import ChainStandIn, Internet, PriceSources, Relay, Relayed, Said
 from ringfence.services.platform.risk import Risk
 from ringfence.services.platform.service import OPERATOR, Service
 from ringfence.services.platform.stations import Mode, Station, plan_stations, port_between
@@ -169,3 +174,93 @@ def _make_service(beginning: Beginning, rules: Rules, peers: PortPeers, clock: S
             return PriceSources(rules, beginning.script)
         case _:
             return Internet(peers)
+
+
+# --- from outside ------------------------------------------------------------------------------
+
+
+class Stage:
+    """A running platform with the hands of its operator and of everybody outside: for labs, drills and tests.
+
+    Everybody's keys, officers' too, lie in the platform's folder; nobody's on any service.
+    """
+
+    def __init__(self, running: Platform, policy: Policy, folder: Path) -> None:
+        self.platform = running
+        self.rules = compile_policy(policy)
+        self._keys = KeyFolder(folder / "keys")
+        self.cast = Cast(self.rules, self._say, self._sign, SystemClock())
+
+    async def open_member(self, member: str) -> None:
+        """Open a client with keys made here."""
+        names = [name for name, key in self.rules.keys.items() if key.per == "client"]
+        publics = {}
+        for name in names:
+            full = f"{name}/{member}"
+            publics[name] = self._keys.public(full) if self._keys.has(full) else self._keys.make(full)
+        body = pack(Admission((OpenMember("client", member, publics),)))
+        await self.platform.ask("ledger", "admit", body)
+
+    async def deposit(self, target: str, asset: str, units: int) -> None:
+        """Let value arrive on the chain stand-in."""
+        await self.platform.ask("chain", "deposit", pack(Deposit(target, asset, units)))
+
+    async def say_price(self, name: str, price: int, sources: tuple[str, ...] = ()) -> None:
+        """Let price sources say a price, in whole units of the numeraire."""
+        said = Said({name: price * PRICE_SCALE}, sources)
+        await self.platform.ask("price_sources", "say", pack(said))
+
+    async def holdings(self) -> Holdings:
+        """Return what the book holds."""
+        return unpack(Holdings, await self.platform.ask("ledger", "holdings", pack(Empty())))
+
+    async def _say(self, method: str, body: bytes) -> bytes:
+        relay = pack(Relay(method, body))
+        return unpack(Relayed, await self.platform.ask("internet", "relay", relay)).body
+
+    def _sign(self, key: str, message: bytes) -> Signature:
+        signature = self._keys.sign(key, message)
+        if signature is None:
+            raise UsageError(f"{key} was never made here")
+        return signature
+
+
+# --- for the command line ----------------------------------------------------------------------
+
+NOT_ENFORCED_ON_LOOPBACK = (
+    "the network's walls: on loopback anybody on this machine can open a connection to any port; "
+    "identities, the table of who may call what, sandboxes and the book still hold"
+)
+
+
+def host_platform(policy: Policy, folder: Path, mode: Mode, show: Callable[[States], None]) -> None:
+    """Run a platform in this process and its children until it is told to stop; `show` sees its states."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if mode == "namespaces":
+        raise_walls(policy)
+    not_enforced = () if mode == "namespaces" else (NOT_ENFORCED_ON_LOOPBACK,)
+    running = platform(policy, folder, mode)
+    asyncio.run(
+        platform_host.host(
+            running,
+            folder,
+            SystemClock(),
+            not_enforced,
+            lambda services: show(States(services, not_enforced)),
+        )
+    )
+
+
+def platform_states(folder: Path) -> States:
+    """Ask the platform that runs in a folder how it is; UnreachableError where none does."""
+    return asyncio.run(platform_host.ask_states(folder, SystemClock()))
+
+
+def restart_service(folder: Path, name: str) -> None:
+    """Stop one service of a running platform and start it again."""
+    asyncio.run(platform_host.ask_restart(folder, SystemClock(), name))
+
+
+def stop_platform(folder: Path) -> None:
+    """Stop the platform that runs in a folder; UnreachableError where none does."""
+    asyncio.run(platform_host.ask_stop(folder, SystemClock()))

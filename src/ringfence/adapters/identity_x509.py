@@ -100,7 +100,7 @@ def server_context(svid: Svid, bundle: bytes) -> ssl.SSLContext:
 
 
 def public_context(svid: Svid, bundle: bytes) -> ssl.SSLContext:
-    """Return the TLS 1.3 context of a server that strangers may call: it shows `svid` and asks for nothing."""
+    """Return the TLS 1.3 context of a server that strangers may call: it shows `svid`, they nothing."""
     context = _context(ssl.PROTOCOL_TLS_SERVER, svid, bundle)
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -131,13 +131,17 @@ def rotate(context: ssl.SSLContext, svid: Svid) -> None:
         os.close(chain)
 
 
+NEVER = Instant(0)
+"""The end of a certificate that was not shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What the other end of a connection has shown: every URI of its certificate, the serial, when it ends."""
+    """What the other end of a connection has shown: every URI of its certificate, serial, and end."""
 
     identities: tuple[str, ...]
     serial: int
-    expires: Instant = Instant(0)
+    expires: Instant = NEVER
 
 
 def peer_of(connection: ssl.SSLSocket | ssl.SSLObject) -> Peer:

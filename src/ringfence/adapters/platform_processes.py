@@ -62,8 +62,8 @@ class _Held:
 class Platform:
     """Every process of one platform.
 
-    identities: the SPIFFE id of each service that has one; start: see `Start`; preload: modules to import before
-    forking.
+    identities: the SPIFFE id of each service that has one; start: see `Start`; preload: modules to import
+    before forking.
     """
 
     def __init__(

@@ -70,6 +70,18 @@ class PortClient(asyncio.Protocol):
         return client
 
     @classmethod
+    async def connect_in_folder(cls, path: str, *, seconds: float = 5.0) -> "PortClient":
+        """Connect to a UNIX socket; UnreachableError where nobody answers."""
+        connected = socket.socket(socket.AF_UNIX)
+        try:
+            connected.connect(path)
+        except OSError as fault:
+            connected.close()
+            raise UnreachableError(f"nobody answers at {path}: {fault.strerror}") from None
+        connected.setblocking(False)
+        return await cls.adopt(connected, seconds=seconds)
+
+    @classmethod
     async def adopt(cls, connected: socket.socket, *, seconds: float = 5.0) -> "PortClient":
         """Speak over a socket that is connected already; UnreachableError where nobody answers."""
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The other services as one service sees them: a connection to each, made when needed and made anew when lost.
+"""The other services as one service sees them: a connection to each, made when needed, made anew when lost.
 
 When the service's identity is renewed, the next call goes over a new connection that shows it; the old one is
 closed once its answers have come, so that no call is dropped.

@@ -97,6 +97,10 @@ class PortServer:
         self._listeners.append(listener)
         self._accepting.append(asyncio.get_running_loop().create_task(self._accept(listener, context)))
 
+    async def listen_in_folder(self, path: str) -> None:
+        """Listen on a UNIX socket at `path`; whoever may open that file may call."""
+        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(self), path)
+
     async def adopt(self, connected: socket.socket) -> None:
         """Serve whoever is at the other end of a connected socket."""
         loop = asyncio.get_running_loop()

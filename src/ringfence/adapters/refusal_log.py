@@ -1,4 +1,4 @@
-"""A log of refusals that a flood cannot fill: each sentence is written once, and then at each tenfold of it."""
+"""A log of refusals that a flood cannot fill: each sentence is written once, then at each tenfold of it."""
 
 from collections.abc import Callable
 

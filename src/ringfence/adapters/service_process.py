@@ -1,8 +1,8 @@
 """One service of a platform as a process in its zone: its namespace, its identity, its sandbox, its ports.
 
-The supervisor starts it with everything it needs (`Beginning`) and holds the other end of one socket pair, by
-which it asks for the state, renews the identity and ends the process. Nothing else reaches into it: where that
-socket closes, the process ends.
+The supervisor starts it with everything it needs (`Beginning`) and holds the other end of one socket pair,
+by which it asks for the state, renews the identity and ends the process. Nothing else reaches into it: where
+that socket closes, the process ends.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ Take = Callable[[bytes, Instant], Any]
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """One port: the caller who may come in by it, and that caller's identity (None: a stranger without one)."""
+    """One port: the caller who may come in by it, and its identity (None: a stranger)."""
 
     caller: str
     port: int
@@ -82,7 +82,7 @@ class Beginning:
 
 
 class Running(msgspec.Struct, frozen=True):
-    """What a process says about itself: its figures, refusals, SVID serial, and what its sandbox could not do."""
+    """What a process says about itself: its figures, refusals, SVID serial and sandbox."""
 
     pid: int
     figures: dict[str, int | str]
@@ -168,7 +168,8 @@ class _ServiceProcess:
         self._make_work = make_work
         self._clock = SystemClock()
         self._stopping = asyncio.Event()
-        self._log_file = Path(beginning.folder, f"{beginning.name}.log").open("ab", buffering=0)
+        log = Path(beginning.folder, f"{beginning.name}.log")
+        self._log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._log = RefusalLog(self.write)
         self._servers: list[PortServer] = []
         self._contexts: list[ssl.SSLContext] = []
@@ -266,10 +267,10 @@ class _ServiceProcess:
 
     def _own_methods(self, work: Work) -> Mapping[str, Method]:
         own: dict[str, Method] = {
-            "state": lambda _, body: msgspec.msgpack.encode(self._state(work)),
+            "state": lambda *_: msgspec.msgpack.encode(self._state(work)),
             "renew": lambda _, body: self._renew(msgspec.msgpack.decode(body, type=Identity)),
             "revoke": lambda _, body: self._revoke(msgspec.msgpack.decode(body, type=Named).name),
-            "stop": lambda _, body: self._stop(),
+            "stop": lambda *_: self._stop(),
         }
         for name, take in work.methods.get(OPERATOR, {}).items():
             own[name] = self._timed(take)
@@ -334,9 +335,9 @@ class _ServiceProcess:
 
     def write(self, words: str) -> None:
         """Write to the log, up to a size."""
-        if self._log_file.tell() < LOG_BYTES_MAX:
+        if os.fstat(self._log_file).st_size < LOG_BYTES_MAX:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.now() // SECOND_NS))
-            self._log_file.write(f"{moment} {words}\n".encode())
+            os.write(self._log_file, f"{moment} {words}\n".encode())
 
     def _kept(self, context: ssl.SSLContext) -> ssl.SSLContext:
         self._contexts.append(context)

@@ -17,6 +17,7 @@ from ringfence.cli import book, book_adoption, margin, net, policy, proof
 from ringfence.cli.demo import demo
 from ringfence.cli.lab import lab
 from ringfence.cli.output import print_json, report_error
+from ringfence.cli.up import down, restart, up
 from ringfence.kernel.errors import RingfenceError, UnreachableError
 
 GROUPS: dict[str, typer.Typer] = {
@@ -33,6 +34,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lab": lab,
     "prove": proof.claims,
     "blast": proof.blast,
+    "up": up,
+    "down": down,
+    "restart": restart,
 }
 """Each command that stands alone by its word."""
 

@@ -20,7 +20,7 @@ from ringfence.services.ports import BookStore
 
 
 class Submit(Record, frozen=True, tag="submit"):
-    """Take an order; `reducible` as in `OrderBook.submit`; is_forced: risk closes the bucket, see `Closing`."""
+    """Take an order; `reducible` as in `OrderBook.submit`; is_forced: risk closes the bucket by it."""
 
     order: Order
     reducible: int | None = None

@@ -1,7 +1,7 @@
 """A second reader of the book: takes the journal's records one by one and judges every answer again.
 
-Whoever follows has the same state as the ledger without asking it, and would notice an answer that the rules do
-not give.
+Whoever follows has the same state as the ledger without asking it, and would notice an answer that the rules
+do not give.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,8 @@
 """The service `gateway`: the only one that strangers reach. It carries signatures and has none.
 
 Orders are handed to matching at once. Requests wait here until the ledger pulls them; signatures of several
-people over the same request are put together. It can drop, delay or reorder what it carries, and nothing else.
+people over the same request are put together. It can drop, delay or reorder what it carries, and nothing
+else.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ringfence.kernel.instant import SECOND_NS, Instant
-from ringfence.planes.ledger.operations import Request, Signature, signing_bytes
+from ringfence.planes.ledger.operations import Cancel, Request, Signature, signing_bytes
 from ringfence.planes.ledger.signing import SIGNATURES_MAX
 from ringfence.planes.network.wire import CallFailedError
 from ringfence.services.platform.messages import (
@@ -37,6 +38,7 @@ class Gateway:
 
     def __init__(self, peers: Peers) -> None:
         self._waiting: dict[int, Request] = {}
+        self._cancels: list[Cancel] = []
         self._told: dict[int, Outcome] = {}
         self._peers = peers
         self._carried = 0
@@ -48,6 +50,7 @@ class Gateway:
             "order": Method("internet", lambda body, _: self._order(unpack(Orders, body))),
             "cancel": Method("internet", lambda body, _: self._cancel(unpack(CancelOrder, body))),
             "request": Method("internet", serve(Request, self.take)),
+            "cancel_request": Method("internet", serve(Cancel, self.take_cancel)),
             "outcomes": Method("internet", serve(Asked, self.outcomes)),
             "pull": Method("ledger", serve(Outcomes, self.pull)),
         }
@@ -81,6 +84,13 @@ class Gateway:
             self._waiting[request.id] = _joined(known, request)
         return Outcome(request.id, "waiting")
 
+    def take_cancel(self, cancel: Cancel, now: Instant) -> Outcome:  # noqa: ARG002
+        """Keep somebody's order to end a pending request until the ledger pulls it."""
+        if len(self._cancels) >= WAITING_MAX:
+            raise CallFailedError("overloaded", f"{WAITING_MAX} cancellations wait already")
+        self._cancels.append(cancel)
+        return Outcome(cancel.request, "waiting")
+
     def outcomes(self, asked: Asked, now: Instant) -> Outcomes:  # noqa: ARG002
         """Say what became of requests, as far as it is known here."""
         found = (self._told.get(one) for one in asked.ids)
@@ -94,7 +104,9 @@ class Gateway:
                 self._waiting.pop(outcome.id, None)
         while len(self._told) > TOLD_MAX:
             del self._told[next(iter(self._told))]
-        return Requests(tuple(self._waiting.values())[:PULLED_MAX])
+        cancels = tuple(self._cancels[:PULLED_MAX])
+        del self._cancels[: len(cancels)]
+        return Requests(tuple(self._waiting.values())[:PULLED_MAX], cancels)
 
     async def _order(self, body: Orders) -> bytes:
         if len(body.orders) > ORDERS_MAX:

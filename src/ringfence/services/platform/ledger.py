@@ -4,16 +4,17 @@ Whatever it pulls it judges by itself, from its own state and its own verificati
 its own signature only to what the policy asks it for, since the book judges that again in any case.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 
-from ringfence.kernel.decision import Decision, Refused
+from ringfence.kernel.decision import Accepted, Decision, Refused
 from ringfence.kernel.errors import UnreachableError
 from ringfence.kernel.instant import SECOND_NS, Clock, Instant
 from ringfence.planes.ledger.journal import JournalRecord
 from ringfence.planes.ledger.operations import (
+    CarryOut,
     Closing,
     Fill,
     OpenMember,
@@ -30,7 +31,7 @@ from ringfence.planes.ledger.operations import (
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.planes.network.wire import CallFailedError
 from ringfence.services.instructions import Sign
-from ringfence.services.ledger import INSTANT_END, Book
+from ringfence.services.ledger import INSTANT_END, Book, requests_carried_out
 from ringfence.services.matching.engine import NumberedFill
 from ringfence.services.platform.messages import (
     BODY_BYTES_MAX,
@@ -98,6 +99,8 @@ class LedgerService:
         self._followed = -1
         self._prices: dict[str, PriceFact] = {}
         self._refused_fills = 0
+        for request in self._paid_for_before():
+            self._note_carried_out(request)
         self._learn()
 
     @property
@@ -167,12 +170,13 @@ class LedgerService:
 
     # --- pulling
 
-    async def _pull(self, now: Instant) -> None:
+    async def _pull(self, _: Instant) -> None:
         await self._pull_prices()
         await self._pull_arrivals()
         await self._pull_fills()
         await self._pull_dues()
         await self._pull_requests()
+        self._carry_out_pending(self._clock.now())
 
     async def _pull_prices(self) -> None:
         prices = await self._asked("marks", "pull", Empty(), Prices)
@@ -270,6 +274,10 @@ class LedgerService:
         del self._tell[: len(told)]
         now = self._clock.now()
         self._forget(now)
+        for cancel in found.cancels:
+            (decision,) = self._submit([cancel], now)
+            if not isinstance(decision, Refused):
+                self._tell.append(Outcome(cancel.request, "refused", "REQUEST_CANCELLED", cancel.reason))
         for request in found.requests:
             self._tell.append(self._take(request, now))
 
@@ -290,9 +298,30 @@ class LedgerService:
             return self._wait(request, missing)
         self._waiting.pop(request.id, None)
         (decision,) = self._submit([request], now)
-        if not isinstance(decision, Refused) and any(one.key == WALLET_KEY for one in request.signatures):
-            self._carried_out = [*self._carried_out[-WAITING_MAX:], request.id]
+        if isinstance(decision, Accepted) and not decision.pending:
+            self._note_carried_out(request)
         return outcome_of(request.id, decision)
+
+    def _carry_out_pending(self, now: Instant) -> None:
+        """Carry out what has waited long enough; the book judges everything again."""
+        due = [one for one in self._book.state.pending().values() if one.due is not None and one.due <= now]
+        for pending in due:
+            if pending.is_expired(now):
+                continue
+            (decision,) = self._submit([CarryOut(pending.request.id)], now)
+            self._tell.append(outcome_of(pending.request.id, decision))
+            if isinstance(decision, Accepted):
+                self._note_carried_out(pending.request)
+
+    def _paid_for_before(self) -> Iterator[Request]:
+        """Read in the journal what the wallet may still have to pay since before this process began."""
+        lines = (dated.line for dated in self._book.lines())
+        return requests_carried_out(line for line in lines if line.refused is None and not line.repeated)
+
+    def _note_carried_out(self, request: Request) -> None:
+        """Tell the wallet later what it has signed and may pay now."""
+        if any(one.key == WALLET_KEY for one in request.signatures):
+            self._carried_out = [*self._carried_out[-WAITING_MAX:], request.id]
 
     def _wait(self, request: Request, missing: Iterable[str]) -> Outcome:
         if request.id not in self._waiting and len(self._waiting) >= WAITING_MAX:

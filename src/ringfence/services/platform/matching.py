@@ -1,7 +1,7 @@
 """The service `matching`: takes signed orders, asks risk about each, matches them, and keeps the fills.
 
-What it was told is durable before anybody hears of it. It moves no money: the ledger pulls the fills with both
-signed orders and judges each by itself.
+What it was told is durable before anybody hears of it. It moves no money: the ledger pulls the fills with
+both signed orders and judges each by itself.
 """
 
 from collections.abc import Mapping, Sequence

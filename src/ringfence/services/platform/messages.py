@@ -1,7 +1,8 @@
 """What services say to each other: the body of each method's call and of its answer.
 
-A body is msgpack of one record. Whatever is not exactly that record is refused as `bad_body` before the service
-sees it.
+A body is JSON of one record, written as the journal writes it: ids and amounts have 128 bits, and msgpack, in
+which the frame around it is written, knows no whole number over 64. Whatever is not exactly that record is
+refused as `bad_body` before the service sees it.
 """
 
 from typing import Final, TypeVar
@@ -11,6 +12,7 @@ import msgspec
 from ringfence.kernel.decision import Accepted, Decision, Refused
 from ringfence.planes.ledger.journal import JournalRecord
 from ringfence.planes.ledger.operations import (
+    Cancel,
     Order,
     PriceFact,
     Quote,
@@ -30,13 +32,13 @@ BODY_BYTES_MAX: Final = 800_000
 
 def pack(body: msgspec.Struct) -> bytes:
     """Write a body."""
-    return msgspec.msgpack.encode(body)
+    return msgspec.json.encode(body)
 
 
 def unpack(kind: type[_Body], body: bytes) -> _Body:
     """Read a body; CallFailedError `bad_body` where it is none of that kind."""
     try:
-        return msgspec.msgpack.decode(body, type=kind)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
         raise CallFailedError("bad_body", f"the body is no {kind.__name__}: {fault}") from None
 
@@ -51,7 +53,8 @@ class Empty(Record, frozen=True):
 class Outcome(Record, frozen=True):
     """What became of one request or order: its id, whether it was accepted, and why not.
 
-    state: `accepted`, `refused`, `waiting` (signatures are missing), or what a matching engine says.
+    state: `accepted`, `pending` (its delay has to pass), `refused`, `waiting` (signatures are missing), or
+    what a matching engine says.
     """
 
     id: int
@@ -70,7 +73,7 @@ class Outcomes(Record, frozen=True):
 def outcome_of(identifier: int, decision: Decision) -> Outcome:
     """Write down the book's answer to a request."""
     if isinstance(decision, Accepted):
-        return Outcome(identifier, "accepted")
+        return Outcome(identifier, "pending" if decision.pending else "accepted")
     assert isinstance(decision, Refused)
     return Outcome(identifier, "refused", decision.reason.name, decision.words, decision.rule)
 
@@ -184,9 +187,10 @@ class Prices(Record, frozen=True):
 
 
 class Requests(Record, frozen=True):
-    """Signed requests."""
+    """Signed requests, and orders to end pending ones."""
 
     requests: tuple[Request, ...] = ()
+    cancels: tuple[Cancel, ...] = ()
 
 
 class News(Record, frozen=True):
@@ -266,5 +270,5 @@ class Approved(Record, frozen=True):
 
     to_sign: tuple[Request, ...] = ()
     carried_out: tuple[int, ...] = ()
-    keys: dict[str, bytes] = {}
+    keys: dict[str, bytes] = msgspec.field(default_factory=dict)
     revoked: tuple[str, ...] = ()

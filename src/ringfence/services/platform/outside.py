@@ -1,7 +1,7 @@
 """Stand-ins for what is outside a platform: price sources, and a chain of receipts and payments.
 
-They are for a lab and for trying things out. A real platform talks to a venue's feed and to a node; the vaults'
-chain adapter takes the place of `ChainStandIn` behind the same methods.
+They are for a lab and for trying things out. A real platform talks to a venue's feed and to a node; the
+vaults' chain adapter takes the place of `ChainStandIn` behind the same methods.
 """
 
 from collections.abc import Mapping

@@ -31,7 +31,6 @@ from ringfence.planes.ledger.signing import Verifier
 from ringfence.services.instructions import Sign
 from ringfence.services.marks import PriceState
 from ringfence.services.matching.engine import NumberedFill
-from ringfence.services.platform.own_ids import fill_id
 from ringfence.services.platform.follower import Follower
 from ringfence.services.platform.messages import (
     Check,
@@ -44,6 +43,7 @@ from ringfence.services.platform.messages import (
     Verdict,
     Verdicts,
 )
+from ringfence.services.platform.own_ids import fill_id
 from ringfence.services.platform.service import Duty, Method, serve
 from ringfence.services.platform.signers import RISK_KEY
 
@@ -183,8 +183,8 @@ class Risk:
     # --- closing
 
     def _takeovers(self, now: Instant) -> Iterator[Sequence[Link]]:
-        """Plan every bucket that fails: what the market can close is offered there, the rest is taken over."""
-        failing = {path: plan for path, plan in self._failing(now)}
+        """Plan every bucket that fails: the market is offered what it can close, the rest is taken over."""
+        failing = dict(self._failing(now))
         self._forced = {
             path: self._closing_order(path, plan, now) for path, plan in failing.items() if plan.closures
         }

@@ -1,7 +1,7 @@
-"""Where each service of a policy listens and whom it may call: ports from the flows, addresses from the sites.
+"""Where each service of a policy listens and whom it may call: ports from flows, addresses from sites.
 
-With namespaces every end has the addresses of its site. On loopback each has an address of 127.77.0.0/16 instead,
-and ports that need root are moved up; then nothing stands between services but their identities.
+With namespaces every end has the addresses of its site. On loopback each has an address of 127.77.0.0/16
+instead, and ports that need root are moved up; then nothing stands between services but their identities.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _LOOPBACK_FIRST = int(IPv4Address("127.77.0.1"))
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A peer as seen from one service: where it listens for that service, and who it is (None: a stand-in)."""
+    """A peer seen from one service: where it listens for that service, and who it is (None: a stand-in)."""
 
     host: str
     port: int

@@ -1,9 +1,10 @@
 """The service `wallet`: pulls withdrawals that all others have approved, checks each itself, signs and pays.
 
-It believes nobody for a signature, an amount or a time. What the policy asks of the vault plane it checks here,
-with counters and a delay of its own, until a contract checks that on a chain; then this service only signs.
-`Sign` is the one small port through which it signs: Ed25519 now, EVM and Bitcoin with the vaults. What it
-signed and paid is kept in lines on its own disk, so that a restart forgets no limit and pays nothing twice.
+It believes nobody for a signature, an amount or a time. What the policy asks of the vault plane it checks
+here, with counters and a delay of its own, until a contract checks that on a chain; then this service only
+signs. `Sign` is the one small port through which it signs: Ed25519 now, EVM and Bitcoin with the vaults.
+What it signed and paid is kept in lines on its own disk, so that a restart forgets no limit and pays nothing
+twice.
 """
 
 from collections.abc import Iterator, Mapping
@@ -170,7 +171,8 @@ class Wallet:
                 key = (f"{kind} {way.gate.name}", who, move.asset, window_index(now, cap.window.length_ns))
                 asked[key] = asked.get(key, 0) + move.units
                 if self._used.get(key, 0) + asked[key] > cap.units:
-                    return f"the limit of {way.gate.name} in {show_duration(cap.window.length_ns)} would be passed"
+                    length = show_duration(cap.window.length_ns)
+                    return f"the limit of {way.gate.name} in {length} would be passed"
         return ""
 
     def _count(self, request: Request, now: Instant) -> None:
