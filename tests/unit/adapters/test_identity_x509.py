@@ -60,8 +60,8 @@ def test_both_ends_learn_the_identity_of_the_other(authority, now):
     risk = authority.issue("spiffe://harbour/risk", now, HOUR_NS)
     seen = handshake(client_context(ledger, authority.bundle), server_context(risk, authority.bundle))
     assert seen == (
-        Peer(("spiffe://harbour/risk",), risk.serial),
-        Peer(("spiffe://harbour/ledger",), ledger.serial),
+        Peer(("spiffe://harbour/risk",), risk.serial, whole_second(risk.expires)),
+        Peer(("spiffe://harbour/ledger",), ledger.serial, whole_second(ledger.expires)),
     )
 
 
