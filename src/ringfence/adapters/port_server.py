@@ -99,7 +99,10 @@ class PortServer:
 
     async def listen_in_folder(self, path: str) -> None:
         """Listen on a UNIX socket at `path`; whoever may open that file may call."""
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(self), path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+        self._accept_from(listener, None)
 
     async def adopt(self, connected: socket.socket) -> None:
         """Serve whoever is at the other end of a connected socket."""
@@ -137,7 +140,8 @@ class PortServer:
 
     async def _admit(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         """Let TLS say who it is; the connection looks after itself from then on."""
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if accepted.family != socket.AF_UNIX:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: _Connection(self),

@@ -235,7 +235,8 @@ class _ServiceProcess:
             self._log,
             identity=sharing[0].caller if is_public else None,
         )
-        await server.listen(self._beginning.hosts, port, context)
+        for host in self._beginning.hosts:
+            await server.listen(host, port, context)
         return server
 
     def _timed(self, take: Take) -> Method:

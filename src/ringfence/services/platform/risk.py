@@ -137,6 +137,8 @@ class Risk:
 
     def pull(self, news: News, now: Instant) -> Followed:
         """Follow the book, and ask for what is due in the state it has now."""
+        if news.records and news.records[0].sequence > self._follower.sequence + 1:
+            return Followed(self._follower.sequence)  # this process is new: it needs the book from the start
         for at, request in self._follower.follow(news.records):
             self._note_settled(at, request)
         if self._follower.sequence < 0:
