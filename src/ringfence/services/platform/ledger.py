@@ -315,8 +315,7 @@ class LedgerService:
 
     def _paid_for_before(self) -> Iterator[Request]:
         """Read in the journal what the wallet may still have to pay since before this process began."""
-        lines = (dated.line for dated in self._book.lines())
-        return requests_carried_out(line for line in lines if line.refused is None and not line.repeated)
+        return (request for _, request in requests_carried_out(self._book.lines()))
 
     def _note_carried_out(self, request: Request) -> None:
         """Tell the wallet later what it has signed and may pay now."""
