@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ringfence.replay.population import Population
     from ringfence.replay.summary import BookProof
     from ringfence.services.mirror import Watch
+    from ringfence.services.signed_heads import SignedHead
 
 SHIPPED_POLICIES = ("two-buckets", "trading-desk", "venue", "custodian")
 """The example policies that come with ringfence, smallest first."""
@@ -157,6 +158,28 @@ def fault_of_signature(checkpoint: "Checkpoint", publics: Iterable[bytes]) -> st
     from ringfence.planes.ledger.checkpoint import fault_of_signature
 
     return fault_of_signature(checkpoint, publics, signatures_ed25519.verify)
+
+
+def copy_book(source: str | Path, target: str | Path, on_pages: Callable[[int, int], None]) -> None:
+    """Copy a book file beside its writer; on_pages is told what is left, and of how much."""
+    from ringfence.adapters import book_copy
+
+    book_copy.copy_book(Path(source), Path(target), on_pages)
+
+
+def head_signers(signed: "SignedHead", book: Book) -> tuple[str, ...]:
+    """Return who signed a head of a book; ViolationError where it is not a good one of that book."""
+    from ringfence.services.signed_heads import check_head
+
+    return check_head(signed, book.genesis.name, book.state.public_keys(), signatures_ed25519.verify)
+
+
+def write_parquet(book: Book, file: str | Path) -> int:
+    """Write the booked legs of a book as Parquet and return how many there are."""
+    from ringfence.adapters import export_parquet
+    from ringfence.services.exports import COLUMNS, legs
+
+    return export_parquet.write_parquet(Path(file), COLUMNS, ("record", "place", "leg"), legs(book))
 
 
 def key_ring(path: str | Path) -> KeyRing:

@@ -26,8 +26,9 @@ from ringfence.cli.book_desk import (
     ring_at,
 )
 from ringfence.cli.book_holds import hold_app
+from ringfence.cli.book_keeping import backup, export, restore
 from ringfence.cli.book_proofs import check_proof, checkpoint, prove_entry, prove_growth
-from ringfence.cli.book_reading import At, balance, drift, export, history, opened, verify
+from ringfence.cli.book_reading import At, balance, drift, history, opened, verify
 from ringfence.cli.book_waiting import approve, cancel, carry_out, pending
 from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
@@ -109,7 +110,11 @@ def add_client(
 ) -> None:
     """Open a member's compartments, with new keys that only you can read where there are none."""
     from ringfence.planes.ledger.operations import OpenMember
+    from ringfence.planes.ledger.records import member_name_fault
 
+    fault = member_name_fault(name)
+    if fault:
+        raise UsageError(fault)  # before a key is made for nobody
     with open_desk(at, keys, as_json) as desk:
         own = [rule.name for rule in desk.book.rules.keys.values() if rule.per == party]
         desk.submit(OpenMember(party, name, {key: desk.public_key(f"{key}/{name}") for key in own}))

@@ -1,8 +1,6 @@
 """The commands of `ringfence book` that only read: they work on any book, beside its writer too."""
 
-import json
 import re
-import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,7 +109,7 @@ def verify(
     from ringfence import wiring
     from ringfence.cli.book_words import show_head
 
-    noted = _parse_head(head) if head else None
+    noted = parse_head(head) if head else None
     with opened(at, partial(wiring.read_book, noted=noted, thorough=True)) as book:
         book.state.check_conservation()
         found = {
@@ -148,20 +146,6 @@ def drift(
         raise typer.Exit(1)
 
 
-def export(at: At, as_json: Json = False) -> None:
-    """Write every operation with its answer, one JSON document a line (with --json one in all)."""
-    from ringfence import wiring
-    from ringfence.cli.book_words import plain_record
-
-    with opened(at, wiring.read_book) as book:
-        lines = (plain_record(dated) for dated in book.lines())
-        if as_json:
-            print_json(list(lines))
-            return
-        for line in lines:
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
 def _expect_compartment(book: "Book", path: str) -> None:
     if path and book.rules.place(path) is None:
         known = ", ".join(rule.pattern for rule in book.rules.compartments)
@@ -178,7 +162,8 @@ def _instant(text: str) -> "Instant | None":
         raise UsageError(str(error)) from None
 
 
-def _parse_head(text: str) -> "Head":
+def parse_head(text: str) -> "Head":
+    """Read a head as it was noted; UsageError where it is none."""
     from ringfence.kernel.instant import Instant
     from ringfence.planes.ledger.journal import Head
 

@@ -16,12 +16,13 @@ from ringfence.kernel.digest import canonical_bytes, tagged_digest
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
-from ringfence.planes.ledger import adopting, fills, holds, key_changes, moves, records, settling, waiting
+from ringfence.planes.ledger import fills, holds, key_changes, moves, records, settling, waiting
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.ledger import Ledger, limited_members
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.operations import (
+    Adoption,
     AdoptPolicy,
     Announce,
     Approve,
@@ -152,12 +153,8 @@ class BookState:
                 return records.take_receipt(ledger, operation, at, verify)
             case Freeze() | Resume():
                 return records.change_freeze(ledger, operation, at, verify)
-            case AdoptPolicy():
-                return adopting.adopt(ledger, operation, at, verify)
-            case CompleteAdoption():
-                return adopting.complete(ledger, operation, at)
-            case CancelAdoption():
-                return adopting.cancel(ledger, operation, at, verify)
+            case AdoptPolicy() | CompleteAdoption() | CancelAdoption():
+                return _take_adoption(ledger, operation, at, verify)
             case Approve():
                 return waiting.approve(ledger, operation, at, verify)
             case Cancel():
@@ -470,6 +467,21 @@ class BookState:
         assets = [*self.rules.assets, *self.rules.instruments]
         content = self._tables.bucket_content(compartment, assets)
         return tagged_digest("ringfence bucket", canonical_bytes(content))
+
+
+def _take_adoption(
+    ledger: Ledger, operation: Adoption, at: Instant, verify: Verifier
+) -> Refused | bool | None:
+    # Comparing policies takes modules that a book which keeps its own never waits for.
+    from ringfence.planes.ledger import adopting
+
+    match operation:
+        case AdoptPolicy():
+            return adopting.adopt(ledger, operation, at, verify)
+        case CompleteAdoption():
+            return adopting.complete(ledger, operation, at)
+        case CancelAdoption():
+            return adopting.cancel(ledger, operation, at, verify)
 
 
 def _carry_out_link(chain: Chain, link: Link) -> Refused | None:

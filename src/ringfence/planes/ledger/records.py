@@ -30,6 +30,15 @@ VERIFIER = "ledger"
 _MEMBER_NAME = re.compile(r"[a-z0-9._-]{1,64}")
 
 
+def member_name_fault(name: str) -> str:
+    """Say why a name cannot be a member's, and what can; "" where it can."""
+    if _MEMBER_NAME.fullmatch(name):
+        return ""
+    return (
+        f"{name[:80]!r} is no member's name; use 1 to 64 of a-z, 0-9, dot, dash and underscore, e.g. al-ice"
+    )
+
+
 def take_price(ledger: Ledger, fact: PriceFact, at: Instant) -> Refused | None:
     """Believe a price that enough sources agree on."""
     authority = ledger.rules.prices.get(fact.name)
@@ -47,9 +56,9 @@ def open_member(ledger: Ledger, opening: OpenMember, at: Instant) -> Refused | N
     rules, tables = ledger.rules, ledger.tables
     if opening.party not in rules.families:
         return Refused(Reason.PARTY_UNKNOWN, f"the policy declares no family {opening.party}")
-    if not _MEMBER_NAME.fullmatch(opening.member):
-        words = f"{opening.member!r} is no member's name; use 1 to 64 of a-z, 0-9, dot, dash and underscore"
-        return Refused(Reason.MEMBER_NAME_INVALID, words)
+    fault = member_name_fault(opening.member)
+    if fault:
+        return Refused(Reason.MEMBER_NAME_INVALID, fault)
     if (opening.party, opening.member) in tables.members:
         return Refused(Reason.MEMBER_ALREADY_OPEN, f"{opening.party} {opening.member} is open already")
     wanted = {name for name, key in rules.keys.items() if key.per == opening.party}
