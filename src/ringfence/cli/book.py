@@ -42,8 +42,10 @@ app.add_typer(book_keys.app, name="key")
 app.add_typer(clients_app, name="client")
 app.add_typer(adoption_app, name="adoption")
 app.add_typer(hold_app, name="hold")
-for command in (balance, history, verify, drift, export, checkpoint, prove_entry, prove_growth, check_proof):
-    app.command()(command)
+for read in (balance, history, verify, drift, export):
+    app.command()(read)
+for kept in (checkpoint, prove_entry, prove_growth, check_proof, backup, restore):
+    app.command()(kept)
 for waits in (pending, approve, cancel):
     app.command()(waits)
 app.command("carry-out")(carry_out)
