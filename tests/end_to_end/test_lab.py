@@ -49,12 +49,33 @@ def test_the_whole_venue_is_walled_and_every_wall_was_asked(lab_is_possible, roo
     assert steps["quarantine_wallet"]["outcomes"]["open"] <= 2 * (declared - 2)
 
 
-def test_the_enforcement_loop_holds_inside_the_lab(lab_is_possible, root):
+def inside(root, file, seconds_max, **environment):
     command = entered_command(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/lab/inside_enforcer.py"]
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/lab/{file}"]
     )
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        command,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds_max,
+        env={**os.environ, **environment},
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+def test_the_enforcement_loop_holds_inside_the_lab(lab_is_possible, root):
+    inside(root, "inside_enforcer.py", 600)
+
+
+def test_evaluator_packets_and_reader_agree_on_drawn_policies(lab_is_possible, root):
+    inside(root, "inside_random.py", 600, RINGFENCE_DRAWN="0:100")
+
+
+@pytest.mark.nightly
+def test_evaluator_packets_and_reader_agree_on_a_thousand_drawn_policies(lab_is_possible, root):
+    inside(root, "inside_random.py", 3_600, RINGFENCE_DRAWN="100:1000")
 
 
 @pytest.fixture
