@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
-from pictures import draw_walls
+from pictures import draw_flows, draw_walls
 from policy_findings import write_policy_findings
 from policy_words import write_policy_words
 from typer.main import get_command
@@ -192,6 +192,7 @@ def _read(page: Path) -> str | None:
 
 # The index comes last: it lists what was written before it.
 PAGES: dict[str, Callable[[], str]] = {
+    "pictures/flows.svg": draw_flows,
     "pictures/walls.svg": draw_walls,
     "reference/policies.md": write_policies,
     "reference/policy-words.md": write_policy_words,

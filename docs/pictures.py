@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ringfence.drawing.maps import Area, Arrow, Place, place_map
 from ringfence.drawing.page import picture
+from ringfence.planes.network.compile import compile_flows
+from ringfence.planes.network.map import flow_map
 from ringfence.policy.families import match
 from ringfence.policy.model import Gate, Policy
 from ringfence.wiring import load_policy
@@ -48,6 +50,11 @@ ARROWS = (
     Arrow("insurance", "clearing", "cover", "accent"),
     Arrow("treasury", "insurance", "fill_pool"),
 )
+
+
+def draw_flows() -> str:
+    """Draw the services of policies/venue.yaml in their zones, and the flows between them."""
+    return picture(flow_map(compile_flows(load_policy(POLICY.with_name("venue.yaml")))))
 
 
 def draw_walls() -> str:

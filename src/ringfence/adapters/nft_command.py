@@ -38,7 +38,7 @@ class Nft:
 
     def load(self, document: Json) -> None:
         """Load a document in one transaction; UnreachableError where nft refused, and nothing changed."""
-        self._run(["nft", "-j", "-f", "-"], json.dumps(document))
+        self._run(["nft", "-j", "-f", "-"], json.dumps(document, separators=(",", ":")))
 
     def ruleset(self) -> Json:
         """Read back everything that is loaded at this place, counters included."""

@@ -106,6 +106,19 @@ def _say_flows(rules: "Rules", place: str | None) -> None:
             print(f"{flow}  ({permission.rule})")
 
 
+@app.command("map")
+def draw_map(policy: PolicyFile = None, json: Json = False) -> None:
+    """Draw the zones as rooms and the flows as doors between them: one SVG on standard output."""
+    from ringfence.drawing.page import picture
+    from ringfence.planes.network.map import flow_map
+
+    drawn = picture(flow_map(rules_of(policy)))
+    if json:
+        print_json({"svg": drawn})
+    else:
+        print(drawn, end="")
+
+
 @app.command()
 def drift(
     loaded: Annotated[

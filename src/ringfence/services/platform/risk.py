@@ -31,7 +31,6 @@ from ringfence.planes.ledger.signing import Verifier
 from ringfence.services.instructions import Sign
 from ringfence.services.marks import PriceState
 from ringfence.services.matching.engine import NumberedFill
-from ringfence.services.platform.own_ids import fill_id
 from ringfence.services.platform.follower import Follower
 from ringfence.services.platform.messages import (
     Check,
@@ -44,6 +43,7 @@ from ringfence.services.platform.messages import (
     Verdict,
     Verdicts,
 )
+from ringfence.services.platform.own_ids import fill_id
 from ringfence.services.platform.service import Duty, Method, serve
 from ringfence.services.platform.signers import RISK_KEY
 
