@@ -153,6 +153,33 @@ def test_a_hold_keeps_units_until_it_is_posted_or_voided(opened: CommandLine) ->
     assert opened("book", "hold", "list", "--json").json == []
 
 
+def test_a_mistake_is_corrected_by_a_gate_linked_to_the_original(
+    ringfence: CommandLine, tmp_path: Path
+) -> None:
+    assert ringfence("book", "open", "venue").code == 0
+    ringfence("book", "key", "new", "all")
+    ringfence("book", "client", "add", "alice")
+    ringfence("book", "deposit", CASH, "100", "USDC", "--reference", "tx1")
+    wrong = ("--gate", "adjust", "--reason", "goodwill", "--id", "a1")
+    assert ringfence("book", "transfer", CASH, "house/treasury", "30", "USDC", *wrong).code == 0
+    part = ringfence("book", "correct", "a1", "too much", "--amount", "10", "--json")
+    assert part.json[0]["entries"][0]["amount"] == "10"
+    whole = ringfence("book", "correct", "a1", "all of it", "--json")
+    assert (whole.code, whole.json[0]["reason"]) == (1, "REVERSAL_EXCEEDS_ORIGINAL")
+    assert ringfence("book", "correct", "a1", "the rest", "--amount", "20").code == 0
+    assert balances(ringfence)[CASH] == "100"
+    assert ringfence("book", "correct", "a2", "nothing").code == 2
+
+
+def test_a_position_that_nobody_holds_does_not_move(ringfence: CommandLine) -> None:
+    ringfence("book", "open", "trading-desk")
+    ringfence("book", "key", "new", "all")
+    ends = ("fund_one/momentum/probe", "fund_one/momentum/trend")
+    said = ringfence("book", "position", "move", *ends, "5", "BTC-PERP", "--json")
+    assert (said.code, said.json[0]["reason"]) == (1, "CONDITION_NOT_MET")
+    assert "5 BTC-PERP from fund_one/momentum/probe" in said.json[0]["asked"]
+
+
 def test_a_stop_stops_and_is_lifted(opened: CommandLine) -> None:
     assert opened("book", "freeze", "gate/fund", "a drill").code == 0
     stopped = opened("book", "transfer", CASH, HEDGE, "1", "USDC", "--json")

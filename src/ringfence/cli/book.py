@@ -13,6 +13,7 @@ from rich.markup import escape
 from ringfence.cli import book_keys
 from ringfence.cli.arguments import PolicyFile
 from ringfence.cli.book_adoption import app as adoption_app
+from ringfence.cli.book_corrections import correct, position_app
 from ringfence.cli.book_desk import (
     Amount,
     AssetName,
@@ -42,6 +43,8 @@ app.add_typer(book_keys.app, name="key")
 app.add_typer(clients_app, name="client")
 app.add_typer(adoption_app, name="adoption")
 app.add_typer(hold_app, name="hold")
+app.add_typer(position_app, name="position")
+app.command()(correct)
 for read in (balance, history, verify, drift, export):
     app.command()(read)
 for kept in (checkpoint, prove_entry, prove_growth, check_proof, backup, restore):

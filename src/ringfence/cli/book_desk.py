@@ -92,8 +92,19 @@ class Desk:
             hold_until=hold_until,
         )
 
+    def resized(self, move: "Move", units: int) -> "Move":
+        """Return the same movement of another amount."""
+        import msgspec
+
+        return msgspec.structs.replace(move, units=units)
+
     def ask(
-        self, links: "Sequence[Link]", through: "Sequence[Move]", reason: str = "", exchange: str = ""
+        self,
+        links: "Sequence[Link]",
+        through: "Sequence[Move]",
+        reason: str = "",
+        exchange: str = "",
+        reverses: int = 0,
     ) -> None:
         """Submit links as one request, signed with what is at hand of the keys that moves `through` need."""
         from ringfence.services import instructions
@@ -107,6 +118,7 @@ class Desk:
             expires=instructions.default_expiry(self.now),
             reason=reason,
             exchange=exchange,
+            reverses=reverses,
         )
         self.submit(request)
 

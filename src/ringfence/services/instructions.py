@@ -78,6 +78,21 @@ def find_gate(rules: Rules, source: str, target: str, asset: str) -> str:
     return gates[0].name if gates else ""
 
 
+def find_exchange(rules: Rules, source: str, target: str, asset: str) -> str:
+    """Name the exchange one leg of which moves the asset from source to target; "" where none does.
+
+    Raises UsageError where several do, and names them.
+    """
+    start, end = rules.place(source), rules.place(target)
+    if start is None or end is None:
+        return ""
+    ways = {name: rules.way(name, start, end) for name in rules.exchanges}
+    found = [name for name, way in ways.items() if way is not None and way.accepts(asset)]
+    if len(found) > 1:
+        raise UsageError(f"several exchanges do that: {', '.join(found)}; choose one with --gate")
+    return found[0] if found else ""
+
+
 def default_expiry(now: Instant, delay_ns: int = 0, waits: bool = False) -> Instant:
     """Say until when a request counts that a person makes now; longer where it waits for something."""
     patience_ns = PATIENCE_NS if delay_ns or waits else EXPIRY_NS
@@ -124,9 +139,10 @@ def chain(
     expires: Instant,
     reason: str = "",
     exchange: str = "",
+    reverses: int = 0,
 ) -> Request:
     """Make a request of several links, signed with every key that the moves `through` ask for."""
-    bare = Request(identifier, tuple(links), rules.digest, expires, reason=reason, exchange=exchange)
+    bare = Request(identifier, tuple(links), rules.digest, expires, exchange, reason, reverses)
     return msgspec.structs.replace(bare, signatures=_sign(bare, keys_through(rules, through), sign))
 
 

@@ -241,12 +241,14 @@ class MarginFacts:
             return {}
 
     def _verdicts(self) -> dict[str, int]:
-        found = {path: self._verdict(path, part) for path, part in self._parts.items() if part.touch.fills}
+        judged = {path: part for path, part in self._parts.items() if part.touch.fills or part.touch.passed}
+        found = {path: self._verdict(path, part) for path, part in judged.items()}
         return {path: verdict for path, verdict in found.items() if verdict is not None}
 
     def _verdict(self, path: str, part: _Part) -> int | None:
         """Judge the fills of a bucket together: 0 or a reason's number; None where they have no index."""
         fills = [self._intended(fill, direction) for fill, direction in part.touch.fills]
+        fills += [self._passing(name, contracts) for name, contracts in part.touch.passed]
         if None in fills:
             return None
         verdict = trade_verdict(
@@ -273,6 +275,14 @@ class MarginFacts:
         fee = fee_up(instrument, fill.contracts, fill.price_e10, decimals, max(0, ppm))
         contracts = fill.contracts if direction == "buy" else -fill.contracts
         return IntendedFill(fill.instrument, contracts, fill.price_e10, index_e10, fee)
+
+    def _passing(self, name: str, contracts: int) -> IntendedFill | None:
+        """Describe a position that passes at the mark, without a fee."""
+        mark_e10 = self._prices.marks.get(name)
+        index_e10 = self._agreed.get(self._rules.instruments[name].index)
+        if mark_e10 is None or index_e10 is None:
+            return None
+        return IntendedFill(name, contracts, mark_e10, index_e10, 0)
 
     def _state(self, figures: Health) -> State:
         thresholds = self._terms.thresholds

@@ -22,14 +22,15 @@ class Touch:
 
     fills: of its signed orders, with its side; releases: assets that leave on margin's word; mixes: something
     else happens too, so that what may leave cannot be said beforehand; flows: units by asset that people move
-    in (positive) or out, nothing that is owed; forced_e10: the price of each forced fill; causes: why those
-    are forced.
+    in (positive) or out, nothing that is owed; passed: contracts it gets at the mark, or gives (below zero)
+    by instrument; forced_e10: the price of each forced fill; causes: why those are forced.
     """
 
     fills: list[tuple[Fill, Direction]] = field(default_factory=list)
     releases: set[str] = field(default_factory=set)
     mixes: bool = False
     flows: dict[str, int] = field(default_factory=dict)
+    passed: list[tuple[str, int]] = field(default_factory=list)
     forced_e10: dict[str, int] = field(default_factory=dict)
     causes: set[str] = field(default_factory=set)
 
@@ -42,7 +43,10 @@ def read_touches(rules: Rules, tables: Tables, request: Request) -> dict[str, To
             _read_fill(rules, touched, link)
         elif isinstance(link, Move | Post):
             for move in moves_meant(tables, link):
-                _read_move(rules, touched, move)
+                if move.asset in rules.instruments:
+                    _read_position(rules, tables, touched, move)
+                else:
+                    _read_move(rules, touched, move)
     if not all(isinstance(link, Move | Post | Void) for link in request.links):
         for touch in touched.values():
             touch.mixes = True
@@ -63,6 +67,15 @@ def _read_move(rules: Rules, touched: dict[str, Touch], move: Move) -> None:
             touch.mixes = True
         if not gate.accrual:
             touch.flows[move.asset] = touch.flows.get(move.asset, 0) + units
+
+
+def _read_position(rules: Rules, tables: Tables, touched: dict[str, Touch], move: Move) -> None:
+    if _gate(rules, move) is None or move.units < 1 or rules.instruments[move.asset].kind == "option":
+        return
+    contracts = move.units if tables.balance(move.source, move.asset) > 0 else -move.units
+    for path, sign in ((move.source, -1), (move.target, 1)):
+        if _is_margined(rules, path):
+            touched.setdefault(path, Touch()).passed.append((move.asset, sign * contracts))
 
 
 def _read_fill(rules: Rules, touched: dict[str, Touch], fill: Fill) -> None:

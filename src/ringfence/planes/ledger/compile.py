@@ -261,8 +261,6 @@ def _unenforced(gate: Gate | Exchange, accruals: frozenset[str]) -> tuple[str, .
     words += ["accrual: debt_draw beside another"] if DRAW in gate.accrual and len(gate.accrual) > 1 else []
     if gate.accrual and not accruals.intersection(gate.accrual):
         words += [f"accrual: {word}" for word in sorted(gate.accrual)]
-    if isinstance(gate, Exchange) and gate.price is not None and gate.price.of == "mark":
-        words.append("price: at mark")
     return tuple(words)
 
 
@@ -379,8 +377,14 @@ def _assets_between(
     sets = [assets for assets in (rule.assets, start.accepts, end.accepts) if assets is not None]
     if not sets:
         return None
-    both = frozenset.intersection(*sets)
+    both = frozenset.intersection(*sets) | _contracts_between(rule, start, end)
     return both if rule.name == DEBT_GATE or "debt_repayment" in rule.accrual else both - debts
+
+
+def _contracts_between(rule: GateRule, start: CompartmentRule, end: CompartmentRule) -> frozenset[str]:
+    """List the instruments whose positions a leg of an exchange may move; a gate lists none."""
+    both = (start.trades | start.takes_over) & (end.trades | end.takes_over)
+    return both if rule.assets is None else both & rule.assets
 
 
 def _payments(

@@ -143,10 +143,11 @@ def _another_path(rules: Rules, move: Move) -> tuple[tuple[GateStep, ...], str]:
 
 
 def _advise_amount(rules: Rules, move: Move, largest: int) -> str:
-    asset = rules.assets[move.asset]
+    asset = rules.assets.get(move.asset)
     if largest == 0:
         return f"no amount of {move.asset} passes there now"
-    return f"at most {show_decimal(largest, asset.decimals)} {move.asset} passes there now"
+    digits = asset.decimals if asset is not None else 0
+    return f"at most {show_decimal(largest, digits)} {move.asset} passes there now"
 
 
 def _advise_asset(rules: Rules, move: Move) -> str:

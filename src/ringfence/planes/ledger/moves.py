@@ -3,6 +3,7 @@
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up
+from ringfence.planes.ledger import positions
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.drawing import drawable_units, drawn_debt
 from ringfence.planes.ledger.exchange import ValueLeg, bind_legs, unequal_value
@@ -29,10 +30,15 @@ def carry_out(chain: Chain, move: Move) -> Refused | None:
     """Decide one move of a request and book it; return why not, where it is refused."""
     facts = facts_for(chain, move)
     decision = decide(facts, move)
-    if isinstance(decision, Refused):
-        return decision
-    if facts.source is not None and facts.target is not None and facts.way is not None:
-        book(chain, move, facts.source, facts.target, facts.way.gate)
+    source, target, way = facts.source, facts.target, facts.way
+    if source is None or target is None or way is None:
+        return decision if isinstance(decision, Refused) else None
+    refusals = [decision] if isinstance(decision, Refused) else []
+    if move.asset in chain.ledger.rules.instruments:
+        refusals += positions.margin_faults(chain, source, target)
+    if refusals:
+        return min(refusals, key=lambda refused: refused.reason)
+    book(chain, move, source, target, way.gate)
     return None
 
 
@@ -40,6 +46,8 @@ def facts_for(chain: Chain, move: Move) -> Facts:
     """Gather what one move is judged by, as the book stands now."""
     ledger = chain.ledger
     asset = ledger.rules.assets.get(move.asset)
+    if asset is None and move.gate in ledger.rules.exchanges:
+        asset = positions.contract_rule(ledger.rules, move.asset)
     source, target = ledger.place(move.source), ledger.place(move.target)
     if asset is None or source is None or target is None:
         return _facts_of_strangers(ledger, move, asset)
@@ -128,6 +136,8 @@ def _free(ledger: Ledger, source: Place, asset: AssetRule, gate: GateRule) -> in
     """Return what a source may give; what it owes is paid from what is held for others too."""
     if source.rule.two_sided or asset.debt_in is not None:
         return None
+    if asset.name in ledger.rules.instruments:
+        return positions.held_contracts(ledger, source, asset.name)
     held = 0 if gate.accrual else ledger.tables.held.get((source.path, asset.name), 0)
     return max(0, ledger.tables.balance(source.path, asset.name) - held)
 
@@ -220,7 +230,9 @@ def _exchange_facts(
     legs = legs_of(chain.request, gate.name)
     binding = bind_exchange(ledger, rule, legs)
     room, limit = ledger.room(gate, limited_members(source, target), move.asset, chain.at)
-    unpriced = _unpriced(chain, gate, move.asset)
+    is_position = move.asset in ledger.rules.instruments
+    unpriced = positions.mark_fault(chain, move, gate.line) if is_position else None
+    unpriced = unpriced or _unpriced(chain, gate, move.asset)
     return Facts(
         asset=asset,
         source=source,
@@ -237,7 +249,7 @@ def _exchange_facts(
         limit=limit,
         entitled_units=_repayable(ledger, move, asset, legs) if gate.accrual else None,
         free_units=_free(ledger, source, asset, gate),
-        total_room_units=ledger.total_room(move.source, move.target, move.asset),
+        total_room_units=positions.room_units(ledger, move),
         price=unpriced or _price_fault(chain, rule, legs),
     )
 
@@ -283,6 +295,8 @@ def _price_fault(chain: Chain, rule: ExchangeRule, legs: list[Move]) -> Refused 
         return None
     values: list[ValueLeg] = []
     for leg in legs:
+        if leg.asset in chain.ledger.rules.instruments:
+            continue  # It passes at the mark, which is its whole value.
         price = chain.ledger.worth(leg.asset, chain.at, rule.gate.line)
         if isinstance(price, Refused):
             return price
@@ -306,7 +320,10 @@ def book(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule)
         _lend(chain, move, source, target, gate)
     elif gate.accrual:
         _take_off(chain, move, source, gate)
-    chain.book(source, target, move.asset, move.units)
+    if move.asset in chain.ledger.rules.instruments:
+        positions.pass_on(chain, move, source, target)
+    else:
+        chain.book(source, target, move.asset, move.units)
     if gate.is_limited:
         _count(chain, move, gate, source, target)
     if gate.conditions:

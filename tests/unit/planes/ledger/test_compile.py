@@ -77,7 +77,6 @@ def test_words_that_are_not_enforced_shut_their_gate_and_are_noted():
     ("old", "new", "word"),
     [
         ("when: releasable", "when: operator_silent 30 d", "when: operator_silent"),
-        ('price: "within 2 % of index"', "price: at mark", "price: at mark"),
     ],
 )
 def test_every_word_that_restricts_and_is_not_built_shuts_its_gate(old, new, word):

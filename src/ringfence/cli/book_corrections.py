@@ -1,0 +1,85 @@
+"""`ringfence book correct` and `ringfence book position move`: what operators and owners put right."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ringfence.cli.book_desk import Keys, Source, Target, open_desk, parse_typed
+from ringfence.cli.book_reading import At
+from ringfence.cli.output import Json
+from ringfence.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    from ringfence.planes.ledger.operations import Entry, Move
+    from ringfence.planes.ledger.rules import Rules
+    from ringfence.services.ledger import Book
+
+position_app = typer.Typer(no_args_is_help=True, help="Positions: move one to another bucket at the mark.")
+
+
+def correct(
+    original: Annotated[str, typer.Argument(help="Id of the request that was a mistake, in hexadecimal.")],
+    why: Annotated[str, typer.Argument(help="The reason, in words; it is journalled.")],
+    at: At,
+    amount: Annotated[str, typer.Option("--amount", help="Only a part of it, e.g. 40.5.")] = "",
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Move back what a request moved by mistake, through the gate for that, linked to the original."""
+    from ringfence.kernel.ids import parse_id
+    from ringfence.services import instructions
+
+    with open_desk(at, keys, as_json) as desk:
+        identifier, rules = parse_typed(parse_id, original), desk.book.rules
+        entries = _entries_of(desk.book, identifier)
+        moves = [_back(rules, entry) for entry in entries]
+        if amount and len(moves) != 1:
+            raise UsageError(f"{original} moved {len(moves)} things; only one can be corrected in part here")
+        if amount:
+            units = instructions.parse_amount(rules, amount, moves[0].asset)
+            moves = [desk.resized(moves[0], units)]
+        desk.ask(moves, moves, why, reverses=identifier)
+
+
+@position_app.command("move")
+def move_position(
+    source: Source,
+    target: Target,
+    contracts: Annotated[int, typer.Argument(help="How many contracts, long or short as they are held.")],
+    instrument: Annotated[str, typer.Argument(help="An instrument of the policy, e.g. BTC-PERP.")],
+    at: At,
+    gate: Annotated[str, typer.Option("--gate", help="The exchange, where several do that.")] = "",
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Move a position, or a part of it, to another bucket at the mark, signed with every key at hand."""
+    from ringfence.planes.ledger.operations import Move
+    from ringfence.services import instructions
+
+    with open_desk(at, keys, as_json) as desk:
+        name = gate or instructions.find_exchange(desk.book.rules, source, target, instrument)
+        move = Move(name, source, target, instrument, contracts)
+        desk.ask((move,), (move,), exchange=name)
+
+
+def _entries_of(book: "Book", identifier: int) -> "tuple[Entry, ...]":
+    """Return what a request moved, as the journal tells it; UsageError where it moved nothing."""
+    from ringfence.planes.ledger.operations import CarryOut, Request
+
+    for dated in book.lines():
+        operation = dated.line.operation
+        is_it = isinstance(operation, Request) and operation.id == identifier
+        is_it = is_it or (isinstance(operation, CarryOut) and operation.request == identifier)
+        if is_it and dated.line.entries:
+            return dated.line.entries
+    raise UsageError(f"no request {identifier:032x} ever moved anything in this book")
+
+
+def _back(rules: "Rules", entry: "Entry") -> "Move":
+    """Turn an entry around through the gate that makes corrections there; "" as gate where none does."""
+    from ringfence.planes.ledger.operations import Move
+
+    start, end = rules.place(entry.credit), rules.place(entry.debit)
+    ways = rules.gates_between(start, end) if start is not None and end is not None else ()
+    gates = [way.gate.name for way in ways if way.gate.reverses is not None]
+    return Move(gates[0] if gates else "", entry.credit, entry.debit, entry.asset, entry.units)
