@@ -4,6 +4,9 @@ What a program wrote is seen by it at once, and is safe only after a sync. When 
 sector of an unsynced write is lost half of the time and torn now and then, in no order. A file that was
 never synced may be gone altogether, and a deleted one be back. `Faults` says what goes wrong and when; calls
 are counted from 1.
+
+A disk also keeps a diary of everything that changed it. `lives` tells the diary again and stops after every
+entry, so that one run of a program is cut at each of its writes, many times, without running it again.
 """
 
 import itertools
@@ -42,8 +45,12 @@ class DiskFile:
     unsynced: list[tuple[int, bytes] | int] = field(default_factory=list)
 
 
+Entry = Callable[["Disk"], None]
+"""One change of a disk, to be made again on another one."""
+
+
 class Disk:
-    """Files by path, and the calls made on them."""
+    """Files by path, the calls made on them, and the diary of what changed them."""
 
     def __init__(self, images: dict[str, bytes] | None = None, faults: Faults | None = None) -> None:
         self.faults = faults or Faults()
@@ -53,6 +60,7 @@ class Disk:
             path: DiskFile(bytearray(image), bytearray(image)) for path, image in (images or {}).items()
         }
         self.unsafely_deleted: dict[str, DiskFile] = {}
+        self.diary: list[Entry] = []
 
     def call(self) -> None:
         """Count one call; lose power or fail where the faults say so."""
@@ -63,6 +71,40 @@ class Disk:
             raise PowerIsOff("the power is off")
         if self.calls in self.faults.failing:
             raise apsw.IOError("this call fails")
+
+    def write(self, path: str, offset: int, content: bytes) -> None:
+        """Write, seen at once and not yet safe."""
+        file = self.files[path]
+        _write(file.seen, offset, content)
+        file.unsynced.append((offset, content))
+
+    def truncate(self, path: str, size: int) -> None:
+        """Shorten a file, seen at once and not yet safe."""
+        file = self.files[path]
+        del file.seen[size:]
+        file.unsynced.append(size)
+
+    def sync(self, path: str) -> None:
+        """Make what a file holds safe, or say so."""
+        if not self.faults.lies:
+            file = self.files[path]
+            file.safe = bytearray(file.seen)
+            file.unsynced.clear()
+
+    def create(self, path: str) -> None:
+        """Make an empty file where there is none."""
+        self.files.setdefault(path, DiskFile())
+
+    def delete(self, path: str, is_safe: bool) -> None:
+        """Delete a file, for good or until the power goes."""
+        file = self.files.pop(path, None)
+        if file and not is_safe:
+            self.unsafely_deleted[path] = file
+
+    def change(self, entry: Entry) -> None:
+        """Make a change and keep it in the diary."""
+        self.diary.append(entry)
+        entry(self)
 
     def images(self) -> dict[str, bytes]:
         """Return what the files hold while the power is on."""
@@ -80,6 +122,15 @@ class Disk:
                 _half_apply(image, change, chance)
             left[path] = bytes(image)
         return left
+
+
+def lives(images: dict[str, bytes], diary: list[Entry], *, lies: bool = False) -> Iterator[Disk]:
+    """Live a diary again on a disk of these images, stopping before the first entry and after each."""
+    disk = Disk(images, Faults(lies=lies))
+    yield disk
+    for entry in diary:
+        entry(disk)
+        yield disk
 
 
 def _half_apply(image: bytearray, change: tuple[int, bytes] | int, chance: random.Random) -> None:
@@ -107,9 +158,10 @@ def _write(image: bytearray, offset: int, written: bytes) -> None:
 class _OpenFile:
     """One handle of SQLite on a file of the disk."""
 
-    def __init__(self, disk: Disk, file: DiskFile) -> None:
+    def __init__(self, disk: Disk, path: str) -> None:
         self._disk = disk
-        self._file = file
+        self._path = path
+        self._file = disk.files[path]
 
     def xRead(self, amount: int, offset: int) -> bytes:
         self._disk.call()
@@ -117,20 +169,18 @@ class _OpenFile:
 
     def xWrite(self, written: bytes, offset: int) -> None:
         self._disk.call()
-        written = bytes(written)
-        _write(self._file.seen, offset, written)
-        self._file.unsynced.append((offset, written))
+        path, content = self._path, bytes(written)
+        self._disk.change(lambda disk: disk.write(path, offset, content))
 
     def xTruncate(self, size: int) -> None:
         self._disk.call()
-        del self._file.seen[size:]
-        self._file.unsynced.append(size)
+        path = self._path
+        self._disk.change(lambda disk: disk.truncate(path, size))
 
     def xSync(self, flags: int) -> None:
         self._disk.call()
-        if not self._disk.faults.lies:
-            self._file.safe = bytearray(self._file.seen)
-            self._file.unsynced.clear()
+        path = self._path
+        self._disk.change(lambda disk: disk.sync(path))
 
     def xFileSize(self) -> int:
         self._disk.call()
@@ -167,13 +217,13 @@ class _FileSystem(apsw.VFS):
         self._disk.call()
         path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         flags[1] = flags[0]
-        return _OpenFile(self._disk, self._disk.files.setdefault(path, DiskFile()))
+        if path not in self._disk.files:
+            self._disk.change(lambda disk: disk.create(path))
+        return _OpenFile(self._disk, path)
 
     def xDelete(self, path: str, syncdir: bool) -> None:
         self._disk.call()
-        file = self._disk.files.pop(path, None)
-        if file and not syncdir:
-            self._disk.unsafely_deleted[path] = file
+        self._disk.change(lambda disk: disk.delete(path, syncdir))
 
     def xAccess(self, path: str, flags: int) -> bool:
         self._disk.call()

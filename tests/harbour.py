@@ -35,6 +35,7 @@ from ringfence.planes.ledger.operations import (
     signing_bytes,
 )
 from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.snapshot import packed, restore, unpacked, written
 from ringfence.policy.model import Policy
 from ringfence.policy.parse import parse
 
@@ -205,6 +206,13 @@ class Harbour:
     def do(self, operation: Operation, conditions: Conditions = NO_CONDITIONS) -> Outcome:
         return self.state.apply(operation, self.at, verify, conditions)
 
+    def assert_survives_writing(self) -> None:
+        """Assert that the state written out and read again is the same state: whatever flow made it."""
+        again = BookState(self.state.rules)
+        restore(again, unpacked(packed(written(self.state))))
+        assert again.snapshot() == self.state.snapshot()
+        assert again.digest() == self.state.digest()
+
     def must(self, operation: Operation, conditions: Conditions = NO_CONDITIONS) -> Outcome:
         outcome = self.do(operation, conditions)
         assert isinstance(outcome.decision, Accepted), outcome.decision
@@ -220,6 +228,7 @@ class Harbour:
             before.pop(passing), after.pop(passing)
         assert before == after
         assert outcome.entries == ()
+        self.assert_survives_writing()
         self.state.check_conservation()
         return outcome.decision.reason
 
