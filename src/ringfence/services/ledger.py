@@ -77,6 +77,7 @@ from ringfence.services.pipeline import DEPTH, JudgedRows, Pipeline, RowOutcome
 from ringfence.services.ports import BookStore, SnapshotShelf
 from ringfence.services.proving import prove_entry, prove_growth
 from ringfence.services.snapshots import Snapshot, Wanted, candidates
+from ringfence.services.verifying import VerifyingAhead
 
 if TYPE_CHECKING:
     # Both bring numba, which a book without rows never waits for.
@@ -174,7 +175,7 @@ class Book:
         self.opened_from = 0
         self._state = BookState(rules)
         self._store = store
-        self._verify = verify
+        self._verify = VerifyingAhead(verify)
         self._margin = margin
         self._lane: RowLane | None = None
         self._retired: RowLane | None = None
@@ -353,7 +354,9 @@ class Book:
         at = self._next_instant(at)
         # From the first change in memory until the journal has it, memory and journal differ.
         self._stopped = "the book has stopped: a batch was cut short; open the book again to recover it"
+        self._verify.look_ahead(operations, self._state.ledger.known_keys(at))
         outcomes = tuple(self._apply(operation, at) for operation in operations)
+        self._verify.forget()
         lines = [_line(*pair) for pair in zip(operations, outcomes, strict=True)]
         record = batch_record(self._head, at, self.rules.digest, lines)
         self._store.append(record)
@@ -541,6 +544,7 @@ class Book:
     def close(self) -> None:
         """Let go of the store; the book takes no more batches."""
         self._stopped = "the book is closed"
+        self._verify.close()
         self._store.close()
 
     def _expect_writable(self) -> None:

@@ -1,0 +1,103 @@
+"""Verifying the signatures of a batch on several threads before the book asks for them one by one.
+
+Verification is most of what a transfer signed by a client costs, and it needs nothing of the book: the
+library lets go of the interpreter while it works. The answers are the verifier's own, so whether and when
+they were found ahead changes nothing but the time.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+from ringfence.planes.ledger.operations import (
+    Announce,
+    Fill,
+    Operation,
+    Order,
+    Request,
+    signing_bytes,
+)
+from ringfence.planes.ledger.signing import SIGNATURES_MAX, KnownKeys, Verifier
+
+CHUNK: Final = 64
+"""How many signatures a thread takes at once; fewer than two of these are not worth a thread."""
+
+
+class Question(NamedTuple):
+    """What a verifier is asked: whether these fit."""
+
+    public: bytes
+    message: bytes
+    signature: bytes
+
+
+class VerifyingAhead:
+    """A verifier that can be told beforehand what it will be asked."""
+
+    def __init__(self, verify: Verifier, threads: int | None = None) -> None:
+        """Take the verifier that knows how; threads: as many as there are cores, if None."""
+        self._verify = verify
+        self._threads = threads or os.cpu_count() or 1
+        self._pool: ThreadPoolExecutor | None = None
+        self._found: dict[Question, tuple[Future[list[bool]], int]] = {}
+
+    def __call__(self, public: bytes, message: bytes, signature: bytes) -> bool:
+        """Say whether a signature fits; waits for the thread that looks at it, if one does."""
+        found = self._found.get(Question(public, message, signature))
+        if found is None:
+            return self._verify(public, message, signature)
+        chunk, place = found
+        return chunk.result()[place]
+
+    def look_ahead(self, operations: Sequence[Operation], known: KnownKeys) -> None:
+        """Begin to verify what a batch of operations will be asked about; forget what was found before."""
+        self._found = {}
+        if self._threads < 2 or len(operations) < 2:
+            return
+        questions = list(dict.fromkeys(_questions(operations, known)))
+        if len(questions) < 2 * CHUNK:
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
+        for start in range(0, len(questions), CHUNK):
+            part = questions[start : start + CHUNK]
+            chunk = self._pool.submit(self._verify_all, part)
+            self._found.update((question, (chunk, place)) for place, question in enumerate(part))
+
+    def forget(self) -> None:
+        """Forget what was found; nothing is asked of it any more."""
+        self._found = {}
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self.forget()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _verify_all(self, questions: Sequence[Question]) -> list[bool]:
+        return [self._verify(*question) for question in questions]
+
+
+def _questions(operations: Sequence[Operation], known: KnownKeys) -> Iterator[Question]:
+    """Go through the signatures of requests and of the orders in their fills, by keys that are known now."""
+    for operation in operations:
+        request = operation.request if isinstance(operation, Announce) else operation
+        if not isinstance(request, Request):
+            continue
+        yield from _signed(request, known)
+        for link in request.links:
+            if isinstance(link, Fill):
+                for side in (link.buy, link.sell):
+                    if isinstance(side, Order):
+                        yield from _signed(side, known)
+
+
+def _signed(record: Request | Order, known: KnownKeys) -> Iterator[Question]:
+    if not record.signatures or len(record.signatures) > SIGNATURES_MAX:
+        return
+    message = signing_bytes(record)
+    for one in record.signatures:
+        for public in known.of(one.key)[:1]:
+            yield Question(public, message, one.value)
