@@ -407,7 +407,7 @@ def _lab_commands(rules: Rules, lab: namespaces.Lab) -> dict[str, Place]:
 
 
 def _asking(rules: Rules, lab: namespaces.Lab, *, greets: bool) -> Ask:
-    everything = _matrix(rules, lab.sites)
+    everything = _askable(rules, lab.sites, greets=greets)
     return lambda flows: probe(
         lab.within, lab.sites, everything if flows is None else flows, PROBE_S, greets=greets
     )
@@ -415,6 +415,11 @@ def _asking(rules: Rules, lab: namespaces.Lab, *, greets: bool) -> Ask:
 
 def _matrix(rules: Rules, sites: Sites) -> list[Flow]:
     return matrix(tuple(sites), _ports(rules))
+
+
+def _askable(rules: Rules, sites: Sites, *, greets: bool) -> list[Flow]:
+    """List what can be asked: of services that do not greet, a silence over UDP says nothing."""
+    return [flow for flow in _matrix(rules, sites) if greets or flow.protocol == "tcp"]
 
 
 def _ports(rules: Rules) -> list[int]:
@@ -456,9 +461,9 @@ class Enforcement:
 def standing_enforcement(rules: Rules) -> Enforcement:
     """Return the lab that stands, entered before by `standing_command`."""
     lab = namespaces.Lab(plan_sites(rules))
-    ask = _asking(rules, lab, greets=_standing_lab().greets)
-    commands = _lab_commands(rules, lab)
-    return Enforcement(_lab_enforcer(rules, lab), commands, ask, _matrix(rules, lab.sites))
+    greets = _standing_lab().greets
+    ask, askable = _asking(rules, lab, greets=greets), _askable(rules, lab.sites, greets=greets)
+    return Enforcement(_lab_enforcer(rules, lab), _lab_commands(rules, lab), ask, askable)
 
 
 def local_enforcement(rules: Rules, sites: Sites, at: str) -> Enforcement:

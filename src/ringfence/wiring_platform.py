@@ -6,6 +6,7 @@ Like `wiring`, this file imports both sides and decides nothing.
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -233,22 +234,35 @@ NOT_ENFORCED_ON_LOOPBACK = (
 )
 
 
-def host_platform(policy: Policy, folder: Path, mode: Mode, show: Callable[[States], None]) -> None:
-    """Run a platform in this process and its children until it is told to stop; `show` sees its states."""
+def host_platform(
+    policy: Policy, file: Path, folder: Path, mode: Mode, show: Callable[[States], None]
+) -> None:
+    """Run a platform in this process and its children until it is told to stop; `show` sees its states.
+
+    file: where the policy was read from, for commands that find the running network.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if mode == "namespaces":
         raise_walls(policy)
     not_enforced = () if mode == "namespaces" else (NOT_ENFORCED_ON_LOOPBACK,)
     running = platform(policy, folder, mode)
-    asyncio.run(
-        platform_host.host(
-            running,
-            folder,
-            SystemClock(),
-            not_enforced,
-            lambda services: show(States(services, not_enforced)),
+    with _found_by_others(file, mode):
+        asyncio.run(
+            platform_host.host(
+                running,
+                folder,
+                SystemClock(),
+                not_enforced,
+                lambda services: show(States(services, not_enforced)),
+            )
         )
-    )
+
+
+def _found_by_others(file: Path, mode: Mode) -> AbstractContextManager[None]:
+    """Let `ringfence net` find this network; where another one is found already, that one stays it."""
+    if mode != "namespaces" or namespaces.find_standing() is not None:
+        return nullcontext()
+    return namespaces.standing(file.resolve(), greets=False)
 
 
 def platform_states(folder: Path) -> States:

@@ -136,7 +136,7 @@ def plain_round(one: "CanaryRound") -> dict[str, object]:
 
 def say_round(one: "CanaryRound") -> None:
     """Print a round of a canary, each fault on a line of its own."""
-    home = f", {one.unproven} unproven: the target was silent at home, too" if one.unproven else ""
+    home = f", {one.unproven} unproven: nobody answers there at home, either" if one.unproven else ""
     more = len(one.wrong) - LINES_SHOWN
     shown = [*one.wrong[:LINES_SHOWN], *([f"and {more} more"] if more > 0 else [])]
     print(f"round {one.number}: {one.asked} asked{home}", *shown, sep="\n  ", flush=True)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ from ringfence.cli.output import Json, console, errors, print_json
 from ringfence.kernel.errors import UnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ringfence.wiring_platform import States
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the platform keeps its keys, books and logs.")]
@@ -49,15 +52,18 @@ def up(
     if detach:
         _show(_started_apart(folder), json)
         return
-    model = wiring.load_policy(policy or wiring.shipped_policy("venue"))
+    file = policy or wiring.shipped_policy("venue")
+    model = wiring.load_policy(file)
     if namespaces and not wiring.is_in_lab():
         command = _command_in_namespaces()
         os.execvp(command[0], command)
     mode: Any = "namespaces" if namespaces else "loopback"
+    hosting = partial(wiring_platform.host_platform, model, file, folder, mode)
     if json:
-        _host_quietly(wiring_platform, model, folder, mode)
+        _host_quietly(hosting)
     else:
-        _host_in_sight(wiring_platform, model, folder, mode)
+        errors.print(f"starting the services of {model.name} in {folder}; Ctrl-C stops them", highlight=False)
+        _host_in_sight(hosting)
 
 
 def down(folder: Folder = DEFAULT_FOLDER, json: Json = False) -> None:
@@ -127,7 +133,7 @@ def _started_apart(folder: Path) -> "States":
     raise UnreachableError(f"the platform did not start: {lines[-1] if lines else f'see {log}'}")
 
 
-def _host_quietly(wiring_platform: Any, model: Any, folder: Path, mode: Any) -> None:
+def _host_quietly(hosting: "Callable[[Callable[[States], None]], None]") -> None:
     shown: list[bool] = []
 
     def show(states: "States") -> None:
@@ -136,17 +142,14 @@ def _host_quietly(wiring_platform: Any, model: Any, folder: Path, mode: Any) -> 
             sys.stdout.flush()
             shown.append(True)
 
-    wiring_platform.host_platform(model, folder, mode, show)
+    hosting(show)
 
 
-def _host_in_sight(wiring_platform: Any, model: Any, folder: Path, mode: Any) -> None:
+def _host_in_sight(hosting: "Callable[[Callable[[States], None]], None]") -> None:
     from rich.live import Live
 
-    errors.print(f"starting the services of {model.name} in {folder}; Ctrl-C stops them", highlight=False)
     with Live(console=console, auto_refresh=False) as live:
-        wiring_platform.host_platform(
-            model, folder, mode, lambda states: live.update(_table(states), refresh=True)
-        )
+        hosting(lambda states: live.update(_table(states), refresh=True))
 
 
 def _show(states: "States", json: bool) -> None:
