@@ -201,6 +201,8 @@ def print_blast(policy: "Policy", found: "Blast") -> None:
         "ledger", "lost by trading, each", _amounts(policy, lost["hour"]), _amounts(policy, lost["day"])
     )
     console.print(table)
+    if found.adopts:
+        print_sentence(f"    {found.adopts}")
     if found.channels:
         print_sentence(f"    lost by trading through {', '.join(found.channels)}")
 

@@ -6,11 +6,12 @@ outside, and beside it what is lost by trading. `contained` is what the start it
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ringfence.kernel.instant import DAY_NS, HOUR_NS
 from ringfence.policy.model import Policy
 from ringfence.proof import trading
+from ringfence.proof.adopting import can_adopt
 from ringfence.proof.cutoff import cast_for_amounts
 from ringfence.proof.grounding import ground
 from ringfence.proof.names import nodes_held
@@ -57,7 +58,7 @@ class Blast:
     """The blast radius of one start.
 
     services and keys: everything that falls; lost_by_trading: by `hour` and `day`, per member, with the
-    channels it is lost through.
+    channels it is lost through; adopts: whether these keys could put another policy in force, and when.
     """
 
     start: tuple[str, ...]
@@ -67,6 +68,7 @@ class Blast:
     planes: dict[str, PlaneBlast]
     lost_by_trading: dict[str, Amounts]
     channels: tuple[Channel, ...]
+    adopts: str = ""
 
 
 def blast(policy: Policy, names: Iterable[str], mode: Mode, facts: Iterable[Fact] = ()) -> Blast:
@@ -76,7 +78,9 @@ def blast(policy: Policy, names: Iterable[str], mode: Mode, facts: Iterable[Fact
     """
     wanted = tuple(names)
     world = extend(ground(policy, cast_for_amounts(policy, {}, wanted)), facts)
-    return blast_in(Index(world), sides_of(policy, world), wanted, mode)
+    found = blast_in(Index(world), sides_of(policy, world), wanted, mode)
+    given = (key.name for key in world.keys if key.given)
+    return replace(found, adopts=can_adopt(policy, {*found.keys, *given}))
 
 
 def blast_in(index: Index, sides: Sides, names: tuple[str, ...], mode: Mode) -> Blast:

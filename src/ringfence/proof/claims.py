@@ -16,6 +16,7 @@ from typing import Literal
 
 from ringfence.policy.model import Claim, Policy
 from ringfence.policy.phrases import show_journey
+from ringfence.proof.adopting import assumed_of_adoption
 from ringfence.proof.answers import Answer, answer
 from ringfence.proof.questions import Asked, Fault, Grounds, Moves, Never, Trading, ask
 from ringfence.proof.story import Story, tell
@@ -98,7 +99,7 @@ def decide(grounds: Grounds, name: str, second: SecondOpinion | None = None) -> 
         words=_words(worst),
         decided=decided,
         assumptions=tuple(dict.fromkeys(words for one in decided for words in _assumptions(one))),
-        trusted=tuple(dict.fromkeys(_trusted(decided))),
+        trusted=tuple(dict.fromkeys((*_trusted(decided), assumed_of_adoption(policy)))),
     )
 
 
