@@ -7,7 +7,7 @@ trying every smaller set of thefts. Sets of thefts are tried up to `THEFTS_MAX`;
 rather than believed.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from ringfence.proof.certificate import Certificate, Entry
@@ -146,10 +146,15 @@ def _met(world: World, had: Collection[str]) -> list[bool]:
 
 def _usable(world: World, owned: Services, had: Keys, plane: str) -> Iterator[tuple[Way, bool]]:
     """Go through the ways an attacker can use on a plane, and whether nobody checks them any more."""
-    met = _met(world, had)
+    return _usable_among(world, world.ways, _met(world, had), owned, plane)
+
+
+def _usable_among(
+    world: World, ways: Iterable[Way], met: Sequence[bool] | Mapping[int, bool], owned: Services, plane: str
+) -> Iterator[tuple[Way, bool]]:
     is_owned = [row.name in owned for row in world.services]
     void_on: dict[tuple[str, ...], bool] = {}
-    for way in world.ways:
+    for way in ways:
         rule = world.rules[way.rule]
         planes = rule.planes
         if plane not in planes:
@@ -165,11 +170,23 @@ def _usable(world: World, owned: Services, had: Keys, plane: str) -> Iterator[tu
 def shows_closed(
     world: World, services: Collection[str], mode: str, plane: str, inside: Collection[str]
 ) -> bool:
-    """Say whether value in these places stays in them when these services fall: for a world of one asset."""
+    """Say whether value in these places stays in them when these services fall: for a world of one asset.
+
+    Only ways that lead out of them need to be shut, so only these are asked about.
+    """
     owned, had = _fallen(world, services, (), mode)
     is_in = [place.name in inside for place in world.places]
     leaving = [is_in[number] and not place.external for number, place in enumerate(world.places)]
-    return all(is_in[way.target] or not leaving[way.source] for way, _ in _usable(world, owned, had, plane))
+    crossing = [way for way in world.ways if leaving[way.source] and not is_in[way.target]]
+    needs = {way.needs: _is_met(world, had, way.needs) for way in crossing}
+    return not any(True for _ in _usable_among(world, crossing, needs, owned, plane))
+
+
+def _is_met(world: World, had: Collection[str], number: int) -> bool:
+    """Say whether keys meet one need; `_met` says it of all."""
+    need = world.needs[number]
+    keys = sum(world.keys[key].name in had for key in need.keys)
+    return keys >= need.count or keys + sum(_is_met(world, had, part) for part in need.parts) >= need.count
 
 
 # --- never -------------------------------------------------------------------------------------

@@ -293,7 +293,7 @@ def start_of(world: World, names: Iterable[str]) -> Start:
         service = [index for index, row in enumerate(world.services) if row.name == name]
         found = _keys_called(world, name)
         if not service and not found:
-            there = [row.name for row in (*world.services, *world.keys)]
+            there = [row.name for row in world.services] + [row.name for row in world.keys]
             there += [home for key in world.keys for home in (key.host, key.person) if home]
             known = ", ".join(dict.fromkeys(there))
             raise Fault(f"`{name}` is no service, key, host or person; there are {known}")

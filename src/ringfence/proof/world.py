@@ -24,6 +24,9 @@ FORMAT = "ringfence world 1"
 NOBODY = -1
 """The position of nothing: a place without member, a way without mandate."""
 
+DEPTH_MAX = 64
+"""How deep needs may be built from others."""
+
 RuleKind = Literal["gate", "exchange", "deleverage"]
 
 
@@ -225,9 +228,13 @@ def check(world: World) -> None:
         low, high = min(positions, default=0), max(positions, default=NOBODY)
         if low < NOBODY or high >= size:
             raise BadInput(f"{name} of the world names row {high if high >= size else low} of {size}")
+    depths: list[int] = []
     for index, need in enumerate(world.needs):
         if any(not 0 <= part < index for part in need.parts):
             raise BadInput(f"need {index} of the world is built from a later one")
+        depths.append(1 + max((depths[part] for part in need.parts), default=0))
+        if depths[-1] > DEPTH_MAX:
+            raise BadInput(f"need {index} of the world is built more than {DEPTH_MAX} deep")
 
 
 def _names(world: World) -> Iterable[tuple[str, list[str]]]:

@@ -27,7 +27,7 @@ from ringfence.proof.names import named_nodes, places
 from ringfence.proof.names import nodes as node_list
 from ringfence.proof.questions import Asked, Grounds, ask
 from ringfence.proof.reach import Index, reach
-from ringfence.proof.world import Cap
+from ringfence.proof.world import Cap, Need
 
 CLIENT_DROPPED = ("needs: [client_key, wallet_key,", "needs: [wallet_key,")
 
@@ -299,6 +299,12 @@ def one_wider(world):
     return msgspec.structs.replace(world, rules=(*world.rules[:number], wider, *world.rules[number + 1 :]))
 
 
+def bottomless(world):
+    first = len(world.needs)
+    chain = tuple(Need(1, (), (first + number - 1,)) for number in range(1, 65))
+    return msgspec.structs.replace(world, needs=(*world.needs, Need(1), *chain))
+
+
 def endless(world):
     rule = msgspec.structs.replace(world.rules[0], name="odd", all={0: Cap(1, "fixed", 0)})
     return msgspec.structs.replace(world, rules=(*world.rules, rule))
@@ -310,6 +316,11 @@ def endless(world):
         (lambda world: msgspec.structs.replace(world, keys=(*world.keys, world.keys[0])), "two keys called"),
         (one_wider, "other caps, which they share"),
         (endless, "or in no time"),
+        (bottomless, "more than 64 deep"),
+        (
+            lambda world: msgspec.structs.replace(world, needs=(Need(1, (), (0,)), *world.needs[1:])),
+            "built from a later one",
+        ),
     ],
 )
 def test_a_world_that_is_none_is_refused(certificate, change, reason):

@@ -47,7 +47,7 @@ def cut_of(window, horizon_ns, units, claimed):
 
 
 TIMES = [
-    # window, horizon, what 250 comes to: rolling ⌈H/W⌉ times, fixed once more, refill once full and as it refills
+    # What 250 comes to in a time: rolling ⌈H/W⌉ times, fixed once more, refill once full and as it refills.
     ("rolling 1 h", HOUR_NS, 250),
     ("rolling 1 h", HOUR_NS + 1, 500),
     ("rolling 1 h", 1, 250),
