@@ -156,7 +156,7 @@ def _read(file: Path) -> "AdoptPolicy":
         raise BadInput(
             f"{file}: there is no proposal here; `ringfence book adoption propose` makes one"
         ) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{file} is no proposal: {error}") from None
 
 

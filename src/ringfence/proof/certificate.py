@@ -102,7 +102,7 @@ def read_certificate(text: bytes) -> Certificate:
     """Read a certificate; BadInput where it is malformed, was changed, or is not written canonically."""
     try:
         certificate = msgspec.json.decode(text, type=Certificate)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"this is no certificate: {error}") from None
     if certificate.format != FORMAT:
         raise BadInput(f"the certificate says `{certificate.format}`; this program reads `{FORMAT}`")

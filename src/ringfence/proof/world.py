@@ -201,7 +201,7 @@ def read(text: bytes) -> World:
     """Read a world from JSON; BadInput where a table is malformed or a row names what is not there."""
     try:
         world = msgspec.json.decode(text, type=World)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"this is no world of facts: {error}") from None
     check(world)
     return world
@@ -342,7 +342,7 @@ def read_facts(text: bytes) -> tuple[Fact, ...]:
     """Read a JSON list of facts; BadInput where one is malformed."""
     try:
         return msgspec.json.decode(text, type=tuple[Fact, ...])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"these are no facts about a world: {error}") from None
 
 

@@ -64,6 +64,7 @@ from ringfence.planes.ledger.operations import (
     Signature,
 )
 from ringfence.planes.ledger.pending import Pending
+from ringfence.planes.ledger.row_ids import RestingIds
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier, signers_of
 from ringfence.planes.ledger.snapshot import Parts, digest, form, packed, restore, written
@@ -287,6 +288,7 @@ class Book:
         if record.policy != self.rules.digest:
             return "its checkpoint is of another policy"
         self._resting = {name: parts[name] for name in ROW_PARTS if name in parts}
+        self._state.ledger.tables.row_answer = RestingIds(parts.get("row ids", b"")).answer
         self._eras = _eras_of(parts[_ERAS]) if _ERAS in parts else self._eras
         self._head, self._checkpoint = head_of(record), snapshot.checkpoint
         self.opened_from = record.sequence
@@ -566,8 +568,6 @@ class Book:
         return low
 
     def _apply(self, operation: Operation, at: Instant) -> Outcome:
-        if self._resting:
-            self._rows()
         state = self._settled()
         conditions = self._margin.before(state, state.meant(operation), at)
         rules = state.rules
@@ -580,6 +580,8 @@ class Book:
     def _follow(self) -> None:
         """Let everything that was made from the rules follow those now in force."""
         self._margin.follow(self.rules)
+        if self._resting:
+            self._rows()
         if self._lane is not None:
             self._eras[-1] = (self._eras[-1][0], self._lane.routes)
             self._retired, self._lane = self._lane, None

@@ -68,5 +68,5 @@ def read_head(content: bytes, name: str) -> SignedHead:
     """Read a signed head; BadInput where it is none."""
     try:
         return msgspec.json.decode(content, type=SignedHead)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{name} is no signed head: {error}") from None

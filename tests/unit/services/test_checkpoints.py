@@ -15,7 +15,7 @@ from ringfence.kernel.errors import BadInput, JournalBroken, StoreFailed, UsageE
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.merkle import Tree
 from ringfence.planes.ledger.checkpoint import checkpoint_record, read_checkpoint
-from ringfence.planes.ledger.journal import Head, Kind, head_of, verify_chain
+from ringfence.planes.ledger.journal import Head, JournalRecord, Kind, head_of, sealed_after, verify_chain
 from ringfence.planes.ledger.operations import RevokeKey, Signature
 from ringfence.planes.ledger.snapshot import packed, unpacked
 from ringfence.services.ledger import CHECKPOINT_RECORDS
@@ -369,3 +369,93 @@ def test_history_begins_and_ends_at_an_instant(vault: Vault) -> None:
     assert ids(since=Instant(START + 30_001), until=Instant(START + 40_000)) == [40]
     assert ids(until=Instant(START + 9_999)) == []
     assert ids(since=Instant(START + 60_001)) == []
+
+
+# --- a journal that somebody changed -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole() -> Vault:
+    """A journal with requests, rows and checkpoints."""
+    vault = rows_vault()
+    book = vault.opened()
+    for number in (100, 200, 300):
+        moved(book, number)
+        staked(book, number + 10, 4)
+        book.checkpoint(START, signs)
+    book.close()
+    return vault
+
+
+def test_a_thousand_changes_of_a_journal_with_checkpoints_are_found(whole: Vault) -> None:
+    draw = random.Random(20_261_121)
+    head = head_of(whole.shelf.records[-1])
+    for _ in range(1_000):
+        records = list(whole.shelf.records)
+        index = draw.randrange(len(records))
+        change = draw.choice(["flip", "delete", "swap", "truncate", "repeat"])
+        match change:
+            case "flip":
+                payload = bytearray(records[index].payload)
+                payload[draw.randrange(len(payload))] ^= 1 << draw.randrange(8)
+                records[index] = replace(records[index], payload=bytes(payload))
+            case "delete":
+                del records[index]
+            case "swap":
+                other = (index + draw.randrange(1, len(records))) % len(records)
+                records[index], records[other] = records[other], records[index]
+                index = min(index, other)
+            case "truncate":
+                del records[index:]
+            case "repeat":
+                records.insert(index + 1, records[index])
+                index += 1
+        with pytest.raises(JournalBroken) as broken:
+            list(verify_chain(records, head))
+        assert broken.value.sequence == index, change
+
+
+def sealed_again(records: list[JournalRecord], index: int, payload: bytes) -> list[JournalRecord]:
+    """Change a record and give it and all later ones right hashes, as somebody would who can write."""
+    changed = records[:index]
+    for record in records[index:]:
+        content = payload if record.sequence == index else record.payload
+        if record.kind == Kind.CHECKPOINT:
+            true = read_checkpoint(record)
+            content = msgspec.json.encode(msgspec.structs.replace(true, hash=changed[-1].hash, signatures=()))
+        before = head_of(changed[-1])
+        changed.append(sealed_after(before, Kind(record.kind), record.at, record.policy, content))
+    return changed
+
+
+def test_a_changed_word_under_right_hashes_is_found_by_the_next_checkpoint(whole: Vault) -> None:
+    """The answers would not tell, since words may be put better; the tree does."""
+    records = whole.shelf.records
+    index = next(
+        record.sequence
+        for record in records[2:]
+        if b"was used with" in record.payload or b" names policy " in record.payload
+    )
+    false = Vault()
+    payload = records[index].payload.replace(b" names policy ", b" means policy ")
+    false.shelf.records = sealed_again(records, index, payload)
+    list(verify_chain(false.shelf.records))
+    checkpoint = next(record for record in records[index:] if record.kind == Kind.CHECKPOINT)
+    with pytest.raises(
+        JournalBroken, match=f"journal record {checkpoint.sequence}: its checkpoint names another tree"
+    ):
+        false.opened(thorough=True)
+
+
+def test_changes_under_right_hashes_are_found_by_a_thorough_opening(whole: Vault) -> None:
+    draw = random.Random(11)
+    records = whole.shelf.records
+    for _ in range(60):
+        index = draw.choice([record.sequence for record in records[1:] if record.kind != Kind.CHECKPOINT])
+        payload = bytearray(records[index].payload)
+        payload[draw.randrange(len(payload))] ^= 1 << draw.randrange(8)
+        false = Vault()
+        false.shelf.records = sealed_again(records, index, bytes(payload))
+        with pytest.raises(JournalBroken) as broken:
+            false.opened(thorough=True)
+        assert broken.value.sequence >= index

@@ -99,7 +99,7 @@ def read_checkpoint(record: JournalRecord) -> Checkpoint:
         raise JournalBroken(record.sequence, f"is of kind {record.kind}, and no checkpoint")
     try:
         found = msgspec.json.decode(record.payload, type=Checkpoint)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JournalBroken(record.sequence, f"its checkpoint cannot be read: {error}") from None
     if msgspec.json.encode(found) != record.payload:
         raise JournalBroken(record.sequence, "its checkpoint is not spelled as this book spells it")

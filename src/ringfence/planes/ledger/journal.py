@@ -212,7 +212,7 @@ def _read(record: JournalRecord, form: type[_Payload]) -> _Payload:
     """Decode a payload, and refuse a second spelling of the same content."""
     try:
         content = msgspec.json.decode(record.payload, type=form)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JournalBroken(record.sequence, f"its content cannot be read: {error}") from None
     if msgspec.json.encode(content) != record.payload:
         raise JournalBroken(record.sequence, "its content is not spelled as this book spells it")

@@ -261,7 +261,7 @@ def read_rows(record: JournalRecord) -> tuple[RowBatch, Codes]:
         raise JournalBroken(record.sequence, "its rows are cut short")
     try:
         header = msgspec.json.decode(payload[_LENGTH:start], type=_Header)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JournalBroken(record.sequence, f"its header cannot be read: {error}") from None
     if msgspec.json.encode(header) != payload[_LENGTH:start]:
         raise JournalBroken(record.sequence, "its header is not spelled as this book spells it")

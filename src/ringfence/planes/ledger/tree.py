@@ -91,7 +91,7 @@ def entries_of(record: JournalRecord) -> tuple[bytes, ...]:
         return (record.payload,)
     try:
         return tuple(bytes(entry) for entry in msgspec.json.decode(record.payload, type=list[msgspec.Raw]))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise JournalBroken(record.sequence, f"its content cannot be read: {error}") from None
 
 

@@ -223,5 +223,5 @@ def read_commands(record: JournalRecord) -> tuple[Command, ...]:
         raise JournalBroken(record.sequence, f"is of kind {record.kind}, and this is a journal of orders")
     try:
         return msgspec.json.decode(record.payload, type=tuple[Command, ...])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JournalBroken(record.sequence, f"its content cannot be read: {error}") from None
