@@ -153,6 +153,29 @@ def test_a_hold_keeps_units_until_it_is_posted_or_voided(opened: CommandLine) ->
     assert opened("book", "hold", "list", "--json").json == []
 
 
+def test_a_halt_has_a_kind_and_is_lifted_by_it(opened: CommandLine) -> None:
+    assert opened("book", "halt", "withdrawals", "book", "a drill").code == 0
+    assert opened("book", "transfer", CASH, HEDGE, "1", "USDC").code == 0
+    assert opened("book", "halt", "stop", "member/client/alice", "a drill").code == 0
+    stopped = opened("book", "transfer", CASH, HEDGE, "1", "USDC", "--json")
+    assert (stopped.code, stopped.json[0]["reason"]) == (1, "COMPARTMENT_FROZEN")
+    lifted = opened("book", "resume", "member/client/alice", "over", "--kind", "stop")
+    assert "accepted resume member/client/alice from stop: over" in lifted.out
+    assert opened("book", "transfer", CASH, HEDGE, "1", "USDC").code == 0
+    assert opened("book", "halt", "sleep", "book", "no such kind").code == 2
+
+
+def test_a_client_is_frozen_and_closed_when_nothing_is_left(opened: CommandLine) -> None:
+    assert opened("book", "client", "freeze", "alice", "court order").code == 0
+    stopped = opened("book", "transfer", CASH, HEDGE, "1", "USDC", "--json")
+    assert stopped.json[0]["reason"] == "COMPARTMENT_FROZEN"
+    left = opened("book", "client", "close", "alice", "wants to leave", "--json")
+    assert (left.code, left.json[0]["reason"]) == (1, "MEMBER_NOT_EMPTY")
+    assert f"1000000000 units of USDC in {CASH}" in left.json[0]["words"]
+    assert opened("book", "client", "add", "bob").code == 0
+    assert opened("book", "client", "close", "bob", "never came").code == 0
+
+
 def test_a_mistake_is_corrected_by_a_gate_linked_to_the_original(
     ringfence: CommandLine, tmp_path: Path
 ) -> None:

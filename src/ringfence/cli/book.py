@@ -5,7 +5,8 @@ Every command opens the journal, does one thing and closes it again; those that 
 """
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.markup import escape
@@ -35,7 +36,7 @@ from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from ringfence.policy.model import Plane
+    from ringfence.policy.model import HaltKind, Plane
 
 app = typer.Typer(no_args_is_help=True, help="Keep a book: every movement checked and journalled.")
 clients_app = typer.Typer(no_args_is_help=True, help="The members of the policy's families.")
@@ -123,6 +124,34 @@ def add_client(
     with open_desk(at, keys, as_json) as desk:
         own = [rule.name for rule in desk.book.rules.keys.values() if rule.per == party]
         desk.submit(OpenMember(party, name, {key: desk.public_key(f"{key}/{name}") for key in own}))
+
+
+@clients_app.command("close")
+def close_client(
+    name: Annotated[str, typer.Argument(help="Pseudonym of the member, e.g. alice.")],
+    why: Why,
+    at: At,
+    party: Annotated[str, typer.Option("--party", help="The family of the policy.")] = "client",
+    as_json: Json = False,
+) -> None:
+    """Close a member for ever; only when nothing of its own is left, else what remains is named."""
+    from ringfence.planes.ledger.operations import CloseMember
+
+    with open_desk(at, None, as_json) as desk:
+        desk.submit(CloseMember(party, name, why))
+
+
+@clients_app.command("freeze")
+def freeze_client(
+    name: Annotated[str, typer.Argument(help="Pseudonym of the member, e.g. alice.")],
+    why: Why,
+    at: At,
+    party: Annotated[str, typer.Option("--party", help="The family of the policy.")] = "client",
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Stop everything of one member, until somebody who may resumes `member/PARTY/NAME`."""
+    _halt(at, keys, as_json, f"member/{party}/{name}", why, "freeze")
 
 
 # --- moving ------------------------------------------------------------------------------------
@@ -225,17 +254,53 @@ def explain(
 
 @app.command()
 def freeze(scope: Scope, why: Why, at: At, keys: Keys = None, as_json: Json = False) -> None:
-    """Stop a gate, a compartment, an asset or the whole book."""
-    from ringfence.services import instructions
-
-    with open_desk(at, keys, as_json) as desk:
-        desk.submit(instructions.freeze(desk.book.rules, scope, why, desk.new_id(), desk.sign))
+    """Stop a gate, a compartment, an asset, a member, a pool, a shard of members, or the whole book."""
+    _halt(at, keys, as_json, scope, why, "freeze")
 
 
 @app.command()
-def resume(scope: Scope, why: Why, at: At, keys: Keys = None, as_json: Json = False) -> None:
-    """Lift a stop."""
+def halt(
+    kind: Annotated[str, typer.Argument(help="withdrawals, cancel_only, reduce_only or stop.")],
+    scope: Scope,
+    why: Why,
+    at: At,
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Halt withdrawals, let orders only be cancelled or only reduce, or stop a scope entirely."""
+    _halt(at, keys, as_json, scope, why, kind)
+
+
+@app.command()
+def resume(
+    scope: Scope,
+    why: Why,
+    at: At,
+    kind: Annotated[str, typer.Option("--kind", help="Which halt is lifted; see `book halt`.")] = "freeze",
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Lift a stop, signed by those who may lift it."""
     from ringfence.services import instructions
 
     with open_desk(at, keys, as_json) as desk:
-        desk.submit(instructions.resume(desk.book.rules, scope, why, desk.new_id(), desk.sign))
+        rules, identifier = desk.book.rules, desk.new_id()
+        desk.submit(instructions.resume(rules, scope, why, identifier, desk.ring.sign, _kind(kind)))
+
+
+def _halt(at: Path, keys: Path | None, as_json: bool, scope: str, why: str, kind: str) -> None:
+    from ringfence.services import instructions
+
+    with open_desk(at, keys, as_json) as desk:
+        rules, identifier = desk.book.rules, desk.new_id()
+        desk.submit(instructions.freeze(rules, scope, why, identifier, desk.ring.sign, _kind(kind)))
+
+
+def _kind(text: str) -> "HaltKind":
+    from ringfence.policy.model import HaltKind
+
+    kinds: tuple[HaltKind, ...] = get_args(HaltKind)
+    found = [kind for kind in kinds if kind == text]
+    if not found:
+        raise UsageError(f"{text} is no kind of halt; {', '.join(kinds)} are")
+    return found[0]

@@ -28,7 +28,12 @@ Source = Annotated[str, typer.Argument(help="Compartment that gives, e.g. client
 Target = Annotated[str, typer.Argument(help="Compartment that gets, e.g. client/alice/hedge.")]
 Amount = Annotated[str, typer.Argument(help="A plain decimal, e.g. 100.25.")]
 AssetName = Annotated[str, typer.Argument(help="An asset of the policy, e.g. USDC.")]
-Scope = Annotated[str, typer.Argument(help="gate/NAME, compartment/PATH, asset/NAME or book.")]
+Scope = Annotated[
+    str,
+    typer.Argument(
+        help="gate/NAME, compartment/PATH, asset/NAME, member/PARTY/NAME, pool/NAME, shard/K-of-N or book."
+    ),
+]
 Why = Annotated[str, typer.Argument(help="The reason, in words; it is journalled.")]
 
 

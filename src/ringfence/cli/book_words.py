@@ -20,6 +20,7 @@ from ringfence.planes.ledger.operations import (
     Cancel,
     CancelAdoption,
     CarryOut,
+    CloseMember,
     CompleteAdoption,
     Fill,
     Freeze,
@@ -205,10 +206,13 @@ def asked(rules: Rules, operation: Operation) -> str:
         case Receipt():
             amount = show_units(rules, operation.asset, operation.units)
             return f"receipt {operation.reference}: {amount} {operation.asset} for {operation.target}"
+        case CloseMember():
+            return f"close {operation.party} {operation.member}: {operation.reason}"
         case Freeze():
-            return f"freeze {operation.scope}: {operation.reason}"
+            return f"{_halt(operation.kind)} {operation.scope}: {operation.reason}"
         case Resume():
-            return f"resume {operation.scope}: {operation.reason}"
+            kind = "" if operation.kind == "freeze" else f" from {operation.kind}"
+            return f"resume {operation.scope}{kind}: {operation.reason}"
         case AdoptPolicy():
             return f"adopt another policy in the place of {operation.replaces.hex()[:16]}"
         case CompleteAdoption():
@@ -217,6 +221,10 @@ def asked(rules: Rules, operation: Operation) -> str:
             return f"cancel adoption {show_id(operation.adoption)}: {operation.reason}"
         case Remark():
             return f"remark {operation.kind} on {operation.subject}: {operation.words}"
+
+
+def _halt(kind: str) -> str:
+    return kind if kind in ("freeze", "stop") else f"halt ({kind})"
 
 
 def _asked_link(rules: Rules, link: Link) -> str:

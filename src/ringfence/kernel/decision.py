@@ -83,6 +83,9 @@ class Reason(IntEnum):
     WATERFALL_DOES_NOT_NAME_IT = 67, "The waterfall does not let this compartment bear the shortfall."
     WATERFALL_STEP_SKIPPED = 68, "An earlier step of the waterfall can still pay."
     HOLD_HAS_ENDED = 70, "The hold was posted, voided or has run out; a hold has one end."
+    WITHDRAWALS_HALTED = 71, "Nothing leaves for outside while withdrawals are halted there."
+    CANCEL_ONLY = 72, "Orders are only cancelled there now; one signed as reduce_only may still reduce."
+    MEMBER_NOT_EMPTY = 73, "A member is closed only when nothing of its own is left in the book."
     # 80-99 how much
     GATE_LIMIT_EXCEEDED = 80, "The amount is over what the gate's limit leaves room for."
     ENTITLEMENT_EXCEEDED = 81, "The amount is over what is owed."
@@ -109,6 +112,10 @@ class Reason(IntEnum):
     CLEARING_NOT_ZERO = 120, "Clearing would keep something at the end of the request; it must net to zero."
     LINKED_LEG_REFUSED = 121, "Another link of the same request was refused, so this one did not happen."
     OWED_NOT_PAID = 122, "Something owed by the settlement would stay unpaid at the end of the request."
+    LAW_BROKEN = (
+        123,
+        "The request would have broken a law of the book, by a mistake of ringfence; it was stopped.",
+    )
     # 140-159 the network
     SERVICE_UNKNOWN = 140, "The policy declares no such service or external."
     NO_FLOW_BETWEEN_SERVICES = 141, "No flow of the policy permits this connection."

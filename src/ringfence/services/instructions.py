@@ -36,7 +36,7 @@ from ringfence.planes.ledger.operations import (
 )
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.rules import Rules
-from ringfence.policy.model import KeyNeed, Policy
+from ringfence.policy.model import HaltKind, KeyNeed, Policy
 from ringfence.policy.show import show
 
 EXPIRY_NS = 5 * MINUTE_NS
@@ -166,17 +166,23 @@ def receipt(rules: Rules, move: Move, reference: str, sign: Sign) -> Receipt:
     return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
 
 
-def freeze(rules: Rules, scope: str, reason: str, identifier: RequestId, sign: Sign) -> Freeze:
+def freeze(
+    rules: Rules, scope: str, reason: str, identifier: RequestId, sign: Sign, kind: HaltKind = "freeze"
+) -> Freeze:
     """Make the order to stop a scope, signed by those of the policy's `halts` that `sign` has."""
-    bare = Freeze(scope, reason, identifier)
-    keys = keys_named(rules.freeze_needs or (), _plain_name)
+    bare = Freeze(scope, reason, identifier, kind=kind)
+    rule = rules.halts.get(kind)
+    keys = keys_named(rule.needs if rule else (), _plain_name)
     return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
 
 
-def resume(rules: Rules, scope: str, reason: str, identifier: RequestId, sign: Sign) -> Resume:
+def resume(
+    rules: Rules, scope: str, reason: str, identifier: RequestId, sign: Sign, kind: HaltKind = "freeze"
+) -> Resume:
     """Make the order to lift a stop, signed by those of the policy's `halts` that `sign` has."""
-    bare = Resume(scope, reason, identifier)
-    keys = keys_named(rules.resume_needs or (), _plain_name)
+    bare = Resume(scope, reason, identifier, kind=kind)
+    rule = rules.halts.get(kind)
+    keys = keys_named(rule.lift if rule else (), _plain_name)
     return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
 
 

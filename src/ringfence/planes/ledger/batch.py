@@ -30,6 +30,7 @@ from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.needs import names_for, unmet
 from ringfence.planes.ledger.rows import Route
 from ringfence.planes.ledger.rules import GateRule, Place, Rules, Way
+from ringfence.planes.ledger.stopping import reason_of
 from ringfence.planes.ledger.tables import Owed, Totals
 from ringfence.policy.model import Cap
 
@@ -291,14 +292,7 @@ class _Found:
         """Return the reason of the first frozen scope that a move would touch, or 0."""
         route = self.route
         scope = state.ledger.frozen(route.gate, route.source, route.target, route.asset)
-        return _FROZEN[scope.partition("/")[0]] if scope else 0
-
-
-_FROZEN = {
-    "gate": Reason.GATE_FROZEN,
-    "compartment": Reason.COMPARTMENT_FROZEN,
-    "asset": Reason.ASSET_FROZEN,
-}
+        return reason_of(scope) if scope else 0
 
 
 def asks_more_than_a_row(rules: Rules, gate: GateRule, source: Place, target: Place, asset: str) -> bool:

@@ -18,7 +18,9 @@ from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
 from ringfence.planes.ledger import fills, holds, key_changes, moves, records, settling, waiting
 from ringfence.planes.ledger.chain import Chain
+from ringfence.planes.ledger.closing_members import close_member
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
+from ringfence.planes.ledger.laws import stop, violations
 from ringfence.planes.ledger.ledger import Ledger, limited_members
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.operations import (
@@ -29,6 +31,7 @@ from ringfence.planes.ledger.operations import (
     Cancel,
     CancelAdoption,
     CarryOut,
+    CloseMember,
     CompleteAdoption,
     Entry,
     Fill,
@@ -55,6 +58,7 @@ from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
+from ringfence.planes.ledger.stopping import is_book_stopped
 from ringfence.planes.ledger.tables import Hold, Owed, Totals, Waiting
 
 LINKS_MAX: Final = 1 << 20
@@ -143,6 +147,8 @@ class BookState:
                 return records.take_price(ledger, operation, at)
             case OpenMember():
                 return records.open_member(ledger, operation, at)
+            case CloseMember():
+                return close_member(ledger, operation, at)
             case RegisterKey():
                 return records.register_key(ledger, operation)
             case RevokeKey():
@@ -249,9 +255,9 @@ class BookState:
         self, request: Request, content: bytes, earlier: tuple[bytes, int] | None, at: Instant
     ) -> Refused | None:
         """Judge the request itself, before what it asks for."""
-        if records.BOOK_SCOPE in self._tables.frozen:
-            words = f"the book is frozen: {self._tables.frozen[records.BOOK_SCOPE]}"
-            return Refused(Reason.BOOK_IS_STOPPED, words)
+        stopped = is_book_stopped(self._tables.frozen)
+        if stopped:
+            return Refused(Reason.BOOK_IS_STOPPED, f"the book is stopped: {self._tables.frozen[stopped]}")
         if earlier is not None and earlier[0] != content:
             words = f"id {show_id(request.id)} was used with other content; take a new id"
             return Refused(Reason.ID_USED_WITH_OTHER_CONTENT, words)
@@ -299,11 +305,12 @@ class BookState:
         refused = chain.fault_at_end()
         if refused is not None:
             return replace(refused, leg=len(chain.request.links) - 1)
-        self._check_conservation(chain)
-        return None
+        return self._fault_of_laws(chain)
 
     def _take_back(self, chain: Chain, refused: Refused) -> Outcome:
         self._tables.rollback()
+        if chain.broken:
+            self._stop(chain)
         self._burn(chain.request, chain.content, refused)
         return Outcome(refused)
 
@@ -312,16 +319,20 @@ class BookState:
         self._tables.put(self._tables.ids, request.id, (content, int(refused.reason)))
         self._tables.commit()
 
-    def _check_conservation(self, chain: Chain) -> None:
-        """Compare the two ways of counting for whatever this request touched."""
-        tables = self._tables
-        booked: dict[str, int] = {}
-        for entry in chain.entries:
-            booked[entry.asset] = booked.get(entry.asset, 0) + entry.units
-        for asset in booked:
-            debits, credits = tables.totals[asset]
-            if debits != credits or tables.session_totals.get(asset, 0):
-                raise ViolationError(f"{asset}: debits {debits} and credits {credits} must be equal")
+    def _fault_of_laws(self, chain: Chain) -> Refused | None:
+        """Check the laws for whatever a request touched; a broken one takes it back and stops its scope."""
+        chain.broken = violations(self.ledger, chain.entries)
+        if not chain.broken:
+            return None
+        words = "; ".join(f"{one.law}: {one.words}" for one in chain.broken)
+        return Refused(Reason.LAW_BROKEN, f"{words}; this is a mistake of ringfence: tell its maintainers")
+
+    def _stop(self, chain: Chain) -> None:
+        """Stop what a broken law was found in; ViolationError where taking the request back did not help."""
+        left = [one for one in violations(self.ledger, chain.entries) if one.law != "containment"]
+        if left:
+            raise ViolationError("; ".join(one.words for one in left))
+        stop(self.ledger, chain.broken)
 
     # --- reading the book
 

@@ -6,6 +6,7 @@ from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.conditions import Conditions
 from ringfence.planes.ledger.interest import accrue
+from ringfence.planes.ledger.laws import Violation
 from ringfence.planes.ledger.ledger import Ledger
 from ringfence.planes.ledger.operations import Entry, Request
 from ringfence.planes.ledger.rules import Place
@@ -21,7 +22,8 @@ class Chain:
 
     entries: legs booked; netting: what must be zero in clearing at the end; due: what must be paid by then;
     owing: the buckets that owe clearing, by clearing and asset; released: units that left on margin's word;
-    signers: who signed, where that was found out before (None: to be found from the request).
+    broken: laws that it broke; signers: who signed, where that was found out before (None: to be found from
+    the request).
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Chain:
         self.due: set[Owed] = set()
         self.owing: dict[tuple[str, str], dict[str, Place]] = {}
         self.released: dict[tuple[str, str], int] = {}
+        self.broken: tuple[Violation, ...] = ()
         self._signers: frozenset[str] | Refused | None = signers
 
     @property

@@ -16,6 +16,7 @@ from ringfence.planes.ledger.rules import (
     CompartmentRule,
     ExchangeRule,
     GateRule,
+    HaltRule,
     KeyRule,
     Rules,
     WaterfallRule,
@@ -86,7 +87,6 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
     }
     ways = _ways(policy, gates, exchanges, waterfalls, compartments)
     pays, is_paid = _payments(ways)
-    freeze = policy.halts.get("freeze")
     return Rules(
         name=policy.name,
         digest=digest(policy),
@@ -107,8 +107,9 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
         reversible=frozenset((end, start) for (_, start, end), leading in ways.items() if _reverses(leading)),
         computed_by=_computed_by(policy),
         waterfalls=waterfalls,
-        freeze_needs=in_order(freeze.needs) if freeze else None,
-        resume_needs=in_order(freeze.lift) if freeze else None,
+        halts={
+            kind: HaltRule(in_order(halt.needs), in_order(halt.lift)) for kind, halt in policy.halts.items()
+        },
         clearing=_only(compartments, "clearing"),
         rounding=_only(compartments, "rounding"),
         notes=tuple(
@@ -488,9 +489,6 @@ def _gap_notes(policy: Policy, moved: frozenset[str]) -> Iterator[Finding]:
             yield _note(
                 policy.line("instruments", name), f"{name} is an option", "it cannot be traded here yet"
             )
-    for kind in policy.halts:
-        if kind != "freeze":
-            yield _note(policy.line("halts", kind), f"halt {kind}", later)
 
 
 def _note(where: str, found: str, right: str) -> Finding:

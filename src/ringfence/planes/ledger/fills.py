@@ -65,6 +65,7 @@ def _side_facts(chain: Chain, fill: Fill, side: Order | Closing, direction: Dire
         signing=signing,
         unmet=missing,
         frozen=is_frozen(scope, place.rule.line) if scope else None,
+        halts=ledger.trading_halts(place, fill.instrument),
         contracts=totals[1] - totals[0],
         room_units=BALANCE_MAX - max(totals),
         filled=earlier[1] if earlier else 0,

@@ -7,6 +7,7 @@ from ringfence.planes.ledger.limits import room_units
 from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import GateRule, Members, Place, Rules
 from ringfence.planes.ledger.signing import KnownKeys
+from ringfence.planes.ledger.stopping import split_key, stops_move, stops_trading
 from ringfence.planes.ledger.tables import Tables
 
 EACH_TRANSFER, EACH, ALL = "each_transfer", "each", "all"
@@ -48,9 +49,12 @@ class Ledger:
             place = self.rules.place(path)
             if place is None or self.closed_member(place):
                 return None
-            # Members are never closed, so a compartment once open stays so.
             self._open[path] = place
         return place
+
+    def forget_places(self) -> None:
+        """Look every compartment up again: a member was closed."""
+        self._open.clear()
 
     def closed_member(self, place: Place) -> str:
         """Name a member of the compartment that is not open; "" where all are."""
@@ -70,12 +74,23 @@ class Ledger:
     # --- walls and limits
 
     def frozen(self, gate: str, source: str, target: str, asset: str) -> str:
-        """Name the first frozen scope that a move would touch; "" where none is."""
+        """Name the first halt that stops a move, as `stopping.halt_key` writes it; "" where none does."""
         frozen = self.tables.frozen
         if not frozen:
             return ""
         scopes = (f"gate/{gate}", f"compartment/{source}", f"compartment/{target}", f"asset/{asset}")
-        return next((scope for scope in scopes if scope in frozen), "")
+        plain = next((scope for scope in scopes if scope in frozen), "")
+        start, end = self.rules.place(source), self.rules.place(target or source)
+        if plain or start is None or end is None:
+            return plain
+        return next(
+            (key for key in sorted(frozen) if stops_move(self.rules, key, gate, start, end, asset)), ""
+        )
+
+    def trading_halts(self, place: Place, instrument: str) -> frozenset[str]:
+        """Return the kinds of halts that concern a bucket's orders in an instrument."""
+        keys = (key for key in self.tables.frozen if stops_trading(self.rules, key, place, instrument))
+        return frozenset(split_key(key)[0] for key in keys)
 
     def room(self, gate: GateRule, members: Members, asset: str, at: Instant) -> tuple[int | None, str]:
         """Return the units that the gate's limits leave, and which limit that is; None where none counts.

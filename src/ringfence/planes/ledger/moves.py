@@ -35,7 +35,7 @@ def carry_out(chain: Chain, move: Move) -> Refused | None:
         return decision if isinstance(decision, Refused) else None
     refusals = [decision] if isinstance(decision, Refused) else []
     if move.asset in chain.ledger.rules.instruments:
-        refusals += positions.margin_faults(chain, source, target)
+        refusals += positions.faults(chain, source, target, move.asset)
     if refusals:
         return min(refusals, key=lambda refused: refused.reason)
     book(chain, move, source, target, way.gate)

@@ -7,8 +7,8 @@ or a scope is frozen. `observe` lists every way with what keeps it shut.
 from dataclasses import dataclass
 
 from ringfence.planes.ledger.book import BookState
-from ringfence.planes.ledger.records import BOOK_SCOPE
 from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.stopping import shuts_gate
 from ringfence.policy.model import KeyNeed, Need
 
 
@@ -49,7 +49,7 @@ def observe(state: BookState) -> ObservedBook:
             assets=tuple(sorted(way.assets or rules.assets)),
             shut_by=(
                 *(f"`{word}` is not enforced" for word in way.gate.unenforced),
-                *(f"{scope} is frozen" for scope in (f"gate/{name}", BOOK_SCOPE) if scope in frozen),
+                *(f"{key} is frozen" for key in sorted(frozen) if shuts_gate(key, name)),
                 *(f"{key} is not registered" for key in _wanted(way.gate.needs) if key in missing),
             ),
         )

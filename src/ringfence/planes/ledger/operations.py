@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from ringfence.kernel.digest import tagged_digest
+from ringfence.policy.model import HaltKind
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -238,25 +239,36 @@ class Receipt(Record, frozen=True, tag="receipt"):
     signatures: tuple[Signature, ...] = ()
 
 
-class Freeze(Record, frozen=True, tag="freeze"):
-    """Stop a scope: `gate/withdraw`, `compartment/client/alice/hedge`, `asset/BTC`, or `book`.
+class CloseMember(Record, frozen=True, tag="close_member"):
+    """Close a member for ever, when nothing of its own is left."""
 
-    Where the policy says under `halts` who may freeze, those keys sign it, under an id that is good once.
+    party: str
+    member: str
+    reason: str
+
+
+class Freeze(Record, frozen=True, tag="freeze"):
+    """Stop a scope, such as `gate/withdraw`, `compartment/client/alice/hedge`, `asset/BTC` or `book`.
+
+    kind: what of it; kinds and scopes are listed in `stopping`. Where the policy says under `halts` who may,
+    those keys sign it, under an id that is good once.
     """
 
     scope: str
     reason: str
     id: int = 0
     signatures: tuple[Signature, ...] = ()
+    kind: HaltKind = "freeze"
 
 
 class Resume(Record, frozen=True, tag="resume"):
-    """Lift a freeze; signed as a `Freeze` is, by those who may lift it."""
+    """Lift a stop of that kind; signed as a `Freeze` is, by those who may lift it."""
 
     scope: str
     reason: str
     id: int = 0
     signatures: tuple[Signature, ...] = ()
+    kind: HaltKind = "freeze"
 
 
 class PolicyLine(Record, frozen=True):
@@ -321,7 +333,7 @@ Adoption = AdoptPolicy | CompleteAdoption | CancelAdoption
 """What changes the policy in force; each is a batch and a journal record of its own."""
 
 Keys = RegisterKey | RotateKey | RevokeKey
-Facts = PriceFact | OpenMember | Keys | Receipt | Freeze | Resume | Remark
+Facts = PriceFact | OpenMember | CloseMember | Keys | Receipt | Freeze | Resume | Remark
 Waits = Announce | Approve | Cancel | CarryOut
 Operation = Request | Waits | Facts | Adoption
 Halts = Freeze | Resume

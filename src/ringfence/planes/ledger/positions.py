@@ -56,8 +56,12 @@ def mark_fault(chain: Chain, move: Move, line: str) -> Refused | None:
     return None
 
 
-def margin_faults(chain: Chain, source: Place, target: Place) -> Iterator[Refused]:
-    """Say what margin has against either end."""
+def faults(chain: Chain, source: Place, target: Place, instrument: str) -> Iterator[Refused]:
+    """Say what a halt of trading or margin has against either end."""
+    halts = chain.ledger.trading_halts(target, instrument)
+    if halts:
+        words = f"trading of {target.path} is halted ({', '.join(sorted(halts))}); it takes no position on"
+        yield Refused(Reason.CANCEL_ONLY if "cancel_only" in halts else Reason.REDUCE_ONLY, words)
     for place in (source, target):
         if not place.rule.margined:
             continue

@@ -20,10 +20,9 @@ from ringfence.planes.ledger.operations import (
     signing_bytes,
 )
 from ringfence.planes.ledger.prices import agree
-from ringfence.planes.ledger.rules import DEBT_GATE, TRADE_GATE
 from ringfence.planes.ledger.signing import Verifier, signers_of
+from ringfence.planes.ledger.stopping import halt_key, is_scope
 
-BOOK_SCOPE = "book"
 RECEIPTS = "receipts"
 VERIFIER = "ledger"
 
@@ -59,6 +58,9 @@ def open_member(ledger: Ledger, opening: OpenMember, at: Instant) -> Refused | N
     fault = member_name_fault(opening.member)
     if fault:
         return Refused(Reason.MEMBER_NAME_INVALID, fault)
+    if (opening.party, opening.member) in tables.closed:
+        words = f"{opening.party} {opening.member} was closed; a name is not used again"
+        return Refused(Reason.MEMBER_ALREADY_OPEN, words)
     if (opening.party, opening.member) in tables.members:
         return Refused(Reason.MEMBER_ALREADY_OPEN, f"{opening.party} {opening.member} is open already")
     wanted = {name for name, key in rules.keys.items() if key.per == opening.party}
@@ -161,26 +163,20 @@ def change_freeze(ledger: Ledger, record: Freeze | Resume, at: Instant, verify: 
     refused = _judge_scope(ledger, record.scope) or _judge_halt(ledger, record, at, verify)
     if refused is not None:
         return refused
-    tables = ledger.tables
+    tables, key = ledger.tables, halt_key(record.kind, record.scope)
     if isinstance(record, Freeze):
-        tables.put(tables.frozen, record.scope, record.reason)
+        tables.put(tables.frozen, key, record.reason)
     else:
-        tables.drop(tables.frozen, record.scope)
+        tables.drop(tables.frozen, key)
     return None
 
 
 def _judge_scope(ledger: Ledger, scope: str) -> Refused | None:
-    rules = ledger.rules
-    kind, _, name = scope.partition("/")
-    known = {
-        "book": scope == BOOK_SCOPE,
-        "gate": name in rules.gates or name in rules.exchanges or name in (TRADE_GATE, DEBT_GATE),
-        "compartment": rules.place(name) is not None,
-        "asset": name in rules.assets or name in rules.instruments,
-    }
-    if known.get(kind, False):
+    if is_scope(ledger.rules, scope):
         return None
-    words = f"{scope} cannot be frozen; name gate/…, compartment/…, asset/… or {BOOK_SCOPE}"
+    words = (
+        f"{scope} cannot be stopped; name gate/…, compartment/…, asset/…, member/…, pool/…, shard/… or book"
+    )
     return Refused(Reason.SCOPE_UNKNOWN, words)
 
 
@@ -190,9 +186,10 @@ def _judge_halt(ledger: Ledger, record: Freeze | Resume, at: Instant, verify: Ve
     Where the policy names nobody, whoever may write to the book may freeze.
     """
     rules, tables = ledger.rules, ledger.tables
-    needs = rules.freeze_needs if isinstance(record, Freeze) else rules.resume_needs
-    if needs is None:
+    rule = rules.halts.get(record.kind)
+    if rule is None:
         return None
+    needs = rule.needs if isinstance(record, Freeze) else rule.lift
     if not 0 < record.id <= ID_MAX:
         return Refused(
             Reason.ID_NOT_POSSIBLE, "the policy says who may: sign it, with an id that is good once"

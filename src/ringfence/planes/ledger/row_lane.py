@@ -24,7 +24,6 @@ from ringfence.kernel.limbs import LIMB_BITS, LIMB_MAX
 from ringfence.planes.ledger.batch import BatchBook, split
 from ringfence.planes.ledger.batch_kernel import Codes, Records, Words, room_to_undo
 from ringfence.planes.ledger.book import BookState
-from ringfence.planes.ledger.records import BOOK_SCOPE
 from ringfence.planes.ledger.row_kernel import (
     CONTENT_MASK,
     ID_SLOTS_MIN,
@@ -41,6 +40,7 @@ from ringfence.planes.ledger.row_kernel import (
 )
 from ringfence.planes.ledger.rows import Route, Routes, RowBatch, Transfers, check_form
 from ringfence.planes.ledger.signing import Verifier, signers_of
+from ringfence.planes.ledger.stopping import is_book_stopped
 
 _WORD = np.dtype(np.uint64)
 
@@ -115,7 +115,7 @@ class RowLane(BatchBook):
 
     def _against_all(self, batch: RowBatch, at: Instant) -> int:
         """Return the first reason against every request of a batch; 0 where there is none."""
-        if BOOK_SCOPE in self._tables.frozen:
+        if is_book_stopped(self._tables.frozen):
             return int(Reason.BOOK_IS_STOPPED)
         if batch.policy != self.rules.digest:
             return int(Reason.POLICY_DIGEST_DIFFERS)

@@ -222,14 +222,22 @@ class KeyRule:
 
 
 @dataclass(frozen=True, slots=True)
+class HaltRule:
+    """Who may stop something (`needs`), and who may lift the stop again (`lift`)."""
+
+    needs: tuple[Need, ...]
+    lift: tuple[Need, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """Everything the ledger enforces of one policy; `notes` says what it does not.
 
     families: parties with members; holders: the keys each service holds; ways: by gate or exchange and the
     indices of the rules at its ends; pays and is_paid: by accrual, index of the rule that pays (or is paid)
     and asset, the way such a payment goes; reversible: the rules between which a move may be reversed;
-    freeze_needs and resume_needs: None where the policy does not say who may; delayed: the gates and
-    exchanges with a delay.
+    halts: by kind, who may stop and lift; whoever writes to the book where a kind is missing; delayed: the
+    gates and exchanges with a delay.
     """
 
     name: str
@@ -251,8 +259,7 @@ class Rules:
     reversible: frozenset[tuple[int, int]]
     computed_by: Mapping[str, tuple[str, ...]]
     waterfalls: Mapping[str, WaterfallRule]
-    freeze_needs: tuple[Need, ...] | None
-    resume_needs: tuple[Need, ...] | None
+    halts: Mapping[str, HaltRule]
     clearing: str | None
     rounding: str | None
     notes: tuple[Finding, ...]
@@ -260,8 +267,10 @@ class Rules:
     delayed: frozenset[str] = frozenset()
     _exact: dict[str, CompartmentRule] = field(default_factory=dict, repr=False)
     _patterns: dict[int, list[CompartmentRule]] = field(default_factory=dict, repr=False)
+    _joined: set[tuple[int, int]] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
+        self._joined.update((start, end) for _, start, end in self.ways)
         for rule in self.compartments:
             if rule.families:
                 self._patterns.setdefault(len(parts_of(rule.pattern)), []).append(rule)
@@ -279,6 +288,16 @@ class Rules:
             if members is not None:
                 return Place(path, rule, members)
         return None
+
+    @property
+    def freeze_needs(self) -> tuple[Need, ...] | None:
+        """Who may freeze; None where the policy does not say."""
+        rule = self.halts.get("freeze")
+        return rule.needs if rule is not None else None
+
+    def is_joined(self, source: Place, target: Place) -> bool:
+        """Say whether any way at all leads between the rules of two places."""
+        return (source.rule.index, target.rule.index) in self._joined
 
     def way(self, gate: str, source: Place, target: Place) -> Way | None:
         """Find the way through `gate` from one place to another; None where there is a wall."""

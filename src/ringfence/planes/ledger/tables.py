@@ -89,6 +89,7 @@ class Tables:
     holds: dict[int, Hold]
     held: dict[tuple[str, str], int]
     ended: dict[int, str]
+    closed: dict[tuple[str, str], int]
 
     def __init__(self) -> None:
         for name in FORMS:

@@ -28,10 +28,10 @@ class SideFacts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Everything one side of a fill is judged by.
 
     side: an order or forced closure; place: None where the policy has no such bucket; closed_member, signing,
-    unmet, frozen: as for a move; contracts: the position before, long positive; room_units: until a running
-    total is full; filled and earlier_content: what is known of the order; content: the order's signed bytes;
-    verdict: 0 where margin allows it, a `Reason`, or None where margin was not asked; closing: how far it may
-    be closed by force.
+    unmet, frozen: as for a move; halts: kinds of halts of trading that concern it; contracts: the position
+    before, long positive; room_units: until a running total is full; filled and earlier_content: what is
+    known of the order; content: the order's signed bytes; verdict: 0 where margin allows it, a `Reason`, or
+    None where margin was not asked; closing: how far it may be closed by force.
     """
 
     side: Order | Closing
@@ -41,6 +41,7 @@ class SideFacts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     signing: Refused | None = None
     unmet: str = ""
     frozen: Refused | None = None
+    halts: frozenset[str] = frozenset()
     contracts: int = 0
     room_units: int = UNITS_MAX
     filled: int = 0
@@ -185,6 +186,12 @@ def _judge_order(
     elif side.verdict:
         reason = REASONS[side.verdict]
         yield Refused(reason, f"{place.path}: {reason.meaning}", line)
+    if "cancel_only" in side.halts and not order.reduce_only:
+        words = f"orders of {place.path} are only cancelled now; one signed as reduce_only may still reduce"
+        yield Refused(Reason.CANCEL_ONLY, words, line)
+    if side.halts and not _reduces(side, fill.contracts):
+        words = f"trading of {place.path} is halted: fills may only reduce the position of {side.contracts}"
+        yield Refused(Reason.REDUCE_ONLY, words, line)
     if order.reduce_only and not _reduces(side, fill.contracts):
         yield Refused(
             Reason.REDUCE_ONLY, f"order {order.id} may only reduce the position of {side.contracts}"

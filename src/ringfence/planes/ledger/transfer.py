@@ -21,6 +21,7 @@ from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.money import UNITS_MAX, show_decimal
 from ringfence.planes.ledger.operations import Move
 from ringfence.planes.ledger.rules import AssetRule, Place, Way
+from ringfence.planes.ledger.stopping import refusal
 
 ACCEPTED: Final = Accepted()
 
@@ -36,7 +37,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     another that it reverses; reversible_units: what is left of what that one moved the other way (None: it
     moved nothing there).
 
-    frozen: the first frozen scope (`gate/…`, `compartment/…`, `asset/…`); releasable_units: what margin
+    frozen: the first halt that stops it (see `stopping`); releasable_units: what margin
     lets go (None: not known); waterfall: what stands against this payer, with its reason.
 
     room_units: what the gate's limits leave (None: unlimited), `limit` which of them; entitled_units: what
@@ -187,11 +188,7 @@ def _judge_reversal(facts: Facts, move: Move, asset: AssetRule, way: Way) -> Ref
 
 def is_frozen(scope: str, line: str) -> Refused:
     """Refuse what a frozen scope stops."""
-    kind = scope.partition("/")[0]
-    reason = {"gate": Reason.GATE_FROZEN, "compartment": Reason.COMPARTMENT_FROZEN}.get(
-        kind, Reason.ASSET_FROZEN
-    )
-    return Refused(reason, f"{scope} is frozen; it moves nothing until it is resumed", line)
+    return refusal(scope, line)
 
 
 def _not_releasable(releasable_units: int | None, asset: AssetRule, way: Way) -> Refused:

@@ -40,6 +40,7 @@ LEAVES_PENDING: Final = frozenset(
         Reason.GATE_FROZEN,
         Reason.COMPARTMENT_FROZEN,
         Reason.ASSET_FROZEN,
+        Reason.WITHDRAWALS_HALTED,
     }
 )
 """Refusals after which a pending request goes on waiting: a stop delays what waits and does not end it."""
