@@ -29,7 +29,7 @@ from ringfence.planes.ledger.operations import Request
 from ringfence.services.ledger import Book
 
 ROUNDS = 3
-OFTEN = "wal_autocheckpoint = 6"
+OFTEN = "wal_autocheckpoint = 12"
 TESTS = Path(__file__).resolve().parents[1]
 
 

@@ -1,9 +1,13 @@
 """A book's journal and snapshots in memory: for demonstrations, replays of markets, and tests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ringfence.kernel.errors import StoreBusy, StoreFailed
 from ringfence.planes.ledger.journal import Head, JournalRecord, head_of
+
+if TYPE_CHECKING:
+    from ringfence.planes.ledger.trail import Links
 
 
 class Shelf:
@@ -28,14 +32,23 @@ class MemoryStore:
         """Keep one record; StoreFailed where it does not follow the head or the store is closed."""
         self.extend([record])
 
-    def extend(self, records: Sequence[JournalRecord]) -> None:
-        """Keep records, all or none; StoreFailed as for one."""
+    def extend(self, records: Sequence[JournalRecord], links: Sequence["Links"] = ()) -> None:  # noqa: ARG002
+        """Keep records, all or none; StoreFailed as for one. Memory is read as fast without a trail."""
         if not self._is_open:
             raise StoreFailed("the book is closed")
         for place, record in enumerate(records, len(self._shelf.records)):
             if record.sequence != place:
                 raise StoreFailed(f"record {record.sequence} does not follow the head of the book")
         self._shelf.records.extend(records)
+
+    def trail(self) -> None:
+        """Keep none."""
+
+    def renew_trail(self, links: Iterable["Links"]) -> None:
+        """Keep none."""
+
+    def touching(self, compartment: str) -> None:
+        """Know none."""
 
     def records(self, first: int = 0) -> Iterator[JournalRecord]:
         """Read the records from sequence `first` on."""

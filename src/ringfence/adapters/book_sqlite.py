@@ -12,13 +12,15 @@ The SQL knows nothing of which SQLite runs it (`Driver`): the tests run it on a 
 """
 
 import contextlib
+import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from ringfence.adapters import trail_sqlite
 from ringfence.adapters.book_lock import BookLock, read_note
 from ringfence.kernel.errors import (
     BadInput,
@@ -30,6 +32,9 @@ from ringfence.kernel.errors import (
 )
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import FORMAT, FORMATS_READ, READS, Head, JournalRecord, head_of
+
+if TYPE_CHECKING:
+    from ringfence.planes.ledger.trail import Links, Trail
 
 _APPLICATION_ID = int.from_bytes(b"ring", "big")
 
@@ -160,21 +165,51 @@ class SqliteStore:
         """Commit one record and the note of the new head; StoreFailed where that did not work."""
         self.extend([record])
 
-    def extend(self, records: Sequence[JournalRecord]) -> None:
+    def extend(self, records: Sequence[JournalRecord], links: Sequence["Links"] = ()) -> None:
         """Commit records and the note of the new head, all or none; StoreFailed where that did not work."""
         if not records:
             return
+        self._write(self._statements(records, links))
+        self._noted = head_of(records[-1])
+        if self._lock:
+            self._lock.note(self._noted)
+
+    def trail(self) -> "Trail":
+        """Read the trail as far as it goes; StoreFailed where it cannot be read."""
+        try:
+            return trail_sqlite.read(self._run)
+        except self._errors as error:
+            raise StoreFailed(f"the trail of {self._name} cannot be read ({error})") from error
+
+    def renew_trail(self, links: Iterable["Links"]) -> None:
+        """Write the trail anew, all or none; StoreFailed where that did not work."""
+        self._write(
+            itertools.chain(
+                trail_sqlite.emptying(), *(trail_sqlite.statements(one, one.sequence) for one in links)
+            )
+        )
+
+    def touching(self, compartment: str) -> list[int] | None:
+        """Follow the links of a compartment; None where the trail does not cover the journal."""
+        try:
+            ((last,),) = self._run("SELECT max(sequence) FROM journal")
+            if trail_sqlite.covered(self._run) != last:
+                return None
+            return trail_sqlite.touching(self._run, compartment)
+        except self._errors:
+            # Damaged, or not there: the journal itself says what it is.
+            return None
+
+    def _write(self, statements: Iterable[tuple[str, Row]]) -> None:
+        """Commit statements; where that fails, the store takes no more."""
         if self._stopped:
             raise StoreFailed(f"{self._name} takes no more records: {self._stopped}")
         self._stopped = "an earlier write failed; open the book again to recover it"
         try:
-            self._commit(records)
+            self._transact(statements)
         except self._errors as error:
             self._abandon()
             raise StoreFailed(f"{self._name} could not be written ({error}); the book has stopped") from error
-        self._noted = head_of(records[-1])
-        if self._lock:
-            self._lock.note(self._noted)
         self._stopped = ""
 
     def records(self, first: int = 0) -> Iterator[JournalRecord]:
@@ -227,7 +262,7 @@ class SqliteStore:
         else:
             self._run("PRAGMA page_size = 65536")
             self._make_durable()
-            self._transact([(statement, ()) for statement in _SCHEMA])
+            self._transact([(statement, ()) for statement in (*_SCHEMA, *trail_sqlite.SCHEMA)])
 
     def _make_durable(self) -> None:
         (mode,) = self._run("PRAGMA journal_mode = WAL")
@@ -241,16 +276,21 @@ class SqliteStore:
         """Mark a book of an older format as one that may hold what came since; its records stay."""
         if version != FORMAT:
             self._transact([(f"PRAGMA user_version = {FORMAT}", ())])
+        if not trail_sqlite.is_there(self._run):
+            self._transact((statement, ()) for statement in trail_sqlite.SCHEMA)
 
-    def _commit(self, records: Sequence[JournalRecord]) -> None:
+    def _statements(
+        self, records: Sequence[JournalRecord], links: Sequence["Links"]
+    ) -> Iterator[tuple[str, Row]]:
         insert = f"INSERT INTO journal ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        statements: list[tuple[str, Row]] = []
+        by_sequence = {one.sequence: one for one in links}
         for record in records:
-            statements.append((insert, tuple(getattr(record, column) for column in _COLUMNS)))
-            statements.append((_NOTE, (record.sequence, record.at, record.hash)))
-        self._transact(statements)
+            yield insert, tuple(getattr(record, column) for column in _COLUMNS)
+            yield _NOTE, (record.sequence, record.at, record.hash)
+            if record.sequence:
+                yield from trail_sqlite.statements(by_sequence.get(record.sequence), record.sequence)
 
-    def _transact(self, statements: Sequence[tuple[str, Row]]) -> None:
+    def _transact(self, statements: Iterable[tuple[str, Row]]) -> None:
         self._run("BEGIN IMMEDIATE")
         for statement, parameters in statements:
             self._run(statement, parameters)

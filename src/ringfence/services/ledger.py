@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     # Both bring numba, which a book without rows never waits for.
     from ringfence.planes.ledger.row_lane import RowLane
     from ringfence.planes.ledger.rows import Routes, RowBatch
+    from ringfence.planes.ledger.trail import Links, Trail
 
 STEP_BACK_NS_MAX = 10 * SECOND_NS
 """How far a caller's clock may be behind the book's time: a correction of the clock, not a wrong date."""
@@ -190,6 +191,7 @@ class Book:
         self._snapshots: SnapshotShelf | None = None
         self._checks_states = False
         self._is_past = False
+        self._trail: Trail | None = None
         self._stopped = ""
 
     @classmethod
@@ -361,8 +363,7 @@ class Book:
         self._verify.forget()
         lines = [_line(*pair) for pair in zip(operations, outcomes, strict=True)]
         record = batch_record(self._head, at, self.rules.digest, lines)
-        self._store.append(record)
-        self._head = head_of(record)
+        self._keep(record, lines)
         self._stopped = ""
         return outcomes
 
@@ -377,8 +378,7 @@ class Book:
         self._stopped = "the book has stopped: an adoption was cut short; open the book again to recover it"
         outcome = self._apply(operation, at)
         record = adoption_record(self._head, at, self.rules.digest, _line(operation, outcome))
-        self._store.append(record)
-        self._head = head_of(record)
+        self._keep(record, ())
         self._stopped = ""
         return outcome
 
@@ -395,7 +395,9 @@ class Book:
         self._stopped = "the book has stopped: a batch was cut short; open the book again to recover it"
         outcome = self._judge_admitted(batch, at, with_totals).outcome
         record = rows_record(self._head, at, self.rules.digest, batch.payload(outcome.codes))
-        self._store.append(record)
+        trail, routes = self._trail_at_head(), self._rows().routes
+        links = trail and [trail.touch_rows(record.sequence, batch.transfers, outcome.codes, routes)]
+        self._store.extend([record], links or ())
         self._head = head_of(record)
         self._stopped = ""
         return outcome
@@ -410,9 +412,18 @@ class Book:
         """
         self._expect_writable()
         self._stopped = "rows are on their way to the disk; leave the pipeline first"
-        pipeline = Pipeline(
-            self._admit, self._judge_admitted, self._store, self._head, self.rules.digest, depth
-        )
+        trail, routes = self._trail_at_head(), self._rows().routes
+
+        def write(records: Sequence[JournalRecord], batches: Sequence[JudgedRows]) -> None:
+            pairs = zip(records, batches, strict=True) if trail else ()
+            links = [
+                trail.touch_rows(record.sequence, judged.batch.transfers, judged.outcome.codes, routes)
+                for record, judged in pairs
+                if trail
+            ]
+            self._store.extend(records, links)
+
+        pipeline = Pipeline(self._admit, self._judge_admitted, write, self._head, self.rules.digest, depth)
         self._judged_at = self._head.at
         try:
             yield pipeline
@@ -521,13 +532,22 @@ class Book:
 
         since, until: the first and the last instant that count.
         """
-        for record in self._store.records(self._first_at(since) if since is not None else 1):
+        first = self._first_at(since) if since is not None else 1
+        for record in self._records_of(compartment, first):
             if until is not None and record.at > until:
                 return
             for place, line in enumerate(self._lines_of(record)):
                 touched = any(compartment in (entry.debit, entry.credit) for entry in line.entries)
                 if compartment is None or touched:
                     yield Dated(record.sequence, record.at, place, line)
+
+    def _records_of(self, compartment: str | None, first: int) -> Iterator[JournalRecord]:
+        """Read the records that touched a compartment, by its trail where there is one; all for None."""
+        touching = None if compartment is None else self._store.touching(compartment)
+        if touching is None:
+            return self._store.records(first)
+        sequences = (sequence for sequence in reversed(touching) if sequence >= first)
+        return (next(self._store.records(sequence)) for sequence in sequences)
 
     def records(self, first: int) -> Iterator[JournalRecord]:
         """Read the records from sequence `first` on, as they stand now, for whoever follows this book."""
@@ -589,6 +609,42 @@ class Book:
 
     def _judge(self, operation: Operation, at: Instant) -> Answered:
         return _line(operation, self._apply(operation, at))
+
+    # --- the trail
+
+    def _keep(self, record: JournalRecord, lines: Sequence[Answered]) -> None:
+        """Make a record durable with what it touched."""
+        trail = self._trail_at_head()
+        entries = (entry for line in lines for entry in line.entries)
+        paths = (path for entry in entries for path in (entry.debit, entry.credit))
+        self._store.extend([record], [trail.touch(record.sequence, paths)] if trail else ())
+        self._head = head_of(record)
+
+    def _trail_at_head(self) -> "Trail | None":
+        """Return the trail that the next record goes on; made again where it does not cover the journal."""
+        if self._trail is None:
+            trail = self._store.trail()
+            if trail is not None and trail.covered != self._head.sequence:
+                trail = self._renewed_trail()
+            self._trail = trail
+        return self._trail
+
+    def _renewed_trail(self) -> "Trail":
+        from ringfence.planes.ledger.trail import Trail
+
+        trail = Trail()
+        self._store.renew_trail(self._links(trail, record) for record in self._store.records(1))
+        return trail
+
+    def _links(self, trail: "Trail", record: JournalRecord) -> "Links":
+        """Find out what a record touched that is in the journal already."""
+        if record.kind == Kind.ROWS:
+            from ringfence.planes.ledger.rows import read_rows
+
+            batch, codes = read_rows(record)
+            return trail.touch_rows(record.sequence, batch.transfers, codes, self._routes_at(record.sequence))
+        entries = (entry for line in self._lines_of(record) for entry in line.entries)
+        return trail.touch(record.sequence, (path for one in entries for path in (one.debit, one.credit)))
 
     # --- rows
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ringfence.kernel.errors import StoreFailed
 from ringfence.kernel.instant import Instant
-from ringfence.planes.ledger.journal import Head, head_of, rows_record
-from ringfence.services.ports import BookStore
+from ringfence.planes.ledger.journal import Head, JournalRecord, head_of, rows_record
 
 if TYPE_CHECKING:
     from ringfence.planes.ledger.rows import Codes, RowBatch, Transfers
@@ -45,6 +44,9 @@ AdmitRows = Callable[["RowBatch", Instant], Instant]
 JudgeRows = Callable[["RowBatch", Instant, bool], JudgedRows]
 """Judges a batch that was admitted: batch, instant, whether totals are asked for."""
 
+WriteRows = Callable[[Sequence[JournalRecord], Sequence[JudgedRows]], None]
+"""Makes the records of batches durable together; StoreFailed where that did not work."""
+
 
 class Ticket:
     """A batch that was judged; its answer comes when it is durable."""
@@ -63,13 +65,13 @@ class Pipeline:
     """The one way into a book while it is open; `Book.ahead` opens it."""
 
     def __init__(
-        self, admit: AdmitRows, judge: JudgeRows, store: BookStore, head: Head, policy: bytes, depth: int
+        self, admit: AdmitRows, judge: JudgeRows, write: WriteRows, head: Head, policy: bytes, depth: int
     ) -> None:
         """Begin after `head` under the policy with this digest."""
         self.head = head
         self._admit = admit
         self._judge = judge
-        self._store = store
+        self._extend = write
         self._policy = policy
         self._depth = depth
         self._waiting: deque[JudgedRows] = deque()
@@ -135,7 +137,7 @@ class Pipeline:
             payload = one.batch.payload(one.outcome.codes)
             records.append(rows_record(head, one.at, self._policy, payload))
             head = head_of(records[-1])
-        self._store.extend(records)
+        self._extend(records, batches)
         self.head, self._durable = head, self._durable + len(batches)
 
     def _expect_whole(self) -> None:

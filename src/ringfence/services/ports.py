@@ -4,12 +4,16 @@ Adapters happen to fit these Protocols; `wiring` joins the two. tests/contract h
 to the same suite.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from ringfence.kernel.instant import Clock as Clock
 from ringfence.planes.ledger.journal import Head, JournalRecord
 from ringfence.planes.ledger.operations import Signature
+
+if TYPE_CHECKING:
+    # Brings NumPy, which a command without a book never waits for.
+    from ringfence.planes.ledger.trail import Links, Trail
 
 
 class BookStore(Protocol):
@@ -25,9 +29,10 @@ class BookStore(Protocol):
         or may not be kept, this store takes no more, and whoever opens the book again finds out by reading.
         """
 
-    def extend(self, records: Sequence[JournalRecord]) -> None:
-        """Make records durable together, all or none, as `append` does one.
+    def extend(self, records: Sequence[JournalRecord], links: Sequence["Links"] = ()) -> None:
+        """Make records durable together, all or none, as `append` does one, with the links of their trail.
 
+        links: what records touched; a record without links touched nothing.
         One thread writes at a time; it need not be the one that opened the store.
         """
 
@@ -36,6 +41,15 @@ class BookStore(Protocol):
 
         Nothing is checked but that each is a record at all; JournalBroken names the first that is not.
         """
+
+    def trail(self) -> "Trail | None":
+        """Return the trail as far as it goes, to go on with; None where the store keeps none."""
+
+    def renew_trail(self, links: Iterable["Links"]) -> None:
+        """Write the links of every record but the genesis anew; StoreFailed as for `append`."""
+
+    def touching(self, compartment: str) -> list[int] | None:
+        """List the records that touched a compartment, newest first; None where no trail says so."""
 
     def head(self) -> Head | None:
         """Return where the journal ends by the store's own note, None where nothing was written yet."""

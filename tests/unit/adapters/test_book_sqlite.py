@@ -425,7 +425,7 @@ def test_a_full_file_is_named_as_such(path: Path) -> None:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None)
         connection.execute("PRAGMA page_size = 65536")
-        connection.execute("PRAGMA max_page_count = 5")
+        connection.execute("PRAGMA max_page_count = 8")
         return connection
 
     wide = batch_record(

@@ -1,6 +1,6 @@
 """The book answers only what is in the journal, stops when it cannot write, and recovers what it answered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -27,6 +27,7 @@ from ringfence.planes.ledger.journal import (
     read_genesis,
 )
 from ringfence.planes.ledger.operations import Operation, Remark
+from ringfence.planes.ledger.trail import Links
 from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, STEP_BACK_NS_MAX, Book, NoMargin
 
 LATER = Instant(START + SECOND_NS)
@@ -180,12 +181,12 @@ class FailingStore(MemoryStore):
         self._failing_from = failing_from
         self._keeps = keeps
 
-    def append(self, record: JournalRecord) -> None:
-        if record.sequence >= self._failing_from:
+    def extend(self, records: Sequence[JournalRecord], links: Sequence[Links] = ()) -> None:
+        if records[0].sequence >= self._failing_from:
             if self._keeps:
-                super().append(record)
+                super().extend(records, links)
             raise StoreFailed("the disk is full")
-        super().append(record)
+        super().extend(records, links)
 
 
 @pytest.mark.parametrize("keeps", [False, True], ids=["lost", "kept_unconfirmed"])

@@ -14,6 +14,7 @@ from ringfence.kernel.errors import StoreFailed, UsageError, ViolationError
 from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.ledger.journal import JournalRecord
 from ringfence.planes.ledger.row_lane import RowLane
+from ringfence.planes.ledger.trail import Links
 from ringfence.services.ledger import Book
 from ringfence.services.pipeline import Pipeline
 
@@ -27,12 +28,12 @@ class GatedStore(MemoryStore):
         self.commits: list[int] = []
         self.fails = False
 
-    def extend(self, records: Sequence[JournalRecord]) -> None:
+    def extend(self, records: Sequence[JournalRecord], links: Sequence[Links] = ()) -> None:
         if not self.gate.wait(10):
             raise StoreFailed("nobody opened the gate")
         if self.fails:
             raise StoreFailed("the disk is full")
-        super().extend(records)
+        super().extend(records, links)
         self.commits.append(len(records))
 
 

@@ -115,7 +115,7 @@ def test_a_batch_that_is_not_taken_leaves_the_book_in_use(book: Book, shelf: She
 def test_a_book_that_cannot_write_rows_stops(
     book: Book, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(store: MemoryStore, records: Sequence[JournalRecord]) -> None:
+    def fails(store: MemoryStore, records: Sequence[JournalRecord], links: object = ()) -> None:
         raise StoreFailed("the disk is full")
 
     batch = rows(book, (91, 1))
