@@ -77,7 +77,7 @@ from ringfence.services.instructions import Sign
 from ringfence.services.pipeline import DEPTH, JudgedRows, Pipeline, RowOutcome
 from ringfence.services.ports import BookStore, SnapshotShelf
 from ringfence.services.proving import prove_entry, prove_growth
-from ringfence.services.snapshots import Snapshot, Wanted, candidates
+from ringfence.services.snapshots import Snapshot, Wanted, candidates, without_collecting
 from ringfence.services.verifying import VerifyingAhead
 
 if TYPE_CHECKING:
@@ -282,8 +282,9 @@ class Book:
                 adopted = _rules(msgspec.json.decode(parts[_POLICY], type=Genesis), record.policy)
                 self._state.ledger.follow(adopted)
                 self._margin.follow(adopted)
-            restore(self._state, parts)
-            self._margin.restore(parts[_MARGIN])
+            with without_collecting():
+                restore(self._state, parts)
+                self._margin.restore(parts[_MARGIN])
             self._tree = read_tree(parts[_TREE], self._routes_at)
         except (ValueError, KeyError, msgspec.DecodeError, JournalBroken, BadInput) as error:
             return f"it cannot be taken ({error})"
@@ -456,7 +457,8 @@ class Book:
         self._expect_writable()
         at = self._next_instant(at)
         self._grow()
-        parts = self._written()
+        with without_collecting():
+            parts = self._written()
         found = Checkpoint(
             book=self._book,
             sequence=self._head.sequence,
