@@ -311,7 +311,7 @@ class Book:
             Kind.ROWS: self._judge_rows,
             Kind.CHECKPOINT: self._judge_checkpoint,
         }
-        for record in replay(records, self._judge, judges):
+        for record in replay(records, self._judge, judges, self._keep_broken):
             if record.policy != self.rules.digest:
                 raise JournalBroken(record.sequence, "names another policy than the one in force")
             on_record(record)
@@ -611,6 +611,16 @@ class Book:
 
     def _judge(self, operation: Operation, at: Instant) -> Answered:
         return _line(operation, self._apply(operation, at))
+
+    def _keep_broken(self, was: Answered, at: Instant) -> Answered:
+        """Take the answer to a request that broke a law as it was journalled; see `BookState.keep_broken`."""
+        state, decision = self._settled(), was.decision
+        if not isinstance(decision, Refused):
+            return self._judge(was.operation, at)
+        self._margin.before(state, state.meant(was.operation), at)
+        outcome = state.keep_broken(was.operation, decision, at)
+        self._margin.after(outcome)
+        return _line(was.operation, outcome)
 
     # --- the trail
 

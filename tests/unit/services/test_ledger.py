@@ -26,6 +26,7 @@ from ringfence.planes.ledger.journal import (
     read_batch,
     read_genesis,
 )
+from ringfence.planes.ledger.laws import Violation
 from ringfence.planes.ledger.operations import Operation, Remark
 from ringfence.planes.ledger.trail import Links
 from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, STEP_BACK_NS_MAX, Book, NoMargin
@@ -212,7 +213,7 @@ def test_a_broken_law_stops_the_book(book: Book, shelf: Shelf, monkeypatch: pyte
     def breaks(*_: object) -> None:
         raise ViolationError("USDC: debits 1 and credits 2 must be equal")
 
-    monkeypatch.setattr(BookState, "_check_conservation", breaks)
+    monkeypatch.setattr(BookState, "_fault_of_laws", breaks)
     with pytest.raises(ViolationError):
         book.submit([fund(10, "alice", 5)], LATER)
     monkeypatch.undo()
@@ -220,6 +221,26 @@ def test_a_broken_law_stops_the_book(book: Book, shelf: Shelf, monkeypatch: pyte
         book.submit([remark(1)], LATER)
     book.close()
     assert reopen(shelf).state.balance(BETS, "USDC") == 0
+
+
+def test_a_request_that_broke_a_law_stays_refused_when_the_program_is_mended(
+    book: Book, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal says what was answered and stopped then; a mended program would answer otherwise."""
+    broken = (Violation("conservation", "asset/USDC", "a unit was lost"),)
+    answers = iter((broken, ()))
+    monkeypatch.setattr("ringfence.planes.ledger.book.violations", lambda *_: next(answers))
+    (outcome,) = book.submit([fund(10, "alice", 5)], LATER)
+    assert isinstance(outcome.decision, Refused)
+    assert outcome.decision.reason == Reason.LAW_BROKEN
+    monkeypatch.undo()
+    book.close()
+    again = reopen(shelf)
+    assert set(again.state.frozen()) == {"stop asset/USDC", "withdrawals book"}
+    assert again.state.balance(BETS, "USDC") == 0
+    (retried,) = again.submit([fund(10, "alice", 5)], Instant(LATER + 1))
+    assert isinstance(retried.decision, Refused)
+    assert retried.decision.reason == Reason.ID_ALREADY_REFUSED
 
 
 def test_a_closed_book_takes_nothing(book: Book) -> None:

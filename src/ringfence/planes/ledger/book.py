@@ -20,7 +20,7 @@ from ringfence.planes.ledger import fills, holds, key_changes, moves, records, s
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.closing_members import close_member
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
-from ringfence.planes.ledger.laws import stop, violations
+from ringfence.planes.ledger.laws import halts_for, violations
 from ringfence.planes.ledger.ledger import Ledger, limited_members
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.operations import (
@@ -66,6 +66,7 @@ LINKS_MAX: Final = 1 << 20
 
 _ACCEPTED: Final = Accepted()
 _REPEATED: Final = Accepted(repeated=True)
+_SEPARATOR: Final = "; "
 _PENDING: Final = Accepted(pending=True)
 _STILL_PENDING: Final = Accepted(repeated=True, pending=True)
 
@@ -246,6 +247,8 @@ class BookState:
             self._tables.commit()
             return Outcome(_ACCEPTED, tuple(chain.entries))
         self._tables.rollback()
+        if chain.broken:
+            refused = self._stop(chain, refused)
         if refused.reason not in waiting.LEAVES_PENDING:
             waiting.end(self.ledger, pending, int(refused.reason))
             self._tables.commit()
@@ -310,7 +313,7 @@ class BookState:
     def _take_back(self, chain: Chain, refused: Refused) -> Outcome:
         self._tables.rollback()
         if chain.broken:
-            self._stop(chain)
+            refused = self._stop(chain, refused)
         self._burn(chain.request, chain.content, refused)
         return Outcome(refused)
 
@@ -327,12 +330,35 @@ class BookState:
         words = "; ".join(f"{one.law}: {one.words}" for one in chain.broken)
         return Refused(Reason.LAW_BROKEN, f"{words}; this is a mistake of ringfence: tell its maintainers")
 
-    def _stop(self, chain: Chain) -> None:
-        """Stop what a broken law was found in; ViolationError where taking the request back did not help."""
+    def _stop(self, chain: Chain, refused: Refused) -> Refused:
+        """Stop what a broken law was found in, and name the halts in the refusal, as its rule.
+
+        ViolationError where taking the request back did not help: then memory is wrong.
+        """
         left = [one for one in violations(self.ledger, chain.entries) if one.law != "containment"]
         if left:
             raise ViolationError("; ".join(one.words for one in left))
-        stop(self.ledger, chain.broken)
+        refused = replace(refused, rule=_SEPARATOR.join(halts_for(self.ledger, chain.broken)))
+        self._put_halts(refused)
+        return refused
+
+    def _put_halts(self, refused: Refused) -> None:
+        for key in refused.rule.split(_SEPARATOR):
+            self._tables.put(self._tables.frozen, key, refused.words)
+
+    def keep_broken(self, operation: Operation, refused: Refused, at: Instant) -> Outcome:
+        """Take a refusal for a broken law as it was journalled: the program may have been mended since."""
+        self.pass_time(at)
+        request, tables = self.meant(operation), self._tables
+        self._put_halts(refused)
+        if isinstance(request, Request):
+            pending = tables.pending.get(request.id)
+            if pending is not None:
+                waiting.end(self.ledger, pending, int(refused.reason))
+            else:
+                tables.put(tables.ids, request.id, (signing_bytes(request), int(refused.reason)))
+        tables.commit()
+        return Outcome(refused)
 
     # --- reading the book
 

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.kernel.decision import REASONS, Accepted, Decision, Refused
+from ringfence.kernel.decision import REASONS, Accepted, Decision, Reason, Refused
 from ringfence.kernel.digest import DIGEST_SIZE, tagged_digest
 from ringfence.kernel.errors import JournalBroken
 from ringfence.kernel.instant import Instant
@@ -270,6 +270,10 @@ def fault_after(record: JournalRecord, last: JournalRecord | None) -> str:
     return ""
 
 
+Keep = Callable[[Answered, Instant], Answered]
+"""Takes an answer as it was journalled into a book's state."""
+
+
 Judge = Callable[[Operation, Instant], Answered]
 """Applies one operation to a book's state and writes down the answer."""
 
@@ -279,7 +283,10 @@ RecordJudge = Callable[[JournalRecord], str]
 
 
 def replay(
-    records: Iterable[JournalRecord], judge: Judge, judges: Mapping[int, RecordJudge] | None = None
+    records: Iterable[JournalRecord],
+    judge: Judge,
+    judges: Mapping[int, RecordJudge] | None = None,
+    keep: Keep | None = None,
 ) -> Iterator[JournalRecord]:
     """Judge every operation again and pass on each batch whose answers are the recorded ones.
 
@@ -287,7 +294,9 @@ def replay(
     accepted or repeated, the reason and the leg that was refused, and every entry.
 
     records: batches in order (the genesis is read before, to build the state behind `judge`); judges: for
-    records of other kinds, by kind. Raises JournalBroken at the first batch with another answer.
+    records of other kinds, by kind; keep: takes the answer to a request that broke a law as it was, since
+    that was a mistake of a program that may be mended now. Raises JournalBroken at the first batch with
+    another answer.
     """
     for record in records:
         judge_whole = judges.get(record.kind) if judges else None
@@ -298,7 +307,8 @@ def replay(
             yield record
             continue
         for index, was in enumerate(read_batch(record)):
-            right = judge(was.operation, record.at)
+            is_kept = keep is not None and was.refused is not None and was.refused.reason == Reason.LAW_BROKEN
+            right = keep(was, record.at) if keep and is_kept else judge(was.operation, record.at)
             if _meaning(was) != _meaning(right):
                 raise JournalBroken(record.sequence, _difference(index, was, right))
         yield record

@@ -59,14 +59,10 @@ def _of_entry(ledger: Ledger, entry: Entry) -> Iterable[Violation]:
         yield Violation("containment", f"compartment/{source.path}", words)
 
 
-def stop(ledger: Ledger, found: tuple[Violation, ...]) -> str:
-    """Stop the smallest scope that holds some violations, and let the book fall back a step; say in words."""
-    tables = ledger.tables
-    scope, words = smallest_scope(ledger, found), "; ".join(f"{one.law}: {one.words}" for one in found)
-    step = next_step(tables.frozen)
-    tables.put(tables.frozen, halt_key("stop", scope), words)
-    tables.put(tables.frozen, halt_key(step, BOOK), words)
-    return f"{words}; {scope} was stopped, and the book fell back to {step}"
+def halts_for(ledger: Ledger, found: tuple[Violation, ...]) -> tuple[str, ...]:
+    """Return the halts that some violations ask for: of the smallest scope, and the book's next step down."""
+    scope, step = smallest_scope(ledger, found), next_step(ledger.tables.frozen)
+    return tuple(dict.fromkeys((halt_key("stop", scope), halt_key(step, BOOK))))
 
 
 def smallest_scope(ledger: Ledger, found: tuple[Violation, ...]) -> str:
