@@ -61,7 +61,7 @@ class BatchBook:
         self._accounts: dict[tuple[str, str], int] = {}
         self._windows: dict[WindowKey, int] = {}
         self._owed: dict[Owed, int] = {}
-        self._found: list[_Found] = []
+        self._found: list[_Found | None] = []
         self._rolling: list[int] = []
         self._arrays = Arrays(
             accounts=np.zeros((1, 6), np.uint64),
@@ -96,7 +96,18 @@ class BatchBook:
     # --- routes
 
     def add_route(self, route: Route) -> None:
-        """Find out about the next route whatever can be known before its first move."""
+        """Number the next route, and find out about it whatever can be known before its first move."""
+        self.leave_routes(1)
+        self.find_route(len(self._found) - 1, route)
+
+    def leave_routes(self, count: int) -> None:
+        """Number so many routes, and find out about each with its first move."""
+        self._found += [None] * count
+        while len(self._arrays.routes) < len(self._found):
+            self._arrays = self._arrays._replace(routes=doubled(self._arrays.routes))
+
+    def find_route(self, number: int, route: Route) -> None:
+        """Find out about a numbered route."""
         found = _Found(self.rules, route)
         row = np.zeros(1, ROUTE)[0]
         row["source"] = row["target"] = row["each"] = row["all"] = row["owed"] = NONE
@@ -115,24 +126,27 @@ class BatchBook:
             is_debt = self.rules.assets[route.asset].debt_in is not None
             row["is_two_sided"] = source.rule.two_sided or is_debt
             row["source_nets"], row["target_nets"] = source.rule.nets_to_zero, target.rule.nets_to_zero
-        self._found.append(found)
-        self._write("routes", len(self._found) - 1, row)
-        self._judge_route(len(self._found) - 1)
+        self._found[number] = found
+        self._write("routes", number, row)
+        self._judge_route(number, found)
 
     def judge_routes(self) -> None:
         """Judge every route again, after members were opened or something was frozen or resumed."""
-        for number in range(len(self._found)):
-            self._judge_route(number)
+        for number, found in enumerate(self._found):
+            if found is not None:
+                self._judge_route(number, found)
 
-    def _judge_route(self, number: int) -> None:
+    def _judge_route(self, number: int, found: "_Found") -> None:
         """Write the reasons against a route that follow from what is open and frozen."""
-        found, row = self._found[number], self._arrays.routes[number]
+        row = self._arrays.routes[number]
         row["early"], row["late"] = found.early(self._state), found.late(self._state)
 
     def needs_of(self, number: int, signers: frozenset[str]) -> int:
         """Return the reason for which these keys do not open the gate of a route, or 0."""
         found = self._found[number]
-        if found.way is None or found.gate is None or found.source is None or found.target is None:
+        if found is None or found.source is None or found.target is None:
+            return 0
+        if found.way is None or found.gate is None:
             return 0
         binding = found.way.binding(found.source.members, found.target.members)
         missing = unmet(found.gate.needs, signers, names_for(self.rules.keys, found.source, binding))
@@ -141,7 +155,7 @@ class BatchBook:
     def ends_of(self, number: int) -> tuple[int, int] | None:
         """Return the numbers of the rules at the ends of a route; None where the policy has no such end."""
         found = self._found[number]
-        if found.source is None or found.target is None:
+        if found is None or found.source is None or found.target is None:
             return None
         return found.source.rule.index, found.target.rule.index
 

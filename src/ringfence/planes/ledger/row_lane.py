@@ -43,6 +43,8 @@ from ringfence.planes.ledger.signing import Verifier, signers_of
 from ringfence.planes.ledger.stopping import is_book_stopped
 
 _WORD = np.dtype(np.uint64)
+_NOT_ASKED = np.uint16((1 << 16) - 1)
+"""Stands for the reasons against a route that nobody has asked for yet."""
 
 
 class RowLane(BatchBook):
@@ -60,7 +62,9 @@ class RowLane(BatchBook):
         self._id_count: int = 0 if before is None else before._id_count
         self._touched = _nothing_touched()
         self._is_ahead = False
-        self._tables.changed = [(self._tables.ids, identifier) for identifier in self._tables.ids]
+        self._left: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._tables.changed = []
+        self._keep_ids(self._tables.ids)
         self._tables.row_answer = self._answer
 
     # --- judging
@@ -70,12 +74,17 @@ class RowLane(BatchBook):
         check_form(batch, self.routes)
         fresh = self.routes.fresh(batch.known, batch.routes)
         for route in fresh:
-            self._number_route(route)
+            self.add_route(route)
+            self._note_reversible_route(len(self.routes))
+            self.routes.extend([route])
 
-    def _number_route(self, route: Route) -> None:
-        self.add_route(route)
-        self._note_reversible_route(len(self.routes))
-        self.routes.extend([route])
+    def _find_routes(self, numbers: NDArray[np.uint32]) -> None:
+        """Find out about the routes of a batch that were left when the lane was woken."""
+        numbers = numbers[numbers < len(self._left)]
+        for number in np.unique(numbers[self._left[numbers]]).tolist():
+            self.find_route(number, self.routes[number])
+            self._note_reversible_route(number)
+            self._left[number] = False
 
     def judge_batch(self, batch: RowBatch, at: Instant, after: Records | None = None) -> Codes:
         """Judge and book a batch that was admitted; one code for each transfer: 0, a reason, `REPEATED`.
@@ -85,6 +94,7 @@ class RowLane(BatchBook):
         self._state.pass_time(at)
         self.take_over()
         self._is_ahead = True
+        self._find_routes(batch.transfers["route"])
         digest = batch.signing_digest()
         count = len(batch.transfers)
         words = _words_of(batch.transfers)
@@ -127,11 +137,15 @@ class RowLane(BatchBook):
         found = signers_of(batch.signatures, digest, keys, self._verify)
         if isinstance(found, Refused):
             return np.full(len(self.routes), int(found.reason), dtype=np.uint16)
-        known = self._signing_of.get(found, np.zeros(0, dtype=np.uint16))
+        known = self._signing_of.get(found, np.full(len(self._left), _NOT_ASKED, np.uint16))
         if len(known) < len(self.routes):
             fresh = (self.needs_of(number, found) for number in range(len(known), len(self.routes)))
             known = np.concatenate([known, np.fromiter(fresh, dtype=np.uint16)])
             self._signing_of[found] = known
+        if len(self._left):
+            numbers = batch.transfers["route"]
+            for number in np.unique(numbers[known[numbers] == _NOT_ASKED]).tolist():
+                known[number] = self.needs_of(number, found)
         return known
 
     def _note_reversible_route(self, number: int) -> None:
@@ -177,6 +191,17 @@ class RowLane(BatchBook):
             (len(self._arrays.accounts), len(self._arrays.windows), len(self._arrays.owed)),
         )
 
+    def _keep_ids(self, answers: Mapping[int, tuple[bytes, int]]) -> None:
+        """Keep the ids of ordinary requests, so that rows cannot use them."""
+        fresh = [one for one in answers if not self._id_count or not self._ids[self._slot(one), 2]]
+        words = np.zeros((len(fresh), ID_WORDS), np.uint64)
+        words[:, 0] = [identifier >> LIMB_BITS for identifier in fresh]
+        words[:, 1] = [identifier & LIMB_MAX for identifier in fresh]
+        words[:, 2] = [id_word(0, answers[identifier][1]) for identifier in fresh]
+        self._make_room(len(words))
+        move_ids(words, self._ids)
+        self._id_count += len(words)
+
     def _keep_id(self, identifier: int) -> None:
         """Spend the id of an ordinary request here too."""
         code = self._tables.ids[identifier][1]
@@ -197,8 +222,9 @@ class RowLane(BatchBook):
 
     def wake(self, parts: Mapping[str, bytes]) -> None:
         """Take what was written out, in a lane that has judged nothing yet."""
-        for route in msgspec.json.decode(parts.get("routes", b"[]"), type=list[Route]):
-            self._number_route(route)
+        self.routes.extend(msgspec.json.decode(parts.get("routes", b"[]"), type=list[Route]))
+        self.leave_routes(len(self.routes))
+        self._left = np.ones(len(self.routes), np.bool_)
         ids = np.frombuffer(parts.get("row ids", b""), "<u8").reshape(-1, ID_WORDS).astype(np.uint64)
         self._make_room(len(ids))
         move_ids(ids, self._ids)
