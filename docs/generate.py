@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
-from pictures import draw_flows, draw_walls
+from pictures import draw_breach, draw_flows, draw_walls
 from policy_findings import write_policy_findings
 from policy_words import write_policy_words
 from typer.main import get_command
@@ -194,6 +194,7 @@ def _read(page: Path) -> str | None:
 PAGES: dict[str, Callable[[], str]] = {
     "pictures/flows.svg": draw_flows,
     "pictures/walls.svg": draw_walls,
+    "pictures/breach.svg": draw_breach,
     "reference/policies.md": write_policies,
     "reference/policy-words.md": write_policy_words,
     "reference/policy-findings.md": write_policy_findings,

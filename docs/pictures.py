@@ -12,9 +12,12 @@ from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.map import flow_map
 from ringfence.policy.families import match
 from ringfence.policy.model import Gate, Policy
+from ringfence.proof.picture import draw_alone
+from ringfence.proof.picture import picture as floor_plan_of
 from ringfence.wiring import load_policy
 
 POLICY = Path(__file__).resolve().parent.parent / "policies" / "two-buckets.yaml"
+VENUE = POLICY.with_name("venue.yaml")
 
 AREAS = (
     Area(
@@ -64,6 +67,11 @@ def draw_walls() -> str:
         _check(policy, arrow)
     words = "Gates lead from cash to buckets and from buckets to clearing; no gate joins a bet and a hedge."
     return picture(place_map("Walls and gates", words, AREAS, ARROWS))
+
+
+def draw_breach() -> str:
+    """Draw what falls and what opens in policies/venue.yaml when matching and both officers' keys fall."""
+    return draw_alone(floor_plan_of(load_policy(VENUE), ["matching", "officer_a", "officer_b"], "pivot"))
 
 
 def _check(policy: Policy, arrow: Arrow) -> None:

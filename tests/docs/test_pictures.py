@@ -23,6 +23,13 @@ def test_an_arrow_that_the_policy_does_not_have_is_not_drawn(arrow, monkeypatch)
         pictures.draw_walls()
 
 
+def test_the_breach_shows_what_both_officers_open():
+    drawn = pictures.draw_breach()
+    assert "broken into" in drawn
+    assert "falls by matching" in drawn
+    assert "client/{client}/cash" in drawn
+
+
 def test_every_place_of_the_picture_is_a_compartment_of_the_policy():
     from ringfence.policy.families import match
 

@@ -9,11 +9,19 @@ from ringfence.planes.network.reachability import reach
 
 
 def all_falls(count: int, flows: Iterable[tuple[int, int]]) -> list[int]:
-    """Return for each of `count` services the set that falls with it, itself included, as bits."""
+    """Return for each of `count` services the set that falls with it, itself included, as bits.
+
+    Services that connect to the same ones, as those of one zone do, share one list of them: a point behind
+    the services stands for each list.
+    """
     targets: list[list[int]] = [[] for _ in range(count)]
     for source, target in flows:
         targets[source].append(target)
-    return [bits | 1 << service for service, bits in enumerate(reach(targets))]
+    lists: dict[frozenset[int], int] = {}
+    points = [[count + lists.setdefault(frozenset(listed), len(lists))] for listed in targets]
+    reached = reach([*points, *map(list, lists)])
+    services = (1 << count) - 1
+    return [reached[service] & services | 1 << service for service in range(count)]
 
 
 def members(bits: int) -> list[int]:

@@ -78,6 +78,12 @@ class Meaning:
             return f"{asset} without limit"
         return f"{show_decimal(units, self.policy.assets[asset].decimals)} {asset}"
 
+    def amounts(self, units: Amounts) -> str:
+        """Write units of several assets; those without limit together."""
+        bounded = [self.amount(asset, count) for asset, count in units.items() if count is not None]
+        endless = [asset for asset, count in units.items() if count is None]
+        return " and ".join([*bounded, *([f"{', '.join(endless)} without limit"] if endless else [])])
+
 
 def family_name(world: World, name: str) -> str:
     """Write the member that stands for all others as its family: `client/{client}/cash`."""
@@ -224,17 +230,22 @@ def _moved(meaning: Meaning, start: str, mode: Mode) -> Moved:
 
 
 def _changes(meaning: Meaning, who: str, was: Moved, now: Moved, *, grows: bool) -> list[str]:
-    """Say what grew, or shrank; planes on which the same happens are told together."""
-    told: dict[str, list[str]] = {}
+    """Say what grew, or shrank; planes and times for which the same happens are told together."""
+    times: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for plane in now:
         for (kind, span), units in now[plane].items():
             earlier = was.get(plane, {}).get((kind, span), {})
             pairs = {asset: (earlier.get(asset, 0), count) for asset, count in units.items()}
-            changed = [one for one in pairs if _has_changed(*pairs[one], grows=grows)]
+            changed = {asset: pair for asset, pair in pairs.items() if _has_changed(*pair, grows=grows)}
             if changed:
-                after = " and ".join(meaning.amount(asset, pairs[asset][1]) for asset in changed)
-                before = " and ".join(meaning.amount(asset, pairs[asset][0]) for asset in changed)
-                told.setdefault(f"{after} {kind} per {span}, instead of {before}", []).append(plane)
+                after = meaning.amounts({asset: pair[1] for asset, pair in changed.items()})
+                before = meaning.amounts({asset: pair[0] for asset, pair in changed.items()})
+                times.setdefault((kind, after, before), {}).setdefault(plane, []).append(f"per {span}")
+    told: dict[str, list[str]] = {}
+    for (kind, after, before), by_plane in times.items():
+        for plane, spans in by_plane.items():
+            words = f"{after} {kind} {' and '.join(spans)}, instead of {before}"
+            told.setdefault(words, []).append(plane)
     return [f"{who}, on {' and '.join(planes)}: {words}" for words, planes in told.items()]
 
 

@@ -165,7 +165,7 @@ def _story(policy: Policy, scratch: Scratch, replay: Replay, means: Means, grip:
     ways = [way for done in replay.done for way in done.ways]
     attack = _attack(world, grip, means, used, ways) if grip.had else _signing(world, used)
     moves = (step for done in replay.done for step in _moves(policy, world, done, means))
-    rules = dict.fromkeys(hop_of(world, way).rule for way in ways)
+    rules = dict.fromkeys(hop_of(world, way).rule for way in ways if way not in means.voided)
     assumed = tuple(words for rule in rules for words in scratch.assumptions(rule))
     return Story((*attack, *moves), assumed, replay.passed, replay.stop)
 
