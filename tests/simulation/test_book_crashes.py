@@ -65,10 +65,10 @@ class Life:
         return next((head for when, head in reversed(self.acknowledged) if when <= entries), None)
 
 
-def lived(disk: Disk) -> Life:
+def lived(disk: Disk, *, careless: bool = False) -> Life:
     """Live a whole life, as far as the disk lets it."""
     life = Life(disk)
-    with book_on(disk, OFTEN) as open_store:
+    with book_on(disk, OFTEN, careless=careless) as open_store:
         try:
             with closing(open_store()) as store:
                 book = Book.recover(store, verify, snapshots=life.snapshots)
@@ -133,10 +133,12 @@ def torn(life: Life, chance: random.Random) -> MemorySnapshots:
     return left
 
 
-def cuts(per_entry: int, seed: int, *, lies: bool = False) -> Iterator[tuple[int, dict[str, bytes]]]:
+def cuts(
+    per_entry: int, seed: int, life: Life = WHOLE, *, lies: bool = False
+) -> Iterator[tuple[int, dict[str, bytes]]]:
     """Cut the power after every entry of the diary, `per_entry` times; give the entries and what is left."""
     chance = random.Random(seed)
-    for entries, disk in enumerate(lives(BEGUN, WHOLE.disk.diary, lies=lies)):
+    for entries, disk in enumerate(lives(BEGUN, life.disk.diary, lies=lies)):
         for _ in range(per_entry):
             yield entries, disk.images_after_power_cut(chance)
 
@@ -159,8 +161,9 @@ def campaign(per_entry: int, seed: int, books_every: int) -> int:
 
 
 def carry_on(book: Book, number: int) -> None:
-    """A recovered book takes more: the same again moves nothing, and something new does."""
+    """A recovered book tells its history and takes more; what it took before moves nothing again."""
     before = book.state.balance(BET, "USDC")
+    assert before == sum(entry.units for dated in book.lines(BET) for entry in dated.line.entries)
     again, new = batch(100)[0], fund(9_000, "alice", 1)
     answers = book.submit([again, new], Instant(START + 10_000))
     moved = sum(len(answer.entries) for answer in answers)
@@ -226,6 +229,19 @@ def test_only_a_head_noted_elsewhere_tells_what_a_lying_disk_lost() -> None:
                 Book.recover(MemoryStore(shelf), verify, noted=head)
     assert caught > 100
     assert blind == 10
+
+
+def test_a_book_that_does_not_wait_for_the_disk_is_caught() -> None:
+    """The other control: an honest disk, and a store that was told not to sync."""
+    life, caught = lived(Disk(BEGUN), careless=True), 0
+    assert life.acknowledged[-1][1] == WHOLE.acknowledged[-1][1]
+    for entries, images in cuts(2, 4, life):
+        head = life.head_after(entries)
+        try:
+            caught += head is not None and len(records_on(images)) <= head.sequence
+        except (RingfenceError, AssertionError, IndexError):
+            caught += 1
+    assert caught > 100
 
 
 def test_a_disk_that_tells_the_truth_is_not_caught() -> None:
