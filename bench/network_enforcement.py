@@ -1,6 +1,6 @@
 """The network's rules in the real kernel: how fast they load, what they cost, how fast an end is cut off.
 
-    python bench/network_enforcement.py [what ...]      load rate identity lab quarantine; all by default
+    python bench/network_enforcement.py [what ...]      all of WORK by default
 
 Runs in network namespaces of its own. Connections are opened and closed one after the other by one thread,
 from one namespace through the hub to another, so that rates can be compared inside one run and mean little
@@ -187,6 +187,22 @@ def measure_quarantine() -> None:
         show_ratio(work, 0.1 / took, "100 ms", 1)
 
 
+def measure_revoke() -> None:
+    """One flow of the venue policy: closed at the hub and both ends, read back, established ones ended."""
+    rules = compile_flows(load_policy(shipped_policy("venue")))
+    lab = Lab(plan_sites(rules))
+    lab.up()
+    enforcer = Enforcer(lab.sites, places(lab, (HUB, *rules.workloads)))
+    taken: list[float] = []
+    for flow in list(rules.flows)[:ROUNDS]:
+        enforcer.apply(rules, lambda _: (), lambda _: (), lambda: True)
+        taken.append(timed(partial(enforcer.revoke, flow, lambda _: ())))
+    lab.down()
+    work = "revoke of one flow at three places, with dry run, read-back and conntrack"
+    print(f"{work}: {median(taken) * 1e3:.0f} ms (best {min(taken) * 1e3:.0f} ms)")
+    show_ratio(work, 0.05 / median(taken), "50 ms", 1)
+
+
 def places(lab: Lab, names: tuple[str, ...]) -> dict[str, Nft]:
     return {name: Nft(partial(lab.command, name)) for name in names}
 
@@ -280,6 +296,7 @@ WORK = {
     "identity": measure_identity,
     "lab": measure_lab,
     "quarantine": measure_quarantine,
+    "revoke": measure_revoke,
 }
 
 if __name__ == "__main__":

@@ -74,11 +74,12 @@ def lab(
             }
         )
     else:
-        table = Table("step", "probes", "open", "closed", "")
+        table = Table("step", "probes", "open", "closed, and how", "")
         for step in steps:
             opened = step.counts.get("open", 0)
+            closed = ", ".join(f"{n} {how}" for how, n in sorted(step.counts.items()) if how != "open")
             verdict = "[green]holds[/]" if step.holds else f"[red]{step.wrong[0]}[/]"
-            table.add_row(step.words, str(step.cells), str(opened), str(step.cells - opened), verdict)
+            table.add_row(step.words, str(step.cells), str(opened), closed or "none", verdict)
         console.print(table)
         console.print(summary(steps) + ".")
     raise typer.Exit(0 if all(step.holds for step in steps) else 1)

@@ -151,10 +151,13 @@ class Enforcer:
         documents = self._documents(rules, self._next(rules, self._rulesets()), self.places)
         self._everywhere(documents, lambda name: self.places[name].check(documents[name]))
 
-    def drift(self, rules: Rules) -> Mapping[str, Drift]:
-        """Compare what is loaded at the hub, and at all services together, with what is declared."""
+    def drift(self, rules: Rules, names: Collection[str] | None = None) -> Mapping[str, Drift]:
+        """Compare what is loaded at the hub, and at all services together, with what is declared.
+
+        names: the only places that are asked; the others count as permitting everything.
+        """
         found = {}
-        rulesets = self._rulesets()
+        rulesets = self._rulesets(names)
         if HUB in rulesets:
             found[HUB] = drift(rules, observe_hub(rulesets.pop(HUB), self.sites))
         if rulesets:
@@ -236,7 +239,8 @@ class Enforcer:
     def _put(
         self, rules: Rules, names: Collection[str], probe: Probe, confirm: Callable[[], bool]
     ) -> Generation:
-        rulesets = self._rulesets()
+        # What stands is said by the hub; without it, each place says it for itself.
+        rulesets = self._rulesets(names)
         standing = self._next(rules, rulesets)
         documents = self._documents(rules, standing, names)
         self._everywhere(names, lambda name: self.places[name].check(documents[name]))
@@ -245,7 +249,7 @@ class Enforcer:
             self.watchdog.arm(before)
         try:
             self._everywhere(names, lambda name: self.places[name].load(documents[name]))
-            _refuse("what was loaded is not what was declared", self._differences(rules, standing))
+            _refuse("what was loaded is not what was declared", self._differences(rules, standing, names))
             _refuse("packets do not go as declared", probe(rules))
             if not confirm():
                 raise ViolationError("nobody confirmed the new rules in time; the old ones are back")
@@ -285,9 +289,9 @@ class Enforcer:
             for name in names
         }
 
-    def _differences(self, rules: Rules, standing: Standing) -> tuple[str, ...]:
+    def _differences(self, rules: Rules, standing: Standing, names: Collection[str]) -> tuple[str, ...]:
         found: list[str] = []
-        for where, difference in self.drift(rules).items():
+        for where, difference in self.drift(rules, names).items():
             unmeant = _unmeant(rules, difference, standing)
             found += [f"{where}: {flow} is declared and closed" for flow in unmeant.missing]
             found += [f"{where}: {excess} is open and not declared" for excess in unmeant.excess]
@@ -329,8 +333,9 @@ class Enforcer:
 
     # --- shared --------------------------------------------------------------------------------
 
-    def _rulesets(self) -> dict[str, Json]:
-        return self._everywhere(self.places, lambda name: self.places[name].ruleset())
+    def _rulesets(self, names: Collection[str] | None = None) -> dict[str, Json]:
+        asked = self.places if names is None else names
+        return self._everywhere(asked, lambda name: self.places[name].ruleset())
 
     def _everywhere(self, names: Iterable[str], ask: Callable[[str], _Answer]) -> dict[str, _Answer]:
         """Ask places at the same time; the first fault is raised when all have answered."""

@@ -17,6 +17,9 @@ from ringfence.planes.network.ranges import NOTHING, PORT_MAX, PORT_MIN, Range, 
 IDLE = frozenset({"counter", "log", "comment", "mangle", "nftrace", "set"})
 """Statements that decide nothing."""
 
+_NARROWING = frozenset({"match", "limit", "quota", "ct count"})
+"""Statements that only say which packets the rest of their rule is for."""
+
 _NUMBER_OF = {"tcp": 6, "udp": 17}
 _FAMILY_NAMES = {"ip": ("ipv4", 2), "ip6": ("ipv6", 10)}
 _META = ("iifname", "oifname", "iif", "oif", "l4proto", "nfproto")
@@ -43,6 +46,11 @@ def verb_of(statement: Any) -> str:
     if isinstance(statement, dict) and statement:
         return str(next(iter(statement)))
     return statement if isinstance(statement, str) else ""
+
+
+def may_decide(rule: Sequence[Any]) -> bool:
+    """Say whether a rule has more than matches and what is of no account: one that counts decides nothing."""
+    return any(verb_of(statement) not in _NARROWING | IDLE for statement in rule)
 
 
 def field_of(left: Any) -> str | None:

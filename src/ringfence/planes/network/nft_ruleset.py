@@ -42,6 +42,7 @@ class Ruleset:
         self.name = name
         self.tables: dict[tuple[str, str], Table] = {}
         self.findings: list[Finding] = []
+        self._unread: set[tuple[str, str]] = set()
 
     def bases(self, hook: str) -> Iterator[tuple[Table, Chain]]:
         """List the base chains of a hook in the order the kernel asks them."""
@@ -55,15 +56,18 @@ class Ruleset:
 
     def unread(self, what: str, found: object) -> None:
         """Record something that is not understood."""
+        known = what, str(found)[:120]
+        if known in self._unread:
+            return
+        self._unread.add(known)
         finding = Finding(
             level="note",
             rule="not-understood",
             where=self.name,
-            found=f"{what} {str(found)[:120]} is not understood",
+            found=f"{' '.join(known)} is not understood",
             right="where it could open something it is taken to",
         )
-        if finding not in self.findings:
-            self.findings.append(finding)
+        self.findings.append(finding)
 
 
 def read_ruleset(document: object, name: str) -> Ruleset:

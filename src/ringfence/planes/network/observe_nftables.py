@@ -22,6 +22,7 @@ from ringfence.planes.network.nft_match import (
     field_of,
     has_field,
     holds,
+    may_decide,
     networks_in,
     pairs_of,
     ports_of,
@@ -94,7 +95,14 @@ class _Walk:
         self.bases = list(ruleset.bases(hook))
         self.cuts = list(networks_in(ruleset))
         self.is_hopeful = True
-        self._index: dict[tuple[int, str], ElementIndex] = {}
+        self._is_unsure = False
+        self._deciding = {
+            id(chain): [rule for rule in chain.rules if may_decide(rule)]
+            for table in ruleset.tables.values()
+            for chain in table.chains.values()
+        }
+        self._fields: dict[int, str | None] = {}
+        self._index: dict[tuple[int, int], ElementIndex] = {}
 
     def between(
         self, source: Addresses, target: Addresses, interface_in: str, interface_out: str
@@ -105,8 +113,10 @@ class _Walk:
             possible, certain = _NONE, _EVERY
             for family, one, other in self._segments(source, target):
                 packet = Packet(family, transport, interface_in, interface_out, one, other)
-                possible |= self._accepted(packet, is_hopeful=True)
-                certain &= self._accepted(packet, is_hopeful=False)
+                self._is_unsure = False
+                hoped = self._accepted(packet, is_hopeful=True)
+                possible |= hoped
+                certain &= self._accepted(packet, is_hopeful=False) if self._is_unsure else hoped
             protocol = PROTOCOL_OF[transport]
             may |= Connections.on(protocol, possible)
             must |= Connections.on(protocol, certain)
@@ -133,7 +143,7 @@ class _Walk:
 
     def _run(self, table: Table, chain: Chain, packet: Packet, ports: Ranges, depth: int) -> _Fate:
         fate = _Fate(_NONE, _NONE)
-        for statements in chain.rules:
+        for statements in self._deciding[id(chain)]:
             if not ports:
                 break
             ports = self._rule(table, statements, packet, ports, fate, depth)
@@ -155,10 +165,10 @@ class _Walk:
             elif verb in ("accept", "drop", "reject", "return", "jump", "goto"):
                 return (ports - live) | self._verdict(table, statement, packet, live, fate, depth)
             elif verb in ("limit", "quota", "ct count", "xt"):
-                self.ruleset.unread("the statement", statement)
+                self._unread("the statement", statement)
                 live = live if self.is_hopeful != is_closing else _NONE
             elif verb not in IDLE:
-                self.ruleset.unread("the statement", statement)
+                self._unread("the statement", statement)
             if not live:
                 return ports
         return ports
@@ -177,7 +187,7 @@ class _Walk:
         elif verb in ("jump", "goto"):
             return self._lead(table, statement[verb], packet, live, fate, depth, is_goto=verb == "goto")
         elif verb not in ("drop", "reject"):
-            self.ruleset.unread("the verdict", statement)
+            self._unread("the verdict", statement)
             fate.accepted |= live if self.is_hopeful else _NONE
         return _NONE
 
@@ -194,7 +204,7 @@ class _Walk:
     ) -> Ranges:
         target = table.chains.get(body.get("target", "")) if isinstance(body, dict) else None
         if target is None or depth >= JUMPS_MAX:
-            self.ruleset.unread("the way to the chain", body)
+            self._unread("the way to the chain", body)
             fate.accepted |= live if self.is_hopeful else _NONE
             return _NONE
         inner = self._run(table, target, packet, live, depth + 1)
@@ -217,18 +227,29 @@ class _Walk:
                 going_on |= self._verdict(table, verdict, packet, taken, fate, depth)
         return live | going_on
 
+    def _unread(self, what: str, found: object) -> None:
+        """Record what is not understood; from here on it matters what is assumed."""
+        self._is_unsure = True
+        self.ruleset.unread(what, found)
+
+    def _field(self, left: Any) -> str | None:
+        """Name the field of a left side, found once for each: rules stay as they are while they are read."""
+        if id(left) not in self._fields:
+            self._fields[id(left)] = field_of(left)
+        return self._fields[id(left)]
+
     # --- matches -------------------------------------------------------------------------------
 
     def _match(self, table: Table, body: Any, packet: Packet, is_closing: bool) -> Ranges:
         """Return the ports for which a match holds."""
         left, right, operator = body.get("left"), body.get("right"), body.get("op", "==")
-        if field_of(left) is None and not (isinstance(left, dict) and "concat" in left):
-            self.ruleset.unread("the match", body)
+        if self._field(left) is None and not (isinstance(left, dict) and "concat" in left):
+            self._unread("the match", body)
             return _EVERY if self.is_hopeful != is_closing else _NONE
         if operator in ("<", ">", "<=", ">="):
             return self._compare(left, right, operator, packet)
         if operator not in ("==", "in", "!="):
-            self.ruleset.unread("the operator", operator)
+            self._unread("the operator", operator)
             return _EVERY if self.is_hopeful != is_closing else _NONE
         equal = _NONE
         for element, _ in self._candidates(table, right, left, packet):
@@ -241,8 +262,8 @@ class _Walk:
     def _compare(self, left: Any, right: Any, operator: str, packet: Packet) -> Ranges:
         if not has_field(left, packet):
             return _NONE
-        if field_of(left) != "dport" or not isinstance(right, int):
-            self.ruleset.unread("the comparison", {"left": left, "op": operator, "right": right})
+        if self._field(left) != "dport" or not isinstance(right, int):
+            self._unread("the comparison", {"left": left, "op": operator, "right": right})
             return _EVERY if self.is_hopeful else _NONE
         first = {"<": PORT_MIN, "<=": PORT_MIN, ">": right + 1, ">=": right}[operator]
         last = {"<": right - 1, "<=": right, ">": PORT_MAX, ">=": PORT_MAX}[operator]
@@ -253,15 +274,18 @@ class _Walk:
         if isinstance(right, str) and right.startswith("@"):
             listed = table.collections.get(right[1:])
             if listed is None:
-                self.ruleset.unread("the set", right)
+                self._unread("the set", right)
                 return
             # One set may be asked about different fields: quarantine is asked about both interfaces.
-            asked = (id(listed), str(left))
+            asked = (id(listed), id(left))
             if asked not in self._index:
                 self._index[asked] = ElementIndex(listed, left)
             yield from self._index[asked].candidates(packet)
         elif isinstance(right, dict) and isinstance(right.get("set"), list):
-            yield from ElementIndex(pairs_of(right["set"]), left).candidates(packet)
+            asked = (id(right), id(left))
+            if asked not in self._index:
+                self._index[asked] = ElementIndex(pairs_of(right["set"]), left)
+            yield from self._index[asked].candidates(packet)
         elif isinstance(right, list):
             yield from ((item, None) for item in right)
         else:
@@ -272,15 +296,15 @@ class _Walk:
         if isinstance(left, dict) and "concat" in left:
             parts = value.get("concat") if isinstance(value, dict) else None
             if not isinstance(parts, list) or len(parts) != len(left["concat"]):
-                self.ruleset.unread("the key", value)
+                self._unread("the key", value)
                 return _NONE
             ports = _EVERY
             for one, other in zip(left["concat"], parts, strict=True):
                 ports &= self._equals(table, one, other, packet)
             return ports
-        field = field_of(left)
+        field = self._field(left)
         if field is None:
-            self.ruleset.unread("the expression", left)
+            self._unread("the expression", left)
             return _EVERY if self.is_hopeful else _NONE
         if not has_field(left, packet):
             return _NONE

@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 from flow_policies import venue_rules
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ringfence.adapters.kubernetes_files import parse_yaml
 from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.planes.network.compile import Flow, Permission, Rules, Workload
 from ringfence.planes.network.compose import observe_compose, render_compose, wanted_by_compose
 from ringfence.planes.network.envelope import all_differences
+from ringfence.planes.network.loaded import read_guard, read_hub, restoring
 from ringfence.planes.network.observe import drift
 from ringfence.planes.network.observe_kubernetes import observe_kubernetes
+from ringfence.planes.network.observe_nftables import observe_hub
 from ringfence.planes.network.render_kubernetes import render_cluster_policies, render_network_policies
 from ringfence.planes.network.sandbox import compile_sandbox
 from ringfence.planes.network.sandbox_file import observe_sandbox, render_sandbox
@@ -240,3 +244,52 @@ def test_a_profile_with_anything_wrong_is_refused(path: tuple[str, ...], value: 
 
     with pytest.raises(BadInput, match=r"f: |f was"):
         observe_sandbox(broken, "f")
+
+
+# --- whatever stands in a file ---------------------------------------------------------------------
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 70_000) | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["services", "networks", "ports", "a", "wallet", "internal", "network_mode", "nftables"]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(plain)
+def test_no_compose_file_of_any_shape_stops_the_reading(document: object) -> None:
+    for envelope in observe_compose(document).values():
+        assert envelope.peers is not None
+
+
+@given(st.text(alphabet="[]Service=IPAdresDny SocketBindAllow:/.-0123456789\n\\#", max_size=200))
+def test_no_unit_of_any_shape_stops_the_reading(text: str) -> None:
+    seen = observe_drop_in(f"[Service]\n{text}", SITES, "risk")
+
+    assert seen.peers is not None
+    assert not seen.peers & seen.partly
+
+
+@given(plain)
+def test_no_profile_of_any_shape_is_taken_for_one(document: object) -> None:
+    with pytest.raises(BadInput):
+        observe_sandbox(document, "f")
+
+
+@given(plain)
+def test_no_listing_of_any_shape_stops_the_reading(document: object) -> None:
+    nested = {"nftables": [{"table": {"family": "inet", "name": "rf_hub"}}, document, {"rule": document}]}
+    for listing in (document, nested):
+        assert read_hub(listing, RULES, SITES).generation == 0
+        read_guard(listing, RULES, SITES, "risk")
+        restoring(listing)
+        observe_hub(listing, SITES)
