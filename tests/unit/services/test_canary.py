@@ -88,3 +88,10 @@ def test_what_may_be_either_is_not_wrong_and_a_change_in_between_is_asked_for_ag
     assert not rounds(Network(lambda _: True), 1, 1, lambda: lambda flow: None)[0].wrong
     answers = iter([lambda flow: True, lambda flow: flow in RULES.flows])
     assert not rounds(Network(lambda flow: flow in RULES.flows), 1, 0.2, lambda: next(answers))[0].wrong
+
+
+def test_an_answer_that_came_late_is_asked_for_again() -> None:
+    late = min(RULES.flows)
+    network = Network(lambda flow: flow in RULES.flows and (flow != late or network.asked.count(late) > 1))
+    assert not rounds(network, 1)[0].wrong
+    assert network.asked.count(late) == 2
