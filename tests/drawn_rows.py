@@ -39,6 +39,8 @@ FURTHER = """\
     each: {USDC: "70 rolling 6 h", ETH: "99999999999999999999 refill 30 d"}}}
   amend: {from: house/fees, to: "client/{client}/cash", assets: [USDC], needs: officer_a, on: [ledger],
     reason: required, reverses: required, limit: {all: {USDC: "10 per 1 d"}}}
+  leave: {from: "client/{client}/cash", to: house/treasury, assets: [USDC], needs: client_key,
+    when: operator_silent 30 d, on: [ledger], limit: {all: {USDC: "10 per 1 d"}}}
 """
 WATCHED = "accepts: [USDC, USDC-debt],\n    trade:"
 WIDE = TEXT.replace("exchanges:\n", f"{FURTHER}exchanges:\n").replace(
@@ -59,7 +61,7 @@ PLACES = [
 ]
 SCOPES = ("gate/fund", "asset/BTC", "compartment/client/bob/hedge", "book")
 GATES = sorted({name for name, _, _ in RULES.ways})
-BY_REQUEST = {"release", "cover", "last_resort", "debt", "trade"}
+BY_REQUEST = {"release", "top_up", "cover", "last_resort", "debt", "trade"}
 Chain = tuple[int, tuple[Move, ...]]
 
 

@@ -22,10 +22,12 @@ from ringfence.planes.ledger.operations import (
     CarryOut,
     CloseMember,
     CompleteAdoption,
+    EndMandate,
     Fill,
     Freeze,
     Fund,
     Link,
+    Mandate,
     Move,
     OpenMember,
     Operation,
@@ -39,6 +41,7 @@ from ringfence.planes.ledger.operations import (
     RevokeKey,
     RotateKey,
     Settle,
+    Statement,
     Void,
 )
 from ringfence.planes.ledger.pending import Pending
@@ -201,6 +204,16 @@ def asked(rules: Rules, operation: Operation) -> str:
         case RotateKey():
             until = show_instant(Instant(operation.old_until))
             return f"rotate key {operation.key}, the old one until {until}"
+        case Mandate():
+            amount = show_units(rules, operation.asset, operation.units)
+            ends = f"from {operation.source} to {operation.target} through {operation.gate}"
+            return f"mandate for {amount} {operation.asset} {ends}"
+        case EndMandate():
+            return f"end mandate {show_id(operation.mandate)}: {operation.reason}"
+        case Statement():
+            holds = "" if operation.holds else "not "
+            when = show_instant(Instant(operation.as_of))
+            return f"{holds}{operation.word} as of {when}: {operation.reference}"
         case RevokeKey():
             return f"revoke key {operation.key}: {operation.reason}"
         case Receipt():

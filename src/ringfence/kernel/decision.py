@@ -73,6 +73,7 @@ class Reason(IntEnum):
     DELAY_NOT_PASSED = 48, "The delay of the gate has not passed since everybody needed had signed."
     NOT_ASKED_TO_SIGN = 49, "The key is none that the request needs here."
     REQUEST_CANCELLED = 50, "The request was cancelled while it was pending."
+    MANDATE_MISSING = 51, "No standing mandate of the key that must give one is in force for this."
     # 60-79 the state of the walls
     GATE_FROZEN = 60, "The gate is frozen."
     COMPARTMENT_FROZEN = 61, "One of the ends is frozen."
@@ -96,6 +97,7 @@ class Reason(IntEnum):
     FUNDING_NOT_DUE = 86, "Funding was already paid in this interval, or the instrument has none."
     FUNDING_OVER_CAP = 87, "The funding rate is over the instrument's cap for one interval."
     HOLD_EXCEEDED = 88, "More would be posted than is held."
+    MANDATE_EXCEEDED = 90, "The amount is over what is left of the standing mandate."
     HOLD_PARTS_DIFFER = 89, "The parts to be posted are not one for each move of the hold, some above zero."
     # 100-119 prices and margin
     PRICE_MISSING = 100, "The book holds no price of that name."

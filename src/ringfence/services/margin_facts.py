@@ -29,6 +29,7 @@ from ringfence.margin.liquidation import Liquidation, plan_liquidation
 from ringfence.margin.marks import Prices
 from ringfence.margin.releasable import releasable
 from ringfence.margin.terms import compile_terms
+from ringfence.margin.topping import lacking
 from ringfence.margin.trading import IntendedFill, TradeVerdict, trade_verdict
 from ringfence.planes.ledger.book import BookState, Outcome
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, ClosingFact, Conditions
@@ -93,6 +94,7 @@ class MarginFacts:
             releasable={path: self._releasable(part) for path, part in self._parts.items()},
             trade=self._verdicts(),
             closing={path: self._closing(part) for path, part in self._parts.items()},
+            lacking={path: self._lacking(part) for path, part in self._parts.items() if part.touch.topped},
         )
 
     def after(self, outcome: Outcome) -> None:
@@ -237,6 +239,16 @@ class MarginFacts:
         (asset,) = part.touch.releases
         try:
             return {asset: releasable(part.bucket, asset, self._prices, self._terms)}
+        except BadInput:
+            return {}
+
+    def _lacking(self, part: _Part) -> dict[str, int]:
+        """Say how much is lacking of each asset that comes under a mandate; nothing without prices."""
+        try:
+            return {
+                asset: lacking(part.bucket, asset, self._prices, self._terms)
+                for asset in sorted(part.touch.topped)
+            }
         except BadInput:
             return {}
 

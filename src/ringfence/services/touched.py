@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from ringfence.planes.ledger.holds import moves_meant
 from ringfence.planes.ledger.operations import Closing, Fill, Move, Post, Request, Void
-from ringfence.planes.ledger.rules import GateRule, Rules
+from ringfence.planes.ledger.rules import TOPPING, GateRule, Rules
 from ringfence.planes.ledger.tables import Tables
 
 Direction = Literal["buy", "sell"]
@@ -20,14 +20,16 @@ RELEASABLE: Final = "releasable"
 class Touch:
     """What one request does to one bucket.
 
-    fills: of its signed orders, with its side; releases: assets that leave on margin's word; mixes: something
-    else happens too, so that what may leave cannot be said beforehand; flows: units by asset that people move
-    in (positive) or out, nothing that is owed; passed: contracts it gets at the mark, or gives (below zero)
-    by instrument; forced_e10: the price of each forced fill; causes: why those are forced.
+    fills: of its signed orders, with its side; releases: assets that leave on margin's word; topped: assets
+    that come under a mandate; mixes: something else happens too, so that what may leave cannot be said
+    beforehand; flows: units by asset that people move in (positive) or out, nothing that is owed; passed:
+    contracts it gets at the mark, or gives (below zero) by instrument; forced_e10: the price of each forced
+    fill; causes: why those are forced.
     """
 
     fills: list[tuple[Fill, Direction]] = field(default_factory=list)
     releases: set[str] = field(default_factory=set)
+    topped: set[str] = field(default_factory=set)
     mixes: bool = False
     flows: dict[str, int] = field(default_factory=dict)
     passed: list[tuple[str, int]] = field(default_factory=list)
@@ -65,7 +67,9 @@ def _read_move(rules: Rules, touched: dict[str, Touch], move: Move) -> None:
             touch.releases.add(move.asset)
         elif units < 0:
             touch.mixes = True
-        if not gate.accrual:
+        if units > 0 and TOPPING in gate.accrual:
+            touch.topped.add(move.asset)
+        if not gate.accrual or TOPPING in gate.accrual:
             touch.flows[move.asset] = touch.flows.get(move.asset, 0) + units
 
 

@@ -104,6 +104,8 @@ _GATE_JUDGES: dict[str, Judge] = {
     "conditions": lambda old, new: opposite(subset_direction(old, new)),
     "accrual": lambda old, new: _accrual_direction(old, new),
     "delay_ns": more_narrows,
+    "standing": lambda old, new: "changes" if old and new else "widens" if old else "narrows",
+    "statements": lambda old, new: opposite(subset_direction(old, new)),
     "cancel": lambda old, new: opposite(subset_direction(old, new)),
 }
 _COMPARTMENT_JUDGES: dict[str, Judge] = {

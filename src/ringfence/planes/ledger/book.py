@@ -16,7 +16,17 @@ from ringfence.kernel.digest import canonical_bytes, tagged_digest
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
-from ringfence.planes.ledger import fills, holds, key_changes, moves, records, settling, waiting
+from ringfence.planes.ledger import (
+    fills,
+    holds,
+    key_changes,
+    mandates,
+    moves,
+    records,
+    settling,
+    statements,
+    waiting,
+)
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.closing_members import close_member
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
@@ -33,11 +43,13 @@ from ringfence.planes.ledger.operations import (
     CarryOut,
     CloseMember,
     CompleteAdoption,
+    EndMandate,
     Entry,
     Fill,
     Freeze,
     Fund,
     Link,
+    Mandate,
     Move,
     OpenMember,
     Operation,
@@ -51,6 +63,7 @@ from ringfence.planes.ledger.operations import (
     RevokeKey,
     RotateKey,
     Settle,
+    Statement,
     Void,
     signing_bytes,
 )
@@ -162,6 +175,12 @@ class BookState:
                 return records.change_freeze(ledger, operation, at, verify)
             case AdoptPolicy() | CompleteAdoption() | CancelAdoption():
                 return _take_adoption(ledger, operation, at, verify)
+            case Mandate():
+                return mandates.give(ledger, operation, at, verify)
+            case EndMandate():
+                return mandates.take_back(ledger, operation, at, verify)
+            case Statement():
+                return statements.state(ledger, operation, at, verify)
             case Approve():
                 return waiting.approve(ledger, operation, at, verify)
             case Cancel():
@@ -510,7 +529,9 @@ def _take_adoption(
     ledger: Ledger, operation: Adoption, at: Instant, verify: Verifier
 ) -> Refused | bool | None:
     # Comparing policies takes modules that a book which keeps its own never waits for.
-    from ringfence.planes.ledger import adopting
+    from ringfence.planes.ledger import (
+        adopting,
+    )
 
     match operation:
         case AdoptPolicy():

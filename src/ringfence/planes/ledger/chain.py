@@ -22,8 +22,8 @@ class Chain:
 
     entries: legs booked; netting: what must be zero in clearing at the end; due: what must be paid by then;
     owing: the buckets that owe clearing, by clearing and asset; released: units that left on margin's word;
-    broken: laws that it broke; signers: who signed, where that was found out before (None: to be found from
-    the request).
+    topped: units that came on margin's word; broken: laws that it broke; signers: who signed, where that was
+    found out before (None: to be found from the request).
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Chain:
         self.owing: dict[tuple[str, str], dict[str, Place]] = {}
         self.released: dict[tuple[str, str], int] = {}
         self.broken: tuple[Violation, ...] = ()
+        self.topped: dict[tuple[str, str], int] = {}
         self._signers: frozenset[str] | Refused | None = signers
 
     @property

@@ -7,11 +7,14 @@ passed over in silence: a gate that uses such a word is compiled shut, and every
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
+from ringfence.planes.ledger.operations import StatementWord
 from ringfence.planes.ledger.rules import (
     DEBT_GATE,
     DRAW,
     EVIDENCE_NEEDS,
+    TOPPING,
     AssetRule,
     CompartmentRule,
     ExchangeRule,
@@ -54,13 +57,15 @@ BUILT_ACCRUALS = frozenset(
         "residue",
         "interest",
         DRAW,
+        TOPPING,
     }
 )
 """What the ledger works out itself from journalled facts and lets a gate move."""
 
 BUILT_EXCHANGE_ACCRUALS = frozenset({"debt_repayment"})
 
-BUILT_CONDITIONS = frozenset({"releasable"})
+STATEMENTS = frozenset(get_args(StatementWord))
+BUILT_CONDITIONS = STATEMENTS | {"releasable"}
 
 
 def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rules:
@@ -116,6 +121,7 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
             _notes(policy, planes, gates, exchanges, frozenset(word for word, _, _ in (*pays, *is_paid)))
         ),
         policy=policy,
+        attestors=_attestors(policy),
         delayed=frozenset(rule.name for rule in _all_gates(gates, exchanges) if rule.delay_ns),
     )
 
@@ -211,7 +217,9 @@ def _gate_rule(policy: Policy, name: str, gate: Gate) -> GateRule:
         needs=in_order(gate.needs),
         assets=frozenset(gate.assets),
         accrual=tuple(sorted(BUILT_ACCRUALS.intersection(gate.accrual))),
-        conditions=tuple(sorted(condition.word for condition in gate.when)),
+        conditions=_conditions(gate),
+        statements=_statements(gate),
+        standing=gate.standing,
         each_transfer=gate.limit.each_transfer,
         each=gate.limit.each,
         all=gate.limit.all,
@@ -231,7 +239,8 @@ def _exchange_rule(policy: Policy, name: str, exchange: Exchange) -> ExchangeRul
         needs=in_order(exchange.needs),
         assets=None if exchange.assets is None else frozenset(exchange.assets),
         accrual=tuple(sorted(BUILT_EXCHANGE_ACCRUALS.intersection(exchange.accrual))),
-        conditions=tuple(sorted(condition.word for condition in exchange.when)),
+        conditions=_conditions(exchange),
+        statements=_statements(exchange),
         each_transfer=exchange.limit.each_transfer,
         each=exchange.limit.each,
         all=exchange.limit.all,
@@ -246,6 +255,20 @@ def _exchange_rule(policy: Policy, name: str, exchange: Exchange) -> ExchangeRul
     return ExchangeRule(gate, tuple((leg.source, leg.target) for leg in exchange.legs), band_ppm)
 
 
+def _conditions(gate: Gate | Exchange) -> tuple[str, ...]:
+    return tuple(sorted(one.word for one in gate.when if one.word not in STATEMENTS))
+
+
+def _statements(gate: Gate | Exchange) -> tuple[tuple[str, int | None], ...]:
+    return tuple(sorted((one.word, one.length_ns) for one in gate.when if one.word in STATEMENTS))
+
+
+def _attestors(policy: Policy) -> frozenset[str]:
+    """List the keys whose holder is a party of the kind attestor."""
+    parties = {name for name, party in policy.parties.items() if party.kind == "attestor"}
+    return frozenset(name for name, key in policy.keys.items() if key.held_by in parties)
+
+
 def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
     """Put needs and the lists inside them in one order; their order has no meaning."""
     ordered = (
@@ -257,9 +280,11 @@ def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
 
 def _unenforced(gate: Gate | Exchange, accruals: frozenset[str]) -> tuple[str, ...]:
     """Name the words for which a gate stays shut: nothing that restricts it may be passed over."""
-    words = ["standing"] if gate.standing is not None else []
+    words = ["standing"] if isinstance(gate, Exchange) and gate.standing is not None else []
+    words += (
+        [f"accrual: {TOPPING} beside another"] if TOPPING in gate.accrual and len(gate.accrual) > 1 else []
+    )
     words += [f"when: {one.word}" for one in sorted(gate.when, key=str) if one.word not in BUILT_CONDITIONS]
-    words += ["accrual: debt_draw beside another"] if DRAW in gate.accrual and len(gate.accrual) > 1 else []
     if gate.accrual and not accruals.intersection(gate.accrual):
         words += [f"accrual: {word}" for word in sorted(gate.accrual)]
     return tuple(words)

@@ -26,12 +26,14 @@ class Conditions(Record, frozen=True):
 
     releasable: units that may leave, by compartment and asset; trade: by bucket, 0 where margin allows the
     bucket's fills of this request as a whole, else the number of the `Reason` against them; closing: by
-    bucket and instrument, what may be closed by force.
+    bucket and instrument, what may be closed by force; lacking: units of an asset that would bring a bucket
+    back over its warning level, by bucket and asset.
     """
 
     releasable: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     trade: dict[str, int] = msgspec.field(default_factory=dict)
     closing: dict[str, dict[str, ClosingFact]] = msgspec.field(default_factory=dict)
+    lacking: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
 
 NO_CONDITIONS: Final = Conditions()

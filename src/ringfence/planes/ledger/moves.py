@@ -3,7 +3,7 @@
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up
-from ringfence.planes.ledger import positions
+from ringfence.planes.ledger import mandates, positions
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.drawing import drawable_units, drawn_debt
 from ringfence.planes.ledger.exchange import ValueLeg, bind_legs, unequal_value
@@ -12,7 +12,7 @@ from ringfence.planes.ledger.ledger import ALL, EACH, Ledger, limited_members
 from ringfence.planes.ledger.limits import spend
 from ringfence.planes.ledger.needs import names_for, unmet
 from ringfence.planes.ledger.operations import Move, Request
-from ringfence.planes.ledger.rules import DEBT_GATE, AssetRule, ExchangeRule, GateRule, Place, Way
+from ringfence.planes.ledger.rules import DEBT_GATE, TOPPING, AssetRule, ExchangeRule, GateRule, Place, Way
 from ringfence.planes.ledger.shortfall import (
     has_coins,
     pay_for,
@@ -21,6 +21,7 @@ from ringfence.planes.ledger.shortfall import (
     pools_of,
     shortfall_units,
 )
+from ringfence.planes.ledger.statements import fault_of_statements
 from ringfence.planes.ledger.transfer import Facts, decide
 
 _SCALE_DIGITS = 38
@@ -101,6 +102,9 @@ def _gate_facts(chain: Chain, move: Move, asset: AssetRule, source: Place, targe
         total_room_units=ledger.total_room(move.source, move.target, move.asset),
         debt_room_units=_debt_room(ledger, asset, target, is_debt, drawn),
         price=unpriced,
+        mandate=mandates.fault_of_mandate(ledger, gate, move, chain.at, chain.verify),
+        mandate_units=mandates.room_of_mandate(ledger, gate, move),
+        statement=fault_of_statements(ledger, gate, chain.at, chain.verify),
     )
 
 
@@ -167,7 +171,10 @@ def _entitled(chain: Chain, move: Move, asset: AssetRule, source: Place, gate: G
         if accrual == "shortfall":
             owing = chain.owing_to(move.target, move.asset)
             total += shortfall_units(ledger.rules, ledger.tables, source, move.target, move.asset, owing)
-        else:
+        if accrual == TOPPING:
+            lacking = chain.conditions.lacking.get(move.target, {}).get(move.asset, 0)
+            total += lacking - chain.topped.get((move.target, move.asset), 0)
+        if accrual != "shortfall":
             total += ledger.tables.owed.get((accrual, move.source, move.target, move.asset), 0)
     return total
 
@@ -251,6 +258,7 @@ def _exchange_facts(
         free_units=_free(ledger, source, asset, gate),
         total_room_units=positions.room_units(ledger, move),
         price=unpriced or _price_fault(chain, rule, legs),
+        statement=fault_of_statements(ledger, gate, chain.at, chain.verify),
     )
 
 
@@ -324,6 +332,10 @@ def book(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule)
         positions.pass_on(chain, move, source, target)
     else:
         chain.book(source, target, move.asset, move.units)
+    if TOPPING in gate.accrual:
+        topped = chain.topped.get((move.target, move.asset), 0)
+        chain.topped[move.target, move.asset] = topped + move.units
+    mandates.count(chain.ledger, gate, move)
     if gate.is_limited:
         _count(chain, move, gate, source, target)
     if gate.conditions:

@@ -332,8 +332,49 @@ class Entry(Record, frozen=True):
 Adoption = AdoptPolicy | CompleteAdoption | CancelAdoption
 """What changes the policy in force; each is a batch and a journal record of its own."""
 
+StatementWord = Literal["attested", "reconciled"]
+
+
+class Statement(Record, frozen=True, tag="statement"):
+    """An attestor's word about the whole book as of an instant: that its assets are there (`attested`), that
+    it agrees with what is outside (`reconciled`), or with `holds` false that it is not so.
+
+    reference: where the report can be seen.
+    """
+
+    word: StatementWord
+    as_of: int
+    holds: bool
+    reference: str
+    signatures: tuple[Signature, ...] = ()
+
+
+class Mandate(Record, frozen=True, tag="mandate"):
+    """Open a gate with `standing` for two ends and one asset, up to `units` in all until `expires`."""
+
+    id: int
+    gate: str
+    source: str
+    target: str
+    asset: str
+    units: int
+    expires: int
+    policy: bytes
+    signatures: tuple[Signature, ...] = ()
+
+
+class EndMandate(Record, frozen=True, tag="end_mandate"):
+    """Take a mandate back at once; signed as it was given."""
+
+    mandate: int
+    reason: str
+    signatures: tuple[Signature, ...] = ()
+
+
+Mandates = Mandate | EndMandate
 Keys = RegisterKey | RotateKey | RevokeKey
-Facts = PriceFact | OpenMember | CloseMember | Keys | Receipt | Freeze | Resume | Remark
+Members = OpenMember | CloseMember
+Facts = PriceFact | Members | Keys | Mandates | Statement | Receipt | Freeze | Resume | Remark
 Waits = Announce | Approve | Cancel | CarryOut
 Operation = Request | Waits | Facts | Adoption
 Halts = Freeze | Resume
@@ -343,6 +384,8 @@ Signed = (
     | Cancel
     | RotateKey
     | RevokeKey
+    | Mandates
+    | Statement
     | Order
     | Receipt
     | Halts

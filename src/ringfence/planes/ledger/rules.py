@@ -17,6 +17,9 @@ from ringfence.policy.model import Cap, Finding, Instrument, KeyNeed, Need, Plan
 Members = tuple[str, ...]
 """The members a compartment belongs to, one for each family of its rule, in order."""
 
+TOPPING = "margin_shortfall"
+"""The accrual of a top-up: what margin says a bucket lacks."""
+
 DEBT_GATE = "debt"
 """The implied gate from a waterfall's `last` to a bucket: the issue of a debt asset."""
 
@@ -94,7 +97,8 @@ class GateRule:
     needs: all must hold; assets: None where an exchange lists none; each_transfer, each, all: the limits by
     asset; asks_for_text: `reason: required`; unenforced: words of it that this book does not enforce, for
     which it stays shut; valued_in: the asset every amount is valued in before limits count it; delay_ns: how
-    long a request through it waits; cancel: any one of these may cancel.
+    long a request through it waits; cancel: any one of these may cancel; standing: whose mandate it needs;
+    statements: words that somebody must have said, and how long ago at most in ns.
     """
 
     name: str
@@ -111,6 +115,8 @@ class GateRule:
     unenforced: tuple[str, ...] = ()
     valued_in: str | None = None
     delay_ns: int = 0
+    standing: KeyNeed | None = None
+    statements: tuple[tuple[str, int | None], ...] = ()
     cancel: tuple[Need, ...] = ()
 
     @property
@@ -237,7 +243,7 @@ class Rules:
     indices of the rules at its ends; pays and is_paid: by accrual, index of the rule that pays (or is paid)
     and asset, the way such a payment goes; reversible: the rules between which a move may be reversed;
     halts: by kind, who may stop and lift; whoever writes to the book where a kind is missing; delayed: the
-    gates and exchanges with a delay.
+    gates and exchanges with a delay; attestors: the keys that attestors hold.
     """
 
     name: str
@@ -265,6 +271,7 @@ class Rules:
     notes: tuple[Finding, ...]
     policy: Policy
     delayed: frozenset[str] = frozenset()
+    attestors: frozenset[str] = frozenset()
     _exact: dict[str, CompartmentRule] = field(default_factory=dict, repr=False)
     _patterns: dict[int, list[CompartmentRule]] = field(default_factory=dict, repr=False)
     _joined: set[tuple[int, int]] = field(default_factory=set, repr=False)

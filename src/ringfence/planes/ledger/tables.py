@@ -12,7 +12,7 @@ import msgspec
 
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.limits import Counter
-from ringfence.planes.ledger.operations import AdoptPolicy, Move
+from ringfence.planes.ledger.operations import AdoptPolicy, Mandate, Move, Statement
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 
@@ -43,6 +43,17 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     until: int
     moves: tuple[Move, ...]
     reserved: tuple[tuple[str, str, int], ...]
+
+
+MandateKey = tuple[str, str, str, str]
+"""What a mandate is kept under: gate, source, target, asset; a new one takes the place of the one before."""
+
+
+class Given(NamedTuple):
+    """A mandate in force, and the units that were moved under it."""
+
+    mandate: Mandate
+    moved: int = 0
 
 
 RowAnswer = Callable[[int], tuple[bytes, int] | None]
@@ -83,6 +94,8 @@ class Tables:
     funded: dict[str, int]
     accruing: dict[tuple[str, str], tuple[int, int]]
     pending: dict[int, Pending]
+    mandates: dict[MandateKey, Given]
+    statements: dict[str, Statement]
     adopting: dict[int, Waiting]
     replaced: dict[str, tuple[str, int]]
     adopted: dict[str, str]

@@ -43,7 +43,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     room_units: what the gate's limits leave (None: unlimited), `limit` which of them; entitled_units: what
     is owed (None: no accrual); free_units: what the source may give (None: it may be short);
     total_room_units: until a running total is full; debt_room_units: until the debt cap (None: no cap);
-    price: what is wrong with the value of an exchange.
+    price: what is wrong with the value of an exchange; mandate: why no standing mandate opens the gate, and
+    mandate_units what is left of it (None: it asks for none); statement: which statement does not count.
     """
 
     asset: AssetRule | None
@@ -67,6 +68,9 @@ class Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     total_room_units: int = UNITS_MAX
     debt_room_units: int | None = None
     price: Refused | None = None
+    mandate: Refused | None = None
+    mandate_units: int | None = None
+    statement: Refused | None = None
 
 
 def decide(facts: Facts, move: Move) -> Accepted | Refused:
@@ -111,8 +115,12 @@ def _decide_at_gate(facts: Facts, move: Move, asset: AssetRule, way: Way) -> Acc
         refused = _judge_reversal(facts, move, asset, way)
         if refused is not None:
             return refused
+    if facts.mandate is not None:
+        return facts.mandate
     if facts.frozen:
         return is_frozen(facts.frozen, gate.line)
+    if facts.statement is not None:
+        return facts.statement
     if gate.conditions and (facts.releasable_units is None or units > facts.releasable_units):
         return _not_releasable(facts.releasable_units, asset, way)
     if facts.waterfall is not None:
@@ -140,6 +148,11 @@ def _decide_amount(facts: Facts, move: Move, asset: AssetRule, way: Way) -> Acce
     if facts.debt_room_units is not None and units > facts.debt_room_units:
         words = f"{move.target} may owe {_show(facts.debt_room_units, asset)} more, up to the cap"
         return Refused(Reason.DEBT_CAP_EXCEEDED, words, gate.line)
+    if facts.mandate_units is not None and units > facts.mandate_units:
+        words = (
+            f"{_show(facts.mandate_units, asset)} is left of the mandate, and {_show(units, asset)} was asked"
+        )
+        return Refused(Reason.MANDATE_EXCEEDED, words, gate.line)
     return facts.price if facts.price is not None else ACCEPTED
 
 

@@ -60,17 +60,18 @@ def test_a_path_names_one_compartment_of_a_family(path, pattern, members):
 
 
 def test_words_that_are_not_enforced_shut_their_gate_and_are_noted():
-    assert RULES.gates["top_up"].unenforced == ("standing", "accrual: margin_shortfall")
-    assert [name for name, gate in RULES.gates.items() if gate.unenforced] == ["top_up"]
-    notes = "\n".join(map(str, RULES.notes))
+    assert [name for name, gate in RULES.gates.items() if gate.unenforced] == []
+    rules = rules_of(TEXT.replace("when: releasable", "when: operator_silent 30 d"))
+    assert rules.gates["release"].unenforced == ("when: operator_silent",)
+    notes = "\n".join(map(str, rules.notes))
     for words in (
-        "top_up uses `standing`",
+        "release uses `when: operator_silent`",
         "settle moves premium",
         "fund is also checked on vault",
         "pinned",
     ):
         assert words in notes
-    assert all(note.level == "note" and note.where.startswith("harbour.yaml:") for note in RULES.notes)
+    assert all(note.level == "note" and note.where.startswith("harbour.yaml:") for note in rules.notes)
 
 
 @pytest.mark.parametrize(

@@ -174,13 +174,6 @@ def test_staff_are_a_family_of_their_own():
     )
 
 
-def test_a_standing_top_up_stays_shut_naming_its_word(harbour):
-    harbour.deposit("alice", 10 * USDC)
-    outcome = harbour.do(harbour.request(Move("top_up", "client/alice/cash", HEDGE, "USDC", 1), *EVIDENCE))
-    assert outcome.decision.reason == Reason.GATE_WORD_NOT_ENFORCED
-    assert "`standing`" in outcome.decision.words
-
-
 # --- trading, fees, settlement -----------------------------------------------------------------
 
 

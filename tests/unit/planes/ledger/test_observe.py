@@ -11,9 +11,13 @@ def test_a_book_with_all_its_keys_is_what_was_declared():
     harbour = Harbour()
     observed = observe(harbour.state)
     assert drift(harbour.state.rules, observed) == ()
-    shut = {way.gate: way.shut_by for way in observed.ways if way.shut_by}
-    assert set(shut) == {"top_up"}
-    assert shut["top_up"][0] == "`standing` is not enforced"
+    assert {way.gate for way in observed.ways if way.shut_by} == set()
+
+
+def test_a_word_that_is_not_enforced_is_seen():
+    harbour = Harbour(TEXT.replace("when: releasable", "when: operator_silent 30 d"))
+    shut = {way.gate: way.shut_by for way in observe(harbour.state).ways if way.shut_by}
+    assert shut == {"release": ("`when: operator_silent` is not enforced",)}
 
 
 def test_a_key_that_was_never_registered_keeps_its_gates_shut():
