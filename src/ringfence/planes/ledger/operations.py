@@ -5,6 +5,7 @@ settlements, funding. Everything that has value is an asset of the book: coins, 
 instrument, debts. Who signs, signs `signing_bytes` of the whole request.
 """
 
+import sys
 from typing import Literal
 
 import msgspec
@@ -60,6 +61,10 @@ class Order(Record, frozen=True, tag="order"):
     post_only: bool = False
     signatures: tuple[Signature, ...] = ()
 
+    def __post_init__(self) -> None:
+        # What is left out of the signed bytes is what *is* the default, not what equals it.
+        msgspec.structs.force_setattr(self, "time_in_force", sys.intern(self.time_in_force))
+
 
 class Closing(Record, frozen=True, tag="closing"):
     """A side of a fill that the platform forces; the request needs the risk and the ledger key."""
@@ -77,6 +82,10 @@ class Fill(Record, frozen=True, tag="fill"):
     buy: Order | Closing
     sell: Order | Closing
     taker: Literal["buy", "sell"] = "buy"
+
+    def __post_init__(self) -> None:
+        # What is left out of the signed bytes is what *is* the default, not what equals it.
+        msgspec.structs.force_setattr(self, "taker", sys.intern(self.taker))
 
 
 class Settle(Record, frozen=True, tag="settle"):
