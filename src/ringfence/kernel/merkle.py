@@ -134,15 +134,18 @@ class Frontier:
 
     def extend(self, leaf_hashes: Iterable[bytes]) -> None:
         """Append leaves by their hashes."""
-        size, peaks = self.size, self._peaks
-        for node in leaf_hashes:
-            carry = size
-            while carry & 1:
-                node = sha256(b"\x01" + peaks.pop() + node).digest()
-                carry >>= 1
-            peaks.append(node)
-            size += 1
-        self.size = size
+        nodes = list(leaf_hashes)
+        size, self.size = self.size, self.size + len(nodes)
+        alone: list[bytes] = []
+        while nodes:
+            if size & 1:
+                nodes.insert(0, self._peaks.pop())
+            if len(nodes) & 1:
+                alone.append(nodes.pop())
+            pairs = zip(nodes[::2], nodes[1::2], strict=True)
+            nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+            size >>= 1
+        self._peaks += reversed(alone)
 
     def root(self) -> bytes:
         """Return the root of the tree so far."""

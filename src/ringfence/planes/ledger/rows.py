@@ -283,9 +283,12 @@ def _batch_of(header: _Header, transfers: Transfers) -> RowBatch:
     )
 
 
-def row_entries(transfers: Transfers, codes: Codes, route_hashes: bytes | bytearray) -> bytes:
-    """Write each transfer as the tree holds it: code (2), hash of its route (32), transfer (128)."""
-    entries = np.empty(len(transfers), np.dtype([("code", CODE), ("route", "V32"), ("transfer", TRANSFER)]))
+def row_entries(head: bytes, transfers: Transfers, codes: Codes, route_hashes: bytes | bytearray) -> bytes:
+    """Write each transfer as the tree holds it, see `tree`; head: what comes before its place."""
+    form = [("head", f"V{len(head)}"), ("place", "u1", (3,)), ("code", CODE), ("route", "V32")]
+    entries = np.empty(len(transfers), np.dtype([*form, ("transfer", TRANSFER)]))
+    entries["head"] = np.void(head)
+    entries["place"] = np.arange(len(transfers), dtype=">u4").view(np.uint8).reshape(-1, 4)[:, 1:]
     entries["code"] = codes
     entries["route"] = np.frombuffer(route_hashes, "V32")[transfers["route"]]
     entries["transfer"] = transfers

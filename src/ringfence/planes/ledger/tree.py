@@ -57,12 +57,10 @@ class JournalTree:
 
         batch, codes = read_rows(record)
         self._hash_routes(self._routes(record.sequence))
-        entries = row_entries(batch.transfers, codes, self._route_hashes)
-        head, size = _place_of(record), len(entries) // len(codes)
-        return (
-            leaf_hash(head(place) + entries[place * size : place * size + size])
-            for place in range(len(codes))
-        )
+        start = b"\0" + _head(record.sequence, record.at, record.kind, 0)[:-3]
+        entries = row_entries(start, batch.transfers, codes, self._route_hashes)
+        size = len(entries) // len(codes)
+        return (sha256(entries[at : at + size]).digest() for at in range(0, len(entries), size))
 
     def _hash_routes(self, routes: "Routes") -> None:
         if routes is not self._hashed:
