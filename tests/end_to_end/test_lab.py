@@ -114,28 +114,16 @@ def test_the_rules_of_a_lab_that_stands_are_changed_from_outside(standing_lab):
     assert ringfence("net apply", "--dry-run") == {"generation": None, "flows": 15, "undeclared": []}
 
     ringfence("net quarantine", "wallet")
-    assert ringfence("net status")["places"][0]["quarantined"] == ["wallet"]
     assert ringfence("net canary", "--rounds", "1")[0]["wrong"] == []
     ringfence("net release", "wallet")
 
     ringfence("net revoke", "matching", "risk", "7001")
-    revoked = ringfence("net status", code=1)
-    assert {place["place"] for place in revoked["places"] if place["missing"]} == {"hub", "matching", "risk"}
-    said = ringfence("net revoke", "matching", "risk", "7001", code=2)
-    assert "nothing to revoke" in said["error"]
-
     said = ringfence("net apply", "--confirm", "1", typed="no\n", code=1)
     assert "nobody confirmed" in said["error"]
-    assert not ringfence("net status", code=1)["holds"], "what was revoked before stays revoked"
+    revoked = ringfence("net status", code=1)  # what was revoked before stays revoked
+    assert {place["place"] for place in revoked["places"] if place["missing"]} == {"hub", "matching", "risk"}
     assert ringfence("net apply", "--confirm", "60", typed="yes\n")["generation"] == 3
-    assert ringfence("net status")["holds"]
-
-    said = ringfence("net apply", "--keep", "gateway:wallet:7005", "--yes", code=2)
-    assert "must stay open" in said["error"]
-    assert ringfence("net apply", "--warn", "trading", "--yes")["generation"] == 4
-    assert {place["mode"] for place in ringfence("net status")["places"]} == {"enforce", "warn"}
     assert ringfence("net learn") == []
-    assert ringfence("net apply", "--enforce", "--yes")["generation"] == 5
 
 
 def test_without_a_lab_or_a_place_a_sentence_says_what_to_do(tmp_path, monkeypatch):

@@ -271,6 +271,7 @@ def test_what_is_only_watched_passes_and_is_recorded(lab, enforcer, mode):
     assert knocks == {UNDECLARED: True, BETWEEN_WATCHED: True, INTO_ENFORCED: False}
     attempts = {attempt.flow: attempt for attempt in enforcer.attempts(RULES)}
     assert {flow: attempt.passed for flow, attempt in attempts.items()} == knocks
+    assert not enforcer.undeclared(RULES), "a connection that was closed again is not established"
     assert "nearest permitted way is ledger -> risk tcp 7002" in attempts[INTO_ENFORCED].words
     status = {place.place: place for place in enforcer.status(RULES)}
     assert all(place.holds for place in status.values())

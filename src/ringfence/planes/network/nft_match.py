@@ -152,7 +152,8 @@ def addresses_of(value: Any) -> Addresses | None:
     """Read an address, a prefix or a range of addresses; None where it is none."""
     try:
         if isinstance(value, str):
-            return Addresses.parse(value)
+            # Most texts in rules are words; asking ipaddress about each would take most of the time.
+            return Addresses.parse(value) if "." in value or ":" in value else None
         if isinstance(value, dict) and isinstance(value.get("prefix"), dict):
             prefix = value["prefix"]
             return Addresses.parse(f"{prefix.get('addr')}/{prefix.get('len')}")
