@@ -32,6 +32,7 @@ from ringfence.cli.book_keeping import backup, export, restore
 from ringfence.cli.book_proofs import check_proof, checkpoint, prove_entry, prove_growth
 from ringfence.cli.book_reading import At, balance, drift, history, opened, verify
 from ringfence.cli.book_waiting import approve, cancel, carry_out, pending
+from ringfence.cli.book_watch import watch
 from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
 
@@ -48,6 +49,7 @@ app.add_typer(position_app, name="position")
 app.command()(correct)
 for read in (balance, history, verify, drift, export):
     app.command()(read)
+app.command("watch")(watch)
 for kept in (checkpoint, prove_entry, prove_growth, check_proof, backup, restore):
     app.command()(kept)
 for waits in (pending, approve, cancel):

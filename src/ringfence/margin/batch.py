@@ -160,12 +160,17 @@ def _net_units(bucket: Bucket, terms: Terms) -> dict[str, int]:
 
 
 def remargin(
-    book: BatchBook, prices: Prices, batch: BatchTerms, exact: Callable[[int], Bucket]
+    book: BatchBook,
+    prices: Prices,
+    batch: BatchTerms,
+    exact: Callable[[int], Bucket],
+    skipped: Bytes | None = None,
 ) -> BatchFigures:
     """Value every bucket at these prices.
 
     exact: returns a bucket by number, for the few whose decision needs whole numbers. Instruments without a
-    mark and coins without a price count as nothing: the caller brings those that are held.
+    mark and coins without a price count as nothing: the caller brings those that are held, or marks in
+    `skipped` whoever holds them, whose figures then mean nothing.
     """
     figures = np.empty((len(book), 3))
     states = np.empty(len(book), dtype=np.uint8)
@@ -189,6 +194,8 @@ def remargin(
         states,
         flags,
     )
+    if skipped is not None:
+        flags[skipped != 0] = 0
     near = np.flatnonzero(flags & NEAR_BOUNDARY)
     for number in near:
         _decide_exactly(int(number), exact(int(number)), prices, batch, figures, states, flags)

@@ -320,6 +320,11 @@ class Book:
             self._is_past = True
 
     @property
+    def margin(self) -> MarginView:
+        """What margin says about this book."""
+        return self._margin
+
+    @property
     def rules(self) -> Rules:
         """The rules in force."""
         return self._state.rules

@@ -7,9 +7,9 @@ where a price is missing or stale, and where one request mixes what has to be ju
 The mark of an instrument is the price `mark/<instrument>` where the policy declares one, else its index.
 
 Limits are observed whenever a bucket takes part in a request. What a fill loses against the index counts
-exactly; a loss of equity counts from the bucket's first request of the UTC day, a fall from the highest
-equity among those seen. The cure time of a call is not kept here: what may be closed follows from the
-figures alone.
+exactly; a loss of equity counts from the first look of the UTC day, a fall from the highest equity among
+those seen, and a call from the look that found it. Between requests a remark of the kind `LOOK` makes the
+book look at a bucket: `risk_loop` writes one whenever a tick moved a call or a limit.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up, share_down
 from ringfence.margin.bucket import Bucket, Position, RestingOrder
-from ringfence.margin.calls import State, state_of
+from ringfence.margin.calls import CallState, State, advance, state_of
 from ringfence.margin.health import Health, contract_of, health, in_numeraire_up
 from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
 from ringfence.margin.liquidation import Liquidation, plan_liquidation
@@ -33,13 +33,17 @@ from ringfence.margin.topping import lacking
 from ringfence.margin.trading import IntendedFill, TradeVerdict, trade_verdict
 from ringfence.planes.ledger.book import BookState, Outcome
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, ClosingFact, Conditions
-from ringfence.planes.ledger.operations import Fill, Operation, Order, Request
+from ringfence.planes.ledger.operations import Fill, Operation, Order, Remark, Request
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.settlement import fee_up
 from ringfence.policy.model import BucketLimits, DeleverageStep
 from ringfence.services.touched import Direction, Touch, read_touches
 
 NO_LIMITS = BucketLimits()
+
+LOOK = "look"
+"""The kind of a remark that makes the book look at a bucket (its subject) at the prices it holds: limits and
+call are moved on as by a request. It says nothing itself, so it cannot lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class MarginFacts:
         self._rules = rules
         self._terms = compile_terms(rules.policy)
         self._limits: dict[str, LimitState] = {}
+        self._calls: dict[str, CallState] = {}
         self._parts: dict[str, _Part] = {}
         self._losses: dict[str, tuple[int, bool]] = {}
         self._agreed: dict[str, int] = {}
@@ -80,8 +85,7 @@ class MarginFacts:
     def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:
         """Return what margin says about an operation; nothing about one that is no request."""
         self._parts, self._losses = {}, {}
-        tables = state.ledger.tables
-        touched = read_touches(self._rules, tables, operation) if isinstance(operation, Request) else {}
+        touched = self._touched(state, operation)
         if not touched:
             return NO_CONDITIONS
         self._agreed = self._fresh(state, at)
@@ -90,12 +94,58 @@ class MarginFacts:
         self._parts = {path: part for path, part in parts if part is not None}
         for path, part in self._parts.items():
             self._limits[path] = self._observed(path, part, at)
+            self._note_call(path, part, at)
+        if isinstance(operation, Remark):
+            self._parts = {}  # It was looked at; nothing is moved that could be a flow.
+            return NO_CONDITIONS
         return Conditions(
             releasable={path: self._releasable(part) for path, part in self._parts.items()},
             trade=self._verdicts(),
-            closing={path: self._closing(part) for path, part in self._parts.items()},
+            closing={path: self._closing(path, part) for path, part in self._parts.items()},
             lacking={path: self._lacking(part) for path, part in self._parts.items() if part.touch.topped},
         )
+
+    def _touched(self, state: BookState, operation: Operation) -> dict[str, Touch]:
+        """Say which buckets an operation has to do with: a request moves, a remark `LOOK` only points."""
+        if isinstance(operation, Request):
+            return read_touches(self._rules, state.ledger.tables, operation)
+        if isinstance(operation, Remark) and operation.kind == LOOK:
+            return {operation.subject: Touch()}
+        return {}
+
+    def _note_call(self, path: str, part: _Part, at: Instant) -> None:
+        """Move a bucket's call state on: its cure time runs from when the book first saw it called."""
+        if self._terms.thresholds is None:
+            return
+        before, figures = self._calls.get(path, CallState()), part.figures
+        after, _ = advance(before, figures.equity, figures.maintenance, at, self._terms.thresholds)
+        if after == CallState():
+            self._calls.pop(path, None)
+        else:
+            self._calls[path] = after
+
+    def prices(self, state: BookState, at: Instant) -> Prices:
+        """Return the prices that everything is valued at: agreed and fresh."""
+        self._agreed = self._fresh(state, at)
+        self._prices = self._priced()
+        return self._prices
+
+    def bucket(self, state: BookState, path: str) -> Bucket | None:
+        """Read a bucket as it is valued here; None where it is not margined by brackets."""
+        place = self._rules.place(path)
+        terms = self._rules.policy.compartments[place.rule.pattern] if place else None
+        if place is None or terms is None or terms.margin is None or terms.margin == "portfolio":
+            return None
+        held = {asset: state.balance(path, asset) for asset in place.rule.accepts or ()}
+        positions = (
+            Position(name, position.contracts, position.session_value)
+            for name, position in sorted(state.positions_of(path).items())
+        )
+        return Bucket(terms.margin, {asset: units for asset, units in held.items() if units}, (*positions,))
+
+    def limit_state(self, path: str) -> LimitState | None:
+        """Return where a bucket's limits stand; None where nothing was ever observed of it."""
+        return self._limits.get(path)
 
     def after(self, outcome: Outcome) -> None:
         """Count the flows and the losses of the request that was just judged, if it was carried out."""
@@ -176,12 +226,14 @@ class MarginFacts:
     # --- snapshots
 
     def written(self) -> bytes:
-        """Write out the limits of every bucket, in the order of their paths."""
-        return msgspec.json.encode(sorted(self._limits.items()))
+        """Write out the limits and calls of every bucket, in the order of their paths."""
+        return msgspec.json.encode((sorted(self._limits.items()), sorted(self._calls.items())))
 
     def restore(self, content: bytes) -> None:
         """Take the limits that were written out; ValueError where they are of another form."""
-        self._limits = dict(msgspec.json.decode(content, type=list[tuple[str, LimitState]]))
+        form = tuple[list[tuple[str, LimitState]], list[tuple[str, CallState]]]
+        limits, calls = msgspec.json.decode(content, type=form)
+        self._limits, self._calls = dict(limits), dict(calls)
 
     # --- the bucket and its prices
 
@@ -207,16 +259,10 @@ class MarginFacts:
 
     def _part(self, state: BookState, path: str, touch: Touch) -> _Part | None:
         """Value a bucket; None where a price is missing, or its margin mode is not built."""
-        place = self._rules.place(path)
-        terms = self._rules.policy.compartments[place.rule.pattern] if place else None
-        if place is None or terms is None or terms.margin is None or terms.margin == "portfolio":
+        place, bucket = self._rules.place(path), self.bucket(state, path)
+        if place is None or bucket is None:
             return None
-        held = {asset: state.balance(path, asset) for asset in place.rule.accepts or ()}
-        positions = (
-            Position(name, position.contracts, position.session_value)
-            for name, position in sorted(state.positions_of(path).items())
-        )
-        bucket = Bucket(terms.margin, {asset: units for asset, units in held.items() if units}, (*positions,))
+        terms = self._rules.policy.compartments[place.rule.pattern]
         limits = terms.limits or NO_LIMITS
         try:
             figures = health(bucket, self._prices, self._terms)
@@ -300,12 +346,13 @@ class MarginFacts:
         thresholds = self._terms.thresholds
         return state_of(figures.equity, figures.maintenance, thresholds) if thresholds else State.FREE
 
-    def _closing(self, part: _Part) -> dict[str, ClosingFact]:
+    def _closing(self, path: str, part: _Part) -> dict[str, ClosingFact]:
         """Say how far a failing bucket may be closed at the prices it would get, or taken over."""
         forced_e10 = part.touch.forced_e10
         if not forced_e10:
             return {}
-        if self._state(part.figures) is not State.LIQUIDATE:
+        is_uncured = self._calls.get(path, CallState()).state is State.LIQUIDATE
+        if self._state(part.figures) is not State.LIQUIDATE and not is_uncured:
             return self._giving(part) if part.touch.causes == {"deleveraging"} else {}
         execution_e10 = {row.instrument: row.mark_e10 for row in part.figures.positions} | forced_e10
         plan = plan_liquidation(part.bucket, self._prices, self._terms, execution_e10)
@@ -340,6 +387,8 @@ class MarginFacts:
 
     def _flow(self, part: _Part) -> int:
         """Return how much the flows of a request change a bucket's equity at unchanged prices."""
+        if not part.touch.flows:
+            return 0
         bucket = part.bucket
         for asset, units in part.touch.flows.items():
             bucket = bucket.with_balance(asset, units)

@@ -1,0 +1,288 @@
+"""The risk loop: prices in, everybody valued, whoever must be closed is closed, the riskiest first.
+
+    offer      keeps the newest quotes of each price: ticks that come faster than rounds become one
+    round      prices into the book -> one tick over all buckets -> what changed is told to the book ->
+               the riskiest are closed by real requests, durable before the next
+
+Each round takes at most one tick and always closes some, so neither can starve the other. What is to be
+closed is planned again from the book for each bucket, and judged by the book like any other request; what it
+refuses is tried again at the next tick. The loop reads no clock and draws no random numbers: the same book,
+quotes, times and ids give the same requests.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from ringfence.kernel.decision import Refused
+from ringfence.kernel.errors import BadInput, UsageError
+from ringfence.kernel.ids import RequestId
+from ringfence.kernel.instant import MINUTE_NS, Instant
+from ringfence.margin.batch import compile_batch
+from ringfence.margin.bucket import Bucket
+from ringfence.margin.calls import State
+from ringfence.margin.limits import daily_loss_allowed
+from ringfence.margin.liquidation import Closure
+from ringfence.margin.marks import Prices
+from ringfence.margin.reading import buckets_in
+from ringfence.margin.takeover import Takeover
+from ringfence.margin.terms import compile_terms
+from ringfence.margin.watch import NO_LIMITS, Decisions, Watch, WatchedLimits, watch
+from ringfence.planes.ledger.book import Outcome
+from ringfence.planes.ledger.operations import (
+    Closing,
+    Fill,
+    Link,
+    Order,
+    PriceFact,
+    Remark,
+    Request,
+    signing_bytes,
+)
+from ringfence.planes.ledger.payments import collection_links
+from ringfence.services.instructions import Sign
+from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, Book
+from ringfence.services.margin_facts import LOOK, MarginFacts
+
+CLOSINGS_PER_ROUND = 500
+"""How many buckets one round closes: they are one durable batch, and the next tick never waits for more."""
+
+EVIDENCE = ("risk_key", "ledger_key")
+
+NewId = Callable[[Instant], RequestId]
+
+
+class Market(Protocol):
+    """Where a position can be closed."""
+
+    def offer(self, closure: Closure, at: Instant) -> Order | None:
+        """Return a signed order on the other side of a forced fill at its price; None where nobody offers."""
+
+
+class NoMarket:
+    """Offers nothing: only takeovers can be carried out."""
+
+    def offer(self, closure: Closure, at: Instant) -> Order | None:
+        """Offer nothing."""
+        del closure, at
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """One attempt to close a bucket: by which fills, and why not (None: it was done)."""
+
+    bucket: str
+    fills: tuple[Fill, ...]
+    refused: Refused | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round did.
+
+    called, cured: buckets that passed `call.at` downwards or upwards; waiting: still to be closed; dropped:
+    quotes that newer ones replaced before they were used.
+    """
+
+    at: Instant
+    valued: int
+    decisions: Decisions | None
+    called: tuple[str, ...] = ()
+    cured: tuple[str, ...] = ()
+    closed: tuple[Closed, ...] = ()
+    waiting: int = 0
+    dropped: int = 0
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Quotes not yet used, the newest of each name."""
+
+    facts: dict[str, PriceFact] = field(default_factory=dict)
+    dropped: int = 0
+
+
+class RiskLoop:
+    """Watches the buckets of one book; see above."""
+
+    def __init__(
+        self,
+        book: Book,
+        sign: Sign,
+        new_id: NewId,
+        market: Market | None = None,
+        most: int = CLOSINGS_PER_ROUND,
+    ) -> None:
+        """Watch a book; UsageError where it was opened without margin or its policy has no thresholds.
+
+        sign: signs with the keys of risk and ledger; most: how many buckets a round closes.
+        """
+        if not isinstance(book.margin, MarginFacts):
+            raise UsageError("the book was opened without margin, so nobody in it can be valued")
+        self._book, self._margin, self._sign, self._new_id = book, book.margin, sign, new_id
+        self._market = market or NoMarket()
+        self._most = most
+        self._queue = _Queue()
+        self._closing: list[str] = []
+        self._prices = Prices()
+        self._paths: list[str] = []
+        self._watch: Watch
+        self._head = -1
+        self._read(book.head.at)
+
+    def offer(self, fact: PriceFact) -> None:
+        """Take quotes of one price; older ones that no round has used are dropped."""
+        self._queue.dropped += fact.name in self._queue.facts
+        self._queue.facts[fact.name] = fact
+
+    def round(self, at: Instant) -> Round:
+        """Do one round at an instant and say what it did."""
+        dropped, self._queue.dropped = self._queue.dropped, 0
+        facts, self._queue.facts = list(self._queue.facts.values()), {}
+        if self._book.head.sequence != self._head:
+            self._read(at)  # Somebody else wrote to the book.
+        decisions = None
+        if facts:
+            self._submit(facts, at)
+            decisions = self._tick(at)
+        closed = self._close(at)
+        called, cured = self._calls(decisions) if decisions is not None else ((), ())
+        return Round(at, len(self._paths), decisions, called, cured, closed, len(self._closing), dropped)
+
+    # --- watching
+
+    def _read(self, at: Instant) -> None:
+        """Read every bucket of the book anew; what is remembered of each stays."""
+        book, before = self._book, {path: number for number, path in enumerate(self._paths)}
+        remembered = self._watch if before else None
+        self._prices = self._margin.prices(book.state, at)
+        terms = compile_terms(book.rules.policy)
+        self._terms, batch = terms, compile_batch(terms)
+        self._paths = [path for path in buckets_in(book.state) if self._margin.bucket(book.state, path)]
+        self._numbers = {path: number for number, path in enumerate(self._paths)}
+        self._watch = watch(
+            [self._bucket(number) for number in range(len(self._paths))],
+            batch,
+            [self._limits(path) for path in self._paths],
+        )
+        if remembered is not None:
+            for path, number in self._numbers.items():
+                if path in before:
+                    self._watch.states[number] = remembered.states[before[path]]
+                    self._watch.cure_by[number] = remembered.cure_by[before[path]]
+                    self._watch.peak[number] = max(self._watch.peak[number], remembered.peak[before[path]])
+        self._head = book.head.sequence
+
+    def _bucket(self, number: int) -> Bucket:
+        bucket = self._margin.bucket(self._book.state, self._paths[number])
+        if bucket is None:
+            raise BadInput(f"{self._paths[number]} is no bucket any more")
+        return bucket
+
+    def _limits(self, path: str) -> WatchedLimits:
+        place = self._book.rules.place(path)
+        limits = self._book.rules.policy.compartments[place.rule.pattern].limits if place else None
+        if limits is None:
+            return NO_LIMITS
+        try:
+            allowed = daily_loss_allowed(limits.daily_loss, self._prices, self._terms)
+        except BadInput:
+            allowed = None
+        return WatchedLimits(limits.drawdown_ppm, allowed, self._margin.limit_state(path))
+
+    def _tick(self, at: Instant) -> Decisions:
+        """Value everybody, and make the book look at whoever was called, cured, or passed a limit."""
+        self._prices = self._margin.prices(self._book.state, at)
+        decisions = self._watch.tick(self._prices, at, self._bucket)
+        self._closing = [self._paths[number] for number in decisions.closing]
+        is_called = decisions.after >= State.CALLED
+        crossed = decisions.changed[(decisions.before >= State.CALLED) != is_called]
+        numbers = dict.fromkeys((*crossed.tolist(), *decisions.look.tolist()))
+        remarks = [Remark(LOOK, self._paths[number], self._words(number)) for number in numbers]
+        for start in range(0, len(remarks), OPERATIONS_PER_BATCH_MAX):
+            self._submit(remarks[start : start + OPERATIONS_PER_BATCH_MAX], at)
+        for number in numbers:
+            self._watch.set_limits(number, self._limits(self._paths[number]))
+        return decisions
+
+    def _words(self, number: int) -> str:
+        return State(int(self._watch.states[number])).name.lower()
+
+    def _calls(self, decisions: Decisions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        changes = list(zip(decisions.changed, decisions.before, decisions.after, strict=True))
+        called = (number for number, before, after in changes if before < State.CALLED <= after)
+        cured = (number for number, before, after in changes if after < State.CALLED <= before)
+        return tuple(self._paths[number] for number in called), tuple(self._paths[number] for number in cured)
+
+    def _submit(self, operations: Sequence[PriceFact | Remark | Request], at: Instant) -> tuple[Outcome, ...]:
+        outcomes = self._book.submit(operations, Instant(max(at, self._book.head.at)))
+        self._head = self._book.head.sequence
+        return outcomes
+
+    # --- closing
+
+    def _close(self, at: Instant) -> tuple[Closed, ...]:
+        """Close the riskiest, collect what that made owed, and look at them again."""
+        paths, self._closing = self._closing[: self._most], self._closing[self._most :]
+        planned = [(path, fills) for path in paths if (fills := self._fills(path, at))]
+        if not planned:
+            return ()
+        outcomes = self._submit([self._request(fills, at) for _, fills in planned], at)
+        charges = collection_links(self._book.state, at)
+        if charges:
+            self._submit([self._request(charges, at)], at)
+        closed = tuple(
+            Closed(path, fills, outcome.decision if isinstance(outcome.decision, Refused) else None)
+            for (path, fills), outcome in zip(planned, outcomes, strict=True)
+        )
+        self._take_back(
+            [side.bucket for one in closed for fill in one.fills for side in (fill.buy, fill.sell)], at
+        )
+        return closed
+
+    def _fills(self, path: str, at: Instant) -> tuple[Fill, ...]:
+        """Plan the closing of one bucket from the book as it stands."""
+        standing = self._margin.standing(self._book.state, path, at)
+        if standing is None:
+            return ()
+        plan = self._margin.closing_plan(standing)
+        fills = [self._takeover(path, row) for row in plan.takeovers]
+        for closure in plan.closures:
+            order = self._market.offer(closure, at)
+            if order is not None:
+                fills.append(_closing_fill(path, closure, order))
+        return tuple(fill for fill in fills if fill is not None)
+
+    def _takeover(self, path: str, row: Takeover) -> Fill | None:
+        place = self._book.rules.place(path)
+        fall = place.rule.waterfall if place is not None else None
+        if fall is None or not fall.pools:
+            return None
+        failed, bearer = Closing(path, "takeover"), Closing(fall.pools[0], "takeover")
+        if row.contracts > 0:
+            return Fill(row.instrument, row.contracts, row.price_e10, bearer, failed, "sell")
+        return Fill(row.instrument, -row.contracts, row.price_e10, failed, bearer, "buy")
+
+    def _request(self, links: Sequence[Link], at: Instant) -> Request:
+        bare = Request(self._new_id(at), tuple(links), self._book.rules.digest, at + MINUTE_NS)
+        message = signing_bytes(bare)
+        signatures = (self._sign(key, message) for key in EVIDENCE)
+        return msgspec.structs.replace(bare, signatures=tuple(one for one in signatures if one is not None))
+
+    def _take_back(self, paths: Sequence[str], at: Instant) -> None:
+        """Read the buckets again that a request touched."""
+        for path in dict.fromkeys(paths):
+            number = self._numbers.get(path)
+            if number is not None and not self._watch.put(number, self._bucket(number)):
+                self._read(at)
+                return
+
+
+def _closing_fill(path: str, closure: Closure, order: Order) -> Fill:
+    failed = Closing(path, "liquidation")
+    if closure.contracts > 0:
+        return Fill(closure.instrument, closure.contracts, closure.price_e10, failed, order, "buy")
+    return Fill(closure.instrument, -closure.contracts, closure.price_e10, order, failed, "sell")

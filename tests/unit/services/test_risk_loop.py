@@ -1,0 +1,294 @@
+"""The risk loop over a real book: what a price brings about, who is closed, and what is remembered."""
+
+from itertools import count
+
+import msgspec
+import pytest
+from books import START, USDC, seed
+
+from ringfence.adapters.book_memory import MemoryStore, Shelf
+from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
+from ringfence.kernel.decision import Accepted, Reason
+from ringfence.kernel.errors import UsageError
+from ringfence.kernel.ids import request_id
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, SECOND_NS, Instant
+from ringfence.kernel.money import PRICE_SCALE
+from ringfence.margin.calls import State
+from ringfence.margin.liquidation import Closure
+from ringfence.planes.ledger.operations import (
+    Fill,
+    Move,
+    OpenMember,
+    Operation,
+    Order,
+    PriceFact,
+    Quote,
+    Receipt,
+    RegisterKey,
+    Remark,
+    Request,
+    Signature,
+    signing_bytes,
+)
+from ringfence.policy.parse import parse
+from ringfence.services.ledger import Book
+from ringfence.services.margin_facts import LOOK, MarginFacts
+from ringfence.services.risk_loop import RiskLoop
+from ringfence.wiring import shipped_policy
+
+POLICY = parse(shipped_policy("two-buckets").read_text(), "two-buckets.yaml").policy
+ALICE, BOB, MAKER = "client/alice/bet", "client/bob/bet", "client/maker/hedge"
+MEMBERS = {"alice": 2_000, "bob": 3_000, "maker": 500_000}
+"""What each has in the bucket that trades, in USDC."""
+
+
+def sign_as(key: str, message: bytes) -> Signature:
+    return Signature(key, sign(seed(key), message))
+
+
+def signed(record, *keys: str):
+    return msgspec.structs.replace(
+        record, signatures=tuple(sign_as(key, signing_bytes(record)) for key in keys)
+    )
+
+
+class Desk:
+    """A book under two-buckets, a maker that closes whatever it is asked to, and a loop."""
+
+    def __init__(self, shelf: Shelf | None = None, most: int = 100) -> None:
+        assert POLICY is not None
+        self.book = Book.found(MemoryStore(shelf), POLICY, START, verify, margin_of=MarginFacts)
+        self.at = Instant(START + SECOND_NS)
+        self.numbers = count(1)
+        keys = ("officer_a", "officer_b", "risk_key", "ledger_key", "watcher_key", "wallet_key")
+        self.must(*(RegisterKey(key, public_key(seed(key))) for key in keys))
+        for member, amount in MEMBERS.items():
+            self._open(member, amount)
+        self.most = most
+
+    def _open(self, member: str, amount: int) -> None:
+        cash, bucket = f"client/{member}/cash", f"client/{member}/{'hedge' if member == 'maker' else 'bet'}"
+        self.must(OpenMember("client", member, {"client_key": public_key(seed(f"client_key/{member}"))}))
+        self.must(signed(Receipt(member, "outside", cash, "USDC", amount * USDC), "watcher_key"))
+        self.ask(Move("deposit", "outside", cash, "USDC", amount * USDC), "watcher_key", "ledger_key")
+        self.ask(Move("fund", cash, bucket, "USDC", amount * USDC), f"client_key/{member}")
+
+    def must(self, *operations: Operation) -> None:
+        for outcome in self.book.submit(operations, self.at):
+            assert outcome.decision == Accepted(), outcome.decision
+
+    def ask(self, link, *keys: str) -> None:
+        asked = Request(next(self.numbers), (link,), self.book.rules.digest, self.at + DAY_NS)
+        self.must(signed(asked, *keys))
+
+    def quotes(self, price: int) -> PriceFact:
+        sources = ("v1", "v2", "v3")
+        return PriceFact("index/BTC", tuple(Quote(one, price * PRICE_SCALE, self.at) for one in sources))
+
+    def order(self, bucket: str, side: str, contracts: int, price_e10: int) -> Order:
+        fields = (next(self.numbers), bucket, "BTC-PERP", side, contracts, price_e10, self.at + DAY_NS)
+        return signed(Order(*fields, self.book.rules.digest), f"client_key/{bucket.split('/')[1]}")
+
+    def buy(self, bucket: str, contracts: int, price: int) -> None:
+        self.must(self.quotes(price))
+        e10 = price * PRICE_SCALE
+        buy, sell = self.order(bucket, "buy", contracts, e10), self.order(MAKER, "sell", contracts, e10)
+        self.ask(Fill("BTC-PERP", contracts, e10, buy, sell))
+
+    def offer(self, closure: Closure, at: Instant) -> Order:
+        del at
+        side = "sell" if closure.contracts > 0 else "buy"
+        return self.order(MAKER, side, abs(closure.contracts), closure.price_e10)
+
+    def loop(self, market=None) -> RiskLoop:
+        ids = count(1)
+        return RiskLoop(self.book, sign_as, lambda at: request_id(at, next(ids)), market or self, self.most)
+
+    def tick(self, loop: RiskLoop, price: int, wait: int = SECOND_NS):
+        self.at = Instant(self.at + wait)
+        loop.offer(self.quotes(price))
+        return loop.round(self.at)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """alice holds 0.5 BTC with 2,000 and bob 0.5 BTC with 3,000, both from 60,000."""
+    desk = Desk()
+    for bucket in (ALICE, BOB):
+        desk.buy(bucket, 500, 60_000)
+    return desk
+
+
+def remarks(book: Book) -> list[tuple[str, str]]:
+    asked = (dated.line.operation for dated in book.lines())
+    return [(one.subject, one.words) for one in asked if isinstance(one, Remark)]
+
+
+def test_a_price_that_hurts_nobody_changes_nothing(desk: Desk) -> None:
+    loop = desk.loop()
+    found = desk.tick(loop, 60_000)
+    assert found.valued == 3
+    assert (found.called, found.cured, found.closed, found.waiting) == ((), (), (), 0)
+
+
+def test_the_riskiest_is_closed_by_a_real_request(desk: Desk) -> None:
+    loop = desk.loop()
+    found = desk.tick(loop, 56_200)
+    assert [one.bucket for one in found.closed] == [ALICE]
+    assert found.closed[0].refused is None
+    position = desk.book.state.position(ALICE, "BTC-PERP").contracts
+    assert 0 <= position < 500
+    assert desk.book.state.position(BOB, "BTC-PERP").contracts == 500
+    assert (ALICE, "liquidate") in remarks(desk.book)
+    # Restored to `stop_at`: at the same price nobody is closed again.
+    again = desk.tick(loop, 56_200)
+    assert again.closed == ()
+    desk.book.state.check_conservation()
+
+
+def test_both_are_closed_riskiest_first_and_a_round_closes_so_many(desk: Desk) -> None:
+    desk.most = 1
+    loop = desk.loop()
+    found = desk.tick(loop, 54_200)
+    assert [one.bucket for one in found.closed] == [ALICE]
+    assert found.waiting == 1
+    # No tick came, and the next round closes on.
+    rest = loop.round(Instant(desk.at + SECOND_NS))
+    assert ([one.bucket for one in rest.closed], rest.decisions, rest.waiting) == ([BOB], None, 0)
+
+
+def test_a_bankrupt_bucket_passes_to_the_pool(desk: Desk) -> None:
+    found = desk.tick(desk.loop(), 55_000)
+    (closed,) = [one for one in found.closed if one.bucket == ALICE]
+    assert closed.refused is None, closed.refused
+    assert desk.book.state.position(ALICE, "BTC-PERP").contracts == 0
+    assert desk.book.state.position("insurance", "BTC-PERP").contracts == 500
+
+
+def test_without_a_market_only_takeovers_are_carried_out(desk: Desk) -> None:
+    class Nobody:
+        def offer(self, closure, at):
+            return None
+
+    loop = desk.loop(Nobody())
+    assert desk.tick(loop, 56_200).closed == ()
+    assert [one.bucket for one in desk.tick(loop, 55_000).closed] == [ALICE]
+
+
+def test_ticks_that_come_too_fast_become_one(desk: Desk) -> None:
+    loop = desk.loop()
+    for price in (59_000, 1, 60_500):
+        desk.at = Instant(desk.at + SECOND_NS)
+        loop.offer(desk.quotes(price))
+    found = loop.round(desk.at)
+    assert (found.dropped, found.closed) == (2, ())
+    price = desk.book.state.price("index/BTC")
+    assert price is not None
+    assert price.price_e10 == 60_500 * PRICE_SCALE
+
+
+def call_price(desk: Desk, loop: RiskLoop) -> int:
+    """Find the highest price, to 10 dollars, at which alice is called."""
+    for price in range(58_000, 56_000, -10):
+        found = desk.tick(loop, price)
+        if found.called:
+            return price
+    raise AssertionError("nobody was ever called")
+
+
+def test_a_call_that_is_not_cured_in_time_is_closed(desk: Desk) -> None:
+    loop = desk.loop()
+    price = call_price(desk, loop)
+    assert (ALICE, "called") in remarks(desk.book)
+    assert desk.tick(loop, price, 4 * HOUR_NS).closed == ()
+    found = desk.tick(loop, price)
+    assert [(one.bucket, one.refused) for one in found.closed] == [(ALICE, None)]
+    assert desk.book.state.position(ALICE, "BTC-PERP").contracts < 500
+
+
+def test_a_call_that_was_cured_starts_anew(desk: Desk) -> None:
+    loop = desk.loop()
+    price = call_price(desk, loop)
+    assert desk.tick(loop, 60_000, 2 * HOUR_NS).cured == (ALICE,)
+    assert desk.tick(loop, price, HOUR_NS).called == (ALICE,)
+    assert desk.tick(loop, price, 3 * HOUR_NS).closed == ()
+
+
+def test_the_book_itself_refuses_to_close_whom_nobody_called(desk: Desk) -> None:
+    """A lying loop cannot shorten a cure time: the book's own clock of the call runs from its own look."""
+    loop = desk.loop()
+    call_price(desk, loop)
+    standing = desk.book.margin.standing(desk.book.state, ALICE, desk.at)
+    assert standing.state is State.CALLED
+    plan = desk.book.margin.closing_plan(standing)
+    forced = [
+        Fill(row.instrument, abs(row.contracts), row.price_e10, desk.offer(row, desk.at), _closing(), "sell")
+        for row in plan.closures
+    ]
+    asked = Request(next(desk.numbers), tuple(forced), desk.book.rules.digest, desk.at + DAY_NS)
+    (outcome,) = desk.book.submit([signed(asked, "risk_key", "ledger_key")], desk.at)
+    assert outcome.decision.reason == Reason.CONDITION_NOT_MET
+
+
+def _closing():
+    from ringfence.planes.ledger.operations import Closing
+
+    return Closing(ALICE, "liquidation")
+
+
+def test_a_loss_of_the_day_binds_without_a_request_in_between() -> None:
+    """bob may lose 5,000 a day; a fall and a rise between two of his requests trip it for the day."""
+    desk = Desk()
+    desk.must(signed(Receipt("more", "outside", "client/bob/cash", "USDC", 20_000 * USDC), "watcher_key"))
+    desk.ask(
+        Move("deposit", "outside", "client/bob/cash", "USDC", 20_000 * USDC), "watcher_key", "ledger_key"
+    )
+    desk.ask(Move("fund", "client/bob/cash", BOB, "USDC", 20_000 * USDC), "client_key/bob")
+    desk.buy(BOB, 1_000, 60_000)
+    loop = desk.loop()
+    desk.tick(loop, 55_001)
+    assert not remarks(desk.book) or BOB not in {subject for subject, _ in remarks(desk.book)}
+    desk.tick(loop, 54_990)
+    assert BOB in {subject for subject, _ in remarks(desk.book)}
+    desk.tick(loop, 60_000)
+    e10 = 60_000 * PRICE_SCALE
+    more = Fill("BTC-PERP", 1, e10, desk.order(BOB, "buy", 1, e10), desk.order(MAKER, "sell", 1, e10))
+    asked = Request(next(desk.numbers), (more,), desk.book.rules.digest, desk.at + DAY_NS)
+    (outcome,) = desk.book.submit([signed(asked)], desk.at)
+    assert outcome.decision.reason == Reason.DAILY_LOSS_EXCEEDED
+
+
+def test_a_replay_gives_the_same_book_and_the_same_margin() -> None:
+    shelf = Shelf()
+    desk = Desk(shelf)
+    for bucket in (ALICE, BOB):
+        desk.buy(bucket, 500, 60_000)
+    loop = desk.loop()
+    for price in (59_000, 57_000, 56_200, 55_900, 60_000):
+        desk.tick(loop, price)
+    state, margin = desk.book.state.digest(), desk.book.margin.written()
+    desk.book.close()
+    again = Book.recover(MemoryStore(shelf), verify, margin_of=MarginFacts)
+    assert (again.state.digest(), again.margin.written()) == (state, margin)
+
+
+def test_others_may_write_between_rounds(desk: Desk) -> None:
+    loop = desk.loop()
+    desk.tick(loop, 60_000)
+    desk.ask(Move("release", ALICE, "client/alice/cash", "USDC", 100 * USDC), "client_key/alice")
+    desk.tick(loop, 60_000)
+    number = loop._paths.index(ALICE)
+    assert loop._watch.book.net_coins[number, 0] == desk.book.state.balance(ALICE, "USDC")
+
+
+def test_a_look_says_nothing_and_moves_nothing(desk: Desk) -> None:
+    before = desk.book.state.balance(ALICE, "USDC")
+    desk.must(Remark(LOOK, ALICE, "liquidate"), Remark(LOOK, "nowhere", "x"), Remark(LOOK, "clearing", "x"))
+    assert desk.book.state.balance(ALICE, "USDC") == before
+
+
+def test_a_book_without_margin_has_no_loop() -> None:
+    assert POLICY is not None
+    book = Book.found(MemoryStore(), POLICY, START, verify)
+    with pytest.raises(UsageError, match="without margin"):
+        RiskLoop(book, sign_as, lambda at: request_id(at, 1))
