@@ -219,8 +219,13 @@ class MarginFacts:
         return IntendedFill(order.instrument, contracts, order.limit_e10, index_e10, fee)
 
     def closing_plan(self, standing: "Standing") -> Liquidation:
-        """Plan the closing of a failing bucket at its marks."""
-        execution_e10 = {row.instrument: row.mark_e10 for row in standing.figures.positions}
+        """Plan the closing of a failing bucket at its marks, each on the tick that is worse for it."""
+        execution_e10 = {}
+        for row in standing.figures.positions:
+            tick_e10 = contract_of(self._terms, row.instrument).tick_e10
+            off = row.mark_e10 % tick_e10
+            up = tick_e10 if off and row.contracts < 0 else 0
+            execution_e10[row.instrument] = row.mark_e10 - off + up
         return plan_liquidation(standing.bucket, standing.prices, self._terms, execution_e10)
 
     # --- snapshots

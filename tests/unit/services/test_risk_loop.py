@@ -146,6 +146,15 @@ def test_the_riskiest_is_closed_by_a_real_request(desk: Desk) -> None:
     desk.book.state.check_conservation()
 
 
+def test_a_mark_between_two_ticks_is_closed_at_the_worse_one(desk: Desk) -> None:
+    loop = desk.loop()
+    desk.at = Instant(desk.at + SECOND_NS)
+    between = 56_200 * PRICE_SCALE + 5 * 10**8
+    loop.offer(PriceFact("index/BTC", tuple(Quote(one, between, desk.at) for one in ("v1", "v2", "v3"))))
+    (closed,) = loop.round(desk.at).closed
+    assert (closed.refused, closed.fills[0].price_e10) == (None, 56_200 * PRICE_SCALE)
+
+
 def test_both_are_closed_riskiest_first_and_a_round_closes_so_many(desk: Desk) -> None:
     desk.most = 1
     loop = desk.loop()
