@@ -38,7 +38,7 @@ from ringfence.services.platform.gateway import Gateway
 from ringfence.services.platform.ledger import Admission, Holdings, LedgerService
 from ringfence.services.platform.marks import MarksService
 from ringfence.services.platform.matching import Matching
-from ringfence.services.platform.messages import Deposit, Empty, pack, unpack
+from ringfence.services.platform.messages import Deposit, Empty, OpenVault, pack, unpack
 from ringfence.services.platform.outside import ChainStandIn, Internet, PriceSources, Relay, Relayed, Said
 from ringfence.services.platform.risk import Risk
 from ringfence.services.platform.service import OPERATOR, Service
@@ -170,7 +170,7 @@ def _make_service(beginning: Beginning, rules: Rules, peers: PortPeers, clock: S
         case "wallet":
             return Wallet(rules, verify, sign, public_keys, LineFile(folder / "signed.lines"), peers)
         case "chain":
-            return ChainStandIn(rules, LineFile(folder / "chain.lines"))
+            return ChainStandIn(rules, verify, public_keys, LineFile(folder / "chain.lines"))
         case "price_sources":
             return PriceSources(rules, beginning.script)
         case _:
@@ -201,6 +201,8 @@ class Stage:
             publics[name] = self._keys.public(full) if self._keys.has(full) else self._keys.make(full)
         body = pack(Admission((OpenMember("client", member, publics),)))
         await self.platform.ask("ledger", "admit", body)
+        vault = OpenVault({f"{name}/{member}": public for name, public in publics.items()})
+        await self.platform.ask("chain", "open", pack(vault))
 
     async def deposit(self, target: str, asset: str, units: int) -> None:
         """Let value arrive on the chain stand-in."""

@@ -361,7 +361,7 @@ class LedgerService:
 
     def _learn(self) -> None:
         state = self._book.state
-        self._signers.learn(state.public_keys(), tuple(state.revoked_keys()))
+        self._signers.follow(state.public_keys(), tuple(state.revoked_keys()))
 
     async def _asked(
         self, target: str, method: str, body: msgspec.Struct, answer: type[_Answer]

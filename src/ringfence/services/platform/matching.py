@@ -173,7 +173,7 @@ class Matching:
 
     def fills(self, asked: FillsAfter, now: Instant) -> Fills:  # noqa: ARG002
         """Return the fills after a number; up to it they are durable in the book and forgotten here."""
-        self._signers.learn(asked.keys, asked.revoked)
+        self._signers.follow(asked.keys, asked.revoked)
         try:
             found = self._desk.engine.fills(asked.after, FILLS_MAX)
         except ValueError as fault:

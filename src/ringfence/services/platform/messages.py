@@ -265,6 +265,19 @@ class Payment(Record, frozen=True):
     request: Request
 
 
+class Paid(Record, frozen=True):
+    """What the chain did with a payment: announced it, or carried it out."""
+
+    is_paid: bool
+    reference: str = ""
+
+
+class OpenVault(Record, frozen=True):
+    """The keys of a member, as they stand in the vaults that were made for it."""
+
+    keys: dict[str, bytes]
+
+
 class Approved(Record, frozen=True):
     """What the wallet pulls: requests that need its signature, and ids of those that the book carried out."""
 

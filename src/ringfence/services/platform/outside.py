@@ -13,6 +13,7 @@ from ringfence.kernel.ids import show_id
 from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.ledger.operations import Move, Quote, Record
 from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.signing import Verifier
 from ringfence.planes.network.wire import CallFailedError
 from ringfence.services.platform.messages import (
     After,
@@ -21,12 +22,16 @@ from ringfence.services.platform.messages import (
     Deposit,
     Empty,
     NamedQuote,
+    OpenVault,
+    Paid,
     Payment,
     Quotes,
     pack,
     unpack,
 )
 from ringfence.services.platform.service import OPERATOR, Duty, Method, Peers, serve
+from ringfence.services.platform.signers import Signers
+from ringfence.services.platform.vault import Vault
 
 FINAL_NS = SECOND_NS // 5
 """How long after an entry nothing can take it back, in the stand-in."""
@@ -148,10 +153,18 @@ class Internet:
 
 
 class ChainStandIn:
-    """An append-only list of what arrived and what was paid out; an entry is final after `FINAL_NS`."""
+    """An append-only list of what arrived and what was paid out; an entry is final after `FINAL_NS`.
 
-    def __init__(self, rules: Rules, lines: Lines) -> None:
-        self._rules = rules
+    It plays the vaults' contract too: what is to be paid is announced first, and both times judged with keys,
+    limits and a delay of its own. Announcements are in memory only.
+    """
+
+    def __init__(
+        self, rules: Rules, verify: Verifier, public_keys: Mapping[str, bytes], lines: Lines
+    ) -> None:
+        self._signers = Signers(rules, verify)
+        self._signers.learn(public_keys)
+        self._vault = Vault(rules, self._signers)
         self._lines = lines
         self._noted = [msgspec.json.decode(line, type=Noted) for line in lines.read()]
         self._paid = {noted.reference for noted in self._noted}
@@ -163,6 +176,7 @@ class ChainStandIn:
             "entries": Method("watcher", serve(After, self.entries)),
             "broadcast": Method("wallet", serve(Payment, self.broadcast)),
             "deposit": Method(OPERATOR, serve(Deposit, self.deposit)),
+            "open": Method(OPERATOR, serve(OpenVault, self.open)),
         }
 
     @property
@@ -191,16 +205,29 @@ class ChainStandIn:
         """Let value arrive at an address of the platform."""
         return self._note(f"tx{len(self._noted) + 1}", deposit, now)
 
-    def broadcast(self, payment: Payment, now: Instant) -> ChainEntry:
-        """Carry a payment out, once. A vault checks whose signatures it carries; the stand-in does not."""
-        move = next((link for link in payment.request.links if isinstance(link, Move)), None)
-        reference = f"paid {show_id(payment.request.id)}"
-        if move is None:
-            raise CallFailedError("bad_body", "the payment moves nothing")
+    def open(self, opened: OpenVault, now: Instant) -> Empty:  # noqa: ARG002
+        """Make the vaults of a member, for its keys."""
+        self._signers.learn(opened.keys)
+        return Empty()
+
+    def broadcast(self, payment: Payment, now: Instant) -> Paid:
+        """Announce a payment, or carry it out once its delay has passed; CallFailedError if it may not be."""
+        request = payment.request
+        reference = f"paid {show_id(request.id)}"
         if reference in self._paid:
-            raise CallFailedError("failed", f"{reference} already")
+            return Paid(True, reference)
+        fault = self._vault.fault(request, now)
+        if fault:
+            raise CallFailedError("failed", f"the vault refuses {show_id(request.id)}: {fault}")
+        self._vault.announce(request, now)
+        if not self._vault.is_payable(request.id, now):
+            return Paid(False)
         self._paid.add(reference)
-        return self._note(reference, Deposit(move.target, move.asset, move.units), now)
+        self._vault.paid.add(request.id)
+        for link in request.links:
+            if isinstance(link, Move):
+                self._note(reference, Deposit(link.target, link.asset, link.units), now)
+        return Paid(True, reference)
 
     def _note(self, reference: str, deposit: Deposit, now: Instant) -> ChainEntry:
         noted = Noted(now, reference, deposit)

@@ -29,6 +29,11 @@ class Signers:
             self.keys.setdefault(name, public)
         self.revoked.update(dict.fromkeys(revoked, "the book revoked it"))
 
+    def follow(self, keys: Mapping[str, bytes], revoked: Sequence[str] = ()) -> None:
+        """Let every name stand for what the book says now, rotated keys too: for whoever trusts the book."""
+        self.keys.update(keys)
+        self.revoked.update(dict.fromkeys(revoked, "the book revoked it"))
+
     def of(self, signatures: Sequence[Signature], content: bytes) -> frozenset[str]:
         """Return the keys that signed `content`; none where any signature does not count."""
         known = KnownKeys(self.keys, {}, self.revoked, 0)
