@@ -11,8 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from ringfence import wiring
-from ringfence.adapters import namespaces, platform_host, service_process, signatures_ed25519
+from ringfence.adapters import (
+    intruder_probes,
+    namespaces,
+    platform_host,
+    service_process,
+    signatures_ed25519,
+)
 from ringfence.adapters.book_sqlite import open_file
+from ringfence.adapters.identity_x509 import client_context, stranger_context
 from ringfence.adapters.key_files import KeyFolder
 from ringfence.adapters.line_file import LineFile
 from ringfence.adapters.memory_keys import MemoryKeys
@@ -35,6 +42,7 @@ from ringfence.planes.network.sites import plan_sites
 from ringfence.policy.model import Policy
 from ringfence.services.platform.cast import Cast
 from ringfence.services.platform.gateway import Gateway
+from ringfence.services.platform.intruder import Attempt, Intruder
 from ringfence.services.platform.ledger import Admission, Holdings, LedgerService
 from ringfence.services.platform.marks import MarksService
 from ringfence.services.platform.matching import Matching
@@ -148,6 +156,8 @@ def _make_work(beginning: Beginning, peers: PortPeers, clock: SystemClock) -> Wo
 def _make_service(beginning: Beginning, rules: Rules, peers: PortPeers, clock: SystemClock) -> Service:
     verify, sign = signatures_ed25519.verify, MemoryKeys(beginning.seeds).sign
     folder, public_keys = beginning.folder, beginning.public_keys
+    if beginning.intrusion is not None:
+        return _intruder(beginning, rules, peers, clock)
     match beginning.name:
         case "gateway":
             return Gateway(peers)
@@ -175,6 +185,24 @@ def _make_service(beginning: Beginning, rules: Rules, peers: PortPeers, clock: S
             return PriceSources(rules, beginning.script)
         case _:
             return Internet(peers)
+
+
+def _intruder(beginning: Beginning, rules: Rules, peers: PortPeers, clock: SystemClock) -> Service:
+    """Put an intruder in the place of a service, with what that service has."""
+    plan, around = beginning.intrusion
+    svid, bundle = beginning.svid, beginning.bundle
+    context = client_context(svid, bundle) if svid is not None else stranger_context(bundle)
+    accomplice = f"client_key/{plan.accomplice.split('/')[1]}"
+    sign = MemoryKeys({**beginning.seeds, accomplice: plan.accomplice_seed}).sign
+
+    async def below_the_port() -> list[Attempt]:
+        found = await intruder_probes.probe(
+            around, beginning.peers, context, clock, has_identity=svid is not None
+        )
+        return [Attempt(*one) for one in found]
+
+    keys = tuple(beginning.seeds)
+    return Intruder(beginning.name, rules, plan, keys, sign, clock, peers, below_the_port)
 
 
 # --- from outside ------------------------------------------------------------------------------

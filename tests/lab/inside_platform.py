@@ -45,7 +45,7 @@ def test_every_service_runs_in_its_sandbox_and_holds_only_its_own_keys(running):
         assert state.running.not_sandboxed == ()
     held = {name: set(one.holds) for name, one in running.policy.services.items()}
     for name in running.platform.names:
-        assert set(running.platform.impostor(name, running.folder).seeds) == held.get(name, set())
+        assert set(running.platform.beginning(name).seeds) == held.get(name, set())
 
 
 def test_signed_orders_are_traded_and_the_fill_is_in_the_book(venue):

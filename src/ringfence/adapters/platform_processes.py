@@ -158,11 +158,17 @@ class Platform:
             with contextlib.suppress(RingfenceError):
                 await self.ask(other, "revoke", body)
 
-    def impostor(self, name: str, folder: Path) -> Beginning:
-        """Return what whoever broke into a service has: its zone, identity, keys and limits, and no ports."""
+    def beginning(self, name: str) -> Beginning:
+        """Return what a service begins with: all that whoever breaks into it has."""
+        return self._one(name).beginning
+
+    async def put_in_place(self, name: str, beginning: Beginning) -> None:
+        """Stop a service and start another in its place, with that service's zone, identity and ports."""
+        await self.stop_one(name)
         held = self._one(name)
-        svid = self._issue(held)
-        return replace(held.beginning, svid=svid, bundle=self._authority.bundle, entrances=(), folder=folder)
+        held.beginning, held.is_wanted = beginning, True
+        self._spawn(name)
+        await self._meet(name)
 
     # --- processes
 

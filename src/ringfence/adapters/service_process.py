@@ -63,7 +63,8 @@ class Beginning:
 
     namespace: path of the network namespace, "" for none; folder: its own, to write in; svid: None for a
     stand-in, which speaks without TLS; bundle: what it trusts; seeds: of its own keys only, by name;
-    public_keys: of all keys without members; script: what a stand-in begins with.
+    public_keys: of all keys without members; script: what a stand-in begins with; intrusion: where the
+    service is broken into, with what the intruder knows.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Beginning:
     policy: Policy
     is_sandboxed: bool = True
     script: Mapping[str, int] = field(default_factory=dict)
+    intrusion: Any = None
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -142,6 +144,7 @@ def readable_paths() -> tuple[str, ...]:
     """Return what a service must be able to read: Python, its libraries, and this package."""
     package = Path(__file__).resolve().parents[1]
     paths = {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix + "/lib", str(package)}
+    paths |= {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
     paths |= {"/usr/lib", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/urandom", "/dev/null"}
     kept = sorted(path for path in paths if Path(path).exists())
     return tuple(path for path in kept if not any(path.startswith(f"{other}/") for other in kept))

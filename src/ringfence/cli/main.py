@@ -15,6 +15,7 @@ import typer
 
 from ringfence.cli import book, book_adoption, margin, net, policy, proof
 from ringfence.cli.demo import demo
+from ringfence.cli.drill import drill
 from ringfence.cli.lab import lab
 from ringfence.cli.output import print_json, report_error
 from ringfence.cli.up import down, restart, up
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "blast": proof.blast,
     "up": up,
     "down": down,
+    "drill": drill,
     "restart": restart,
 }
 """Each command that stands alone by its word."""

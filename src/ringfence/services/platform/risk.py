@@ -235,8 +235,9 @@ class Risk:
 
     def _takeover(self, path: str, pool: str, instrument: str, contracts: int, price_e10: int) -> Fill:
         failed, bearer = Closing(path, "takeover"), Closing(pool, "takeover")
-        buy, sell = (failed, bearer) if contracts > 0 else (bearer, failed)
-        return Fill(instrument, abs(contracts), price_e10, buy, sell, "buy" if contracts > 0 else "sell")
+        is_long = contracts > 0
+        buy, sell = (bearer, failed) if is_long else (failed, bearer)
+        return Fill(instrument, abs(contracts), price_e10, buy, sell, "sell" if is_long else "buy")
 
     def _signed_fill(self, numbered: NumberedFill, now: Instant) -> Request | None:
         """Sign a fill that closes a bucket by force, if that bucket is to be closed."""

@@ -18,6 +18,26 @@ Mode = Literal["namespaces", "loopback"]
 SERVICES = ("gateway", "matching", "marks", "risk", "ledger", "watcher", "wallet")
 """The services that this ringfence can run, by the name that a policy gives them."""
 
+CALLERS: Mapping[str, Mapping[str, str]] = {
+    "gateway": {
+        "order": "internet",
+        "cancel": "internet",
+        "request": "internet",
+        "cancel_request": "internet",
+        "outcomes": "internet",
+        "pull": "ledger",
+    },
+    "matching": {"submit": "gateway", "cancel": "gateway", "prices": "marks", "fills": "ledger"},
+    "marks": {"pull": "ledger"},
+    "risk": {"check": "matching", "closings": "matching", "prices": "marks", "pull": "ledger"},
+    "ledger": {"approved": "wallet", "signed": "wallet"},
+    "watcher": {"arrivals": "ledger"},
+    "wallet": {},
+    "chain": {"entries": "watcher", "broadcast": "wallet"},
+    "price_sources": {"quotes": "marks"},
+}
+"""Each method of each service, by the caller whose flow leads to the port that it is served on."""
+
 STAND_INS = ("internet", "chain", "price_sources")
 """The externals that a stand-in plays in a lab."""
 

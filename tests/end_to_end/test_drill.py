@@ -1,0 +1,77 @@
+"""Break-ins into every service and every laptop: what was got stays within what the analyser said."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ringfence.adapters.namespaces import entered_command
+from ringfence.kernel.errors import UnreachableError
+from ringfence.wiring import load_policy, shipped_policy
+
+
+@pytest.fixture(scope="module")
+def drills(needs_program, tmp_path_factory):
+    for program, package in (("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")):
+        needs_program(program, package)
+    import os
+
+    try:
+        entered_command(["true"])
+    except UnreachableError as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(reason), pytrace=False)
+        pytest.skip(str(reason))
+    picture = tmp_path_factory.mktemp("drill") / "spread.svg"
+    done = subprocess.run(
+        [sys.executable, "-m", "ringfence", "drill", "--json", "--picture", str(picture)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.stdout, done.stderr[-3000:]
+    assert picture.read_text().startswith("<svg")
+    return {one["target"]: one for one in json.loads(done.stdout)["drills"]}
+
+
+TARGETS = (*load_policy(shipped_policy("venue")).services, "laptop_a", "laptop_b")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_an_intruder_gets_is_within_what_was_predicted(drills, target):
+    report = drills[target]
+    assert report["holds"], report["differences"]
+    assert report["tried"] > 300
+    for line in report["lines"]:
+        most = line["predicted_units"]
+        assert most is None or line["measured_units"] <= most
+
+
+def line(report, words):
+    return next(one for one in report["lines"] if words in one["name"])
+
+
+def test_a_drill_is_no_empty_gesture(drills):
+    """An intruder does get what the policy leaves to it: otherwise nothing was measured."""
+    fills, prices = drills["matching"], drills["marks"]
+    assert 0 < line(fills, "lost by trading")["measured_units"] <= 20_000 * 10**6
+    assert line(prices, "lost by trading")["measured_units"] > 1_000 * 10**6
+    assert drills["gateway"]["calls"] == ["matching.cancel", "matching.submit"]
+    assert drills["wallet"]["reached"] == ["chain", "ledger"]
+
+
+def test_nobody_takes_a_coin_out_of_the_platform(drills):
+    for target, report in drills.items():
+        assert line(report, "in the book")["measured_units"] == 0, target
+        assert line(report, "on the chain")["measured_units"] == 0, target
+
+
+def test_every_kind_of_attempt_was_made(drills):
+    kinds = {one["kind"] for report in drills.values() for one in report["attempts"]}
+    assert {
+        "call", "undeclared connection", "datagram", "forged frame", "forged identity", "forged order",
+        "file", "process", "hostile request", "forged fill", "false price", "false receipt", "false approval",
+        "false closing", "false due", "unapproved withdrawal", "unapproved payment",
+    } <= kinds  # fmt: skip
