@@ -21,6 +21,7 @@ from ringfence.planes.ledger.operations import (
     CancelAdoption,
     CarryOut,
     CloseMember,
+    CloseSession,
     CompleteAdoption,
     EndMandate,
     Fill,
@@ -30,6 +31,7 @@ from ringfence.planes.ledger.operations import (
     Mandate,
     Move,
     OpenMember,
+    OpenSession,
     Operation,
     Post,
     PriceFact,
@@ -210,6 +212,10 @@ def asked(rules: Rules, operation: Operation) -> str:
             return f"mandate for {amount} {operation.asset} {ends}"
         case EndMandate():
             return f"end mandate {show_id(operation.mandate)}: {operation.reason}"
+        case OpenSession():
+            return f"session of {operation.key} at {operation.holder} for {', '.join(operation.buckets)}"
+        case CloseSession():
+            return f"close session {show_id(operation.session)}: {operation.reason}"
         case Statement():
             holds = "" if operation.holds else "not "
             when = show_instant(Instant(operation.as_of))

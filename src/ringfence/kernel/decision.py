@@ -74,6 +74,7 @@ class Reason(IntEnum):
     NOT_ASKED_TO_SIGN = 49, "The key is none that the request needs here."
     REQUEST_CANCELLED = 50, "The request was cancelled while it was pending."
     MANDATE_MISSING = 51, "No standing mandate of the key that must give one is in force for this."
+    SESSION_NOT_OPEN = 52, "The trading session is not open for this order, or was never opened."
     # 60-79 the state of the walls
     GATE_FROZEN = 60, "The gate is frozen."
     COMPARTMENT_FROZEN = 61, "One of the ends is frozen."

@@ -25,6 +25,7 @@ from ringfence.planes.ledger import (
     records,
     settling,
     statements,
+    trading_sessions,
     waiting,
 )
 from ringfence.planes.ledger.chain import Chain
@@ -42,6 +43,7 @@ from ringfence.planes.ledger.operations import (
     CancelAdoption,
     CarryOut,
     CloseMember,
+    CloseSession,
     CompleteAdoption,
     EndMandate,
     Entry,
@@ -52,6 +54,7 @@ from ringfence.planes.ledger.operations import (
     Mandate,
     Move,
     OpenMember,
+    OpenSession,
     Operation,
     Post,
     PriceFact,
@@ -179,6 +182,10 @@ class BookState:
                 return mandates.give(ledger, operation, at, verify)
             case EndMandate():
                 return mandates.take_back(ledger, operation, at, verify)
+            case OpenSession():
+                return trading_sessions.open_session(ledger, operation, at, verify)
+            case CloseSession():
+                return trading_sessions.close_session(ledger, operation, at, verify)
             case Statement():
                 return statements.state(ledger, operation, at, verify)
             case Approve():
@@ -453,6 +460,10 @@ class BookState:
     def may_cancel(self, pending: Pending) -> frozenset[str]:
         """Return the keys any of which may cancel a pending request."""
         return waiting.may_cancel(waiting.passages_of(self.ledger, pending.request))
+
+    def session_holdings(self, at: Instant, verify: Verifier) -> tuple[tuple[str, str], ...]:
+        """List (service, key): who may place whose orders now because a session ends there."""
+        return tuple(trading_sessions.holdings(self.ledger, at, verify))
 
     def meant(self, operation: Operation) -> Operation:
         """Return the request that an operation announces or asks to carry out; others are what they are."""

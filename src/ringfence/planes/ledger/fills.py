@@ -9,8 +9,8 @@ from ringfence.planes.ledger.needs import keys_named, names_for, unmet
 from ringfence.planes.ledger.operations import Closing, Fill, Order, signing_bytes
 from ringfence.planes.ledger.rules import EVIDENCE_NEEDS, TRADE_GATE, Place
 from ringfence.planes.ledger.settlement import fee_down, fee_up, fill_value
-from ringfence.planes.ledger.signing import signers_of
 from ringfence.planes.ledger.trade import FillFacts, SideFacts, decide_fill
+from ringfence.planes.ledger.trading_sessions import order_signers, was_in_session
 from ringfence.planes.ledger.transfer import is_frozen
 from ringfence.policy.model import Instrument, Need
 
@@ -82,7 +82,7 @@ def _signing(
     """Say whose signatures count for a side, and whose are missing.
 
     An order that was filled before was verified then, over the same bytes; that is enough as long as none of
-    the keys it needs was revoked or rotated.
+    the keys it needs was revoked or rotated, and no session was opened for its bucket.
     """
     known, keys = chain.ledger.known_keys(chain.at), chain.ledger.rules.keys
     needs: tuple[Need, ...] = EVIDENCE_NEEDS
@@ -90,9 +90,12 @@ def _signing(
     if isinstance(side, Order):
         needs = place.rule.trade_needs
         asked = keys_named(needs, names_for(keys, place, None))
-        if was_verified and not any(known.has_changed(name) for name in asked):
+        has_changed = any(known.has_changed(name) for name in asked) or was_in_session(
+            chain.ledger, place.path
+        )
+        if was_verified and not has_changed:
             return None, ""
-        found = signers_of(side.signatures, content, known, chain.verify)
+        found = order_signers(chain.ledger, side, content, chain.at, chain.verify)
     if isinstance(found, Refused):
         return found, ""
     signers = chain.signers if found is None else found

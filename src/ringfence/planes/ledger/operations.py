@@ -380,10 +380,32 @@ class EndMandate(Record, frozen=True, tag="end_mandate"):
     signatures: tuple[Signature, ...] = ()
 
 
+class OpenSession(Record, frozen=True, tag="open_session"):
+    """Let the service `holder` place orders of these buckets for `key`, until `expires`; the key signs it."""
+
+    id: int
+    key: str
+    holder: str
+    buckets: tuple[str, ...]
+    expires: int
+    policy: bytes
+    signatures: tuple[Signature, ...] = ()
+
+
+class CloseSession(Record, frozen=True, tag="close_session"):
+    """End a session at once; its key or its holder signs that."""
+
+    session: int
+    reason: str
+    signatures: tuple[Signature, ...] = ()
+
+
 Mandates = Mandate | EndMandate
+Sessions = OpenSession | CloseSession
 Keys = RegisterKey | RotateKey | RevokeKey
 Members = OpenMember | CloseMember
-Facts = PriceFact | Members | Keys | Mandates | Statement | Receipt | Freeze | Resume | Remark
+Given = Mandates | Sessions | Statement
+Facts = PriceFact | Members | Keys | Given | Receipt | Freeze | Resume | Remark
 Waits = Announce | Approve | Cancel | CarryOut
 Operation = Request | Waits | Facts | Adoption
 Halts = Freeze | Resume
@@ -394,6 +416,7 @@ Signed = (
     | RotateKey
     | RevokeKey
     | Mandates
+    | Sessions
     | Statement
     | Order
     | Receipt

@@ -12,7 +12,7 @@ import msgspec
 
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.limits import Counter
-from ringfence.planes.ledger.operations import AdoptPolicy, Mandate, Move, Statement
+from ringfence.planes.ledger.operations import AdoptPolicy, Mandate, Move, OpenSession, Statement
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 
@@ -56,6 +56,13 @@ class Given(NamedTuple):
     moved: int = 0
 
 
+class SessionState(NamedTuple):
+    """A trading session as it was opened, and whether it was closed since."""
+
+    opened: OpenSession
+    is_closed: bool = False
+
+
 RowAnswer = Callable[[int], tuple[bytes, int] | None]
 """Returns what is kept of a request by its id, where rows made it."""
 
@@ -69,7 +76,7 @@ class Tables:
 
     A table is one line below, with its type: snapshots, digests and this class itself read it there.
     names: what a public key is or was known as; former: what a rotated key was, and until when that counts;
-    rows: digest of the batches of rows judged so far;
+    session_buckets: the last trading session of a bucket; rows: digest of the batches of rows judged so far;
     row_answer: asks the row lane about an id; changed: the keys that committed changes touched, for a row
     lane to take over (None: there is none to tell).
     """
@@ -96,6 +103,8 @@ class Tables:
     pending: dict[int, Pending]
     mandates: dict[MandateKey, Given]
     statements: dict[str, Statement]
+    trading_sessions: dict[int, SessionState]
+    session_buckets: dict[str, int]
     adopting: dict[int, Waiting]
     replaced: dict[str, tuple[str, int]]
     adopted: dict[str, str]

@@ -1,0 +1,168 @@
+"""Trading sessions: orders for a while, never a gate, and whoever holds one is a fact."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, allow, e10, seed, signed
+
+from ringfence.adapters.signatures_ed25519 import sign, verify
+from ringfence.kernel.decision import Accepted, Reason, Refused
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.planes.ledger.operations import (
+    CloseSession,
+    Fill,
+    Move,
+    OpenSession,
+    Order,
+    RevokeKey,
+    Signature,
+    signing_bytes,
+)
+from ringfence.planes.ledger.trading_sessions import session_key
+
+CLIENT, HEDGE, BOB = "client_key/alice", "client/alice/hedge", "client/bob/hedge"
+SESSION = 7_000
+
+
+@pytest.fixture
+def harbour() -> Harbour:
+    book = Harbour(TEXT)
+    book.price("BTC", 100_000)
+    for member in ("alice", "bob"):
+        book.fund(member, "hedge", 1_000 * USDC)
+    return book
+
+
+def opening(harbour: Harbour, *keys: str, **words: Any) -> OpenSession:
+    fields: dict[str, Any] = {"id": SESSION, "key": CLIENT, "holder": "risk", "buckets": (HEDGE,)}
+    fields |= {"expires": NOON + HOUR_NS, "policy": harbour.state.rules.digest} | words
+    return signed(OpenSession(**fields), *keys)
+
+
+def vouched(order: Order, key: str = "risk_key", session: int = SESSION) -> Order:
+    """Let a key of the holder stand for an order, as the service does for a frame that counts."""
+    voucher = Signature(session_key(session), sign(seed(key), signing_bytes(order)))
+    return msgspec.structs.replace(order, signatures=(voucher,))
+
+
+def fill_of(harbour: Harbour, order: Order) -> Any:
+    sell = harbour.order(BOB, "sell", 1, 100_000)
+    return harbour.request(Fill("BTC-PERP", 1, e10(100_000), order, sell))
+
+
+def filled(harbour: Harbour, order: Order, *others: str) -> Reason | None:
+    decision = harbour.do(fill_of(harbour, order), allow(HEDGE, BOB, *others)).decision
+    return decision.reason if isinstance(decision, Refused) else None
+
+
+def reason_of(harbour: Harbour, operation: Any) -> Reason | None:
+    decision = harbour.do(operation).decision
+    return decision.reason if isinstance(decision, Refused) else None
+
+
+@pytest.mark.parametrize(("late_ns", "reason"), [(0, None), (1, Reason.SESSION_NOT_OPEN)])
+def test_the_holder_places_orders_as_long_as_the_session_lasts(harbour, late_ns, reason):
+    order = harbour.order(HEDGE, "buy", 1, 100_000)
+    assert filled(harbour, vouched(order)) == Reason.SESSION_NOT_OPEN
+    harbour.must(opening(harbour, CLIENT))
+    harbour.at = Instant(NOON + HOUR_NS + late_ns)
+    harbour.price("BTC", 100_000)
+    order = harbour.order(HEDGE, "buy", 1, 100_000)
+    assert filled(harbour, vouched(order)) == reason
+
+
+def test_a_session_is_never_good_for_a_gate(harbour):
+    harbour.must(opening(harbour, CLIENT))
+    move = Move("fund", "client/alice/cash", HEDGE, "USDC", 1)
+    request = harbour.request(move)
+    voucher = Signature(session_key(SESSION), sign(seed("risk_key"), signing_bytes(request)))
+    assert reason_of(harbour, msgspec.structs.replace(request, signatures=(voucher,))) == Reason.KEY_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("order", "voucher", "reason"),
+    [
+        ({}, {"key": "ledger_key"}, Reason.SIGNATURE_INVALID),
+        ({}, {"key": "client_key/alice"}, Reason.SIGNATURE_INVALID),
+        ({}, {"session": SESSION + 1}, Reason.SESSION_NOT_OPEN),
+        ({"bucket": "client/alice/directional"}, {}, Reason.SESSION_NOT_OPEN),
+        ({"bucket": "client/carol/hedge"}, {}, Reason.SESSION_NOT_OPEN),
+    ],
+)
+def test_a_voucher_is_of_the_holder_and_for_the_buckets_named(harbour, order, voucher, reason):
+    harbour.must(opening(harbour, CLIENT))
+    words = {"bucket": HEDGE} | order
+    made = harbour.order(words["bucket"], "buy", 1, 100_000)
+    assert filled(harbour, vouched(made, **voucher), words["bucket"]) == reason
+
+
+def test_another_order_than_the_one_vouched_for_is_none(harbour):
+    harbour.must(opening(harbour, CLIENT))
+    order = vouched(harbour.order(HEDGE, "buy", 1, 100_000))
+    assert filled(harbour, msgspec.structs.replace(order, contracts=2)) == Reason.SIGNATURE_INVALID
+    bad = msgspec.structs.replace(order, signatures=(Signature("session/7", b""),))
+    assert filled(harbour, bad) == Reason.SESSION_NOT_OPEN
+
+
+@pytest.mark.parametrize("key", [CLIENT, "risk_key"])
+@pytest.mark.parametrize("keeps", [True, False])
+def test_closed_it_takes_an_order_filled_in_part_no_further(harbour, key, keeps):
+    harbour.must(opening(harbour, CLIENT))
+    order = vouched(harbour.order(HEDGE, "buy", 2, 100_000))
+    assert filled(harbour, order) is None
+    harbour.must(signed(CloseSession(SESSION, "done"), key))
+    assert harbour.must(signed(CloseSession(SESSION, "again"), key)).decision == Accepted(repeated=True)
+    shown = order if keeps else msgspec.structs.replace(order, signatures=())
+    wanted = Reason.SESSION_NOT_OPEN if keeps else Reason.NEEDS_NOT_MET
+    assert filled(harbour, shown) == wanted
+
+
+def test_others_do_not_close_it(harbour):
+    assert reason_of(harbour, signed(CloseSession(SESSION, "?"), CLIENT)) == Reason.SESSION_NOT_OPEN
+    harbour.must(opening(harbour, CLIENT))
+    for keys, reason in (
+        (("client_key/bob",), Reason.NOT_ASKED_TO_SIGN),
+        ((), Reason.NOT_ASKED_TO_SIGN),
+        (("client_key/zoe",), Reason.KEY_UNKNOWN),
+    ):
+        assert reason_of(harbour, signed(CloseSession(SESSION, "mine"), *keys)) == reason
+
+
+def test_a_revoked_key_has_opened_no_session(harbour):
+    harbour.must(opening(harbour, CLIENT))
+    harbour.must(RevokeKey(CLIENT, "stolen"))
+    order = harbour.order(HEDGE, "buy", 1, 100_000)
+    assert filled(harbour, vouched(order)) == Reason.SESSION_NOT_OPEN
+    assert harbour.state.session_holdings(harbour.at, verify) == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "keys", "reason"),
+    [
+        ({}, ("client_key/bob",), Reason.NEEDS_NOT_MET),
+        ({}, EVIDENCE, Reason.NEEDS_NOT_MET),
+        ({}, ("client_key/zoe",), Reason.KEY_UNKNOWN),
+        ({"id": 0}, (CLIENT,), Reason.ID_NOT_POSSIBLE),
+        ({"policy": b"x" * 32}, (CLIENT,), Reason.POLICY_DIGEST_DIFFERS),
+        ({"expires": NOON - 1}, (CLIENT,), Reason.REQUEST_EXPIRED),
+        ({"holder": "nobody"}, (CLIENT,), Reason.SERVICE_UNKNOWN),
+    ],
+)
+def test_what_opens_no_session(harbour, words, keys, reason):
+    assert reason_of(harbour, opening(harbour, *keys, **words)) == reason
+
+
+def test_an_id_opens_one_session(harbour):
+    first = opening(harbour, CLIENT)
+    harbour.must(first)
+    assert harbour.must(first).decision == Accepted(repeated=True)
+    assert reason_of(harbour, opening(harbour, CLIENT, holder="ledger")) == Reason.ID_USED_WITH_OTHER_CONTENT
+
+
+def test_who_holds_a_session_is_a_fact_that_the_proof_takes(harbour):
+    harbour.must(opening(harbour, CLIENT))
+    (holding,) = harbour.state.session_holdings(harbour.at, verify)
+    assert holding == ("risk", CLIENT)
+    later = Instant(NOON + DAY_NS)
+    assert harbour.state.session_holdings(later, verify) == ()
