@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.limbs import LIMB_BITS, LIMB_MAX, LIMBS_MAX
+from ringfence.planes.ledger.accounts import Accounts
 from ringfence.planes.ledger.batch_kernel import (
     ACCRUALS_MAX,
     FIXED,
@@ -58,7 +59,7 @@ class BatchBook:
     def __init__(self, state: BookState) -> None:
         self.rules = state.rules
         self._state = state
-        self._accounts: dict[tuple[str, str], int] = {}
+        self._accounts = Accounts()
         self._windows: dict[WindowKey, int] = {}
         self._owed: dict[Owed, int] = {}
         self._found: list[_Found | None] = []
@@ -76,7 +77,7 @@ class BatchBook:
 
     def totals(self, compartment: str, asset: str) -> Totals:
         """Return the two running totals of a compartment and asset: debits and credits."""
-        number = self._accounts.get((compartment, asset))
+        number = self._accounts.get(compartment, asset)
         if number is None:
             return self._state.totals(compartment, asset)
         return _join(self._arrays.accounts[number, :2]), _join(self._arrays.accounts[number, 2:4])
@@ -104,7 +105,7 @@ class BatchBook:
         """Number so many routes, and find out about each with its first move."""
         self._found += [None] * count
         while len(self._arrays.routes) < len(self._found):
-            self._arrays = self._arrays._replace(routes=doubled(self._arrays.routes))
+            self._arrays = self._arrays._replace(routes=enlarged(self._arrays.routes))
 
     def find_route(self, number: int, route: Route) -> None:
         """Find out about a numbered route."""
@@ -162,9 +163,9 @@ class BatchBook:
     # --- numbers
 
     def _account(self, path: str, asset: str) -> int:
-        number = self._accounts.get((path, asset))
+        number = self._accounts.get(path, asset)
         if number is None:
-            number = self._accounts[path, asset] = len(self._accounts)
+            number = self._accounts.add(path, asset)
             debits, credits = self._state.totals(path, asset)
             held = self._state.held(path, asset)
             self._write("accounts", number, (*split(debits), *split(credits), *split(held)))
@@ -215,10 +216,10 @@ class BatchBook:
         return number
 
     def _write(self, table: str, number: int, row: Any) -> None:
-        """Write a row of one of the tables, doubling the table when it is full."""
+        """Write a row of one of the tables, making more room when the table is full."""
         records = getattr(self._arrays, table)
         if number >= len(records):
-            records = doubled(records)
+            records = enlarged(records)
             self._arrays = self._arrays._replace(**{table: records})
         records[number] = row
 
@@ -337,9 +338,10 @@ def _fits(cap: Cap) -> bool:
     return cap.window.kind != "refill" or cap.units * cap.window.length_ns <= LIMBS_MAX
 
 
-def doubled(records: Records) -> Records:
-    """Return a table with as much room again (`np.concatenate` would drop the padding of its dtype)."""
-    larger = np.zeros((2 * len(records), *records.shape[1:]), dtype=records.dtype)
+def enlarged(records: Records) -> Records:
+    """Return a table with a sixteenth more room (`np.concatenate` would drop the padding of its dtype)."""
+    length = len(records) + len(records) // 16 + 16
+    larger = np.zeros((length, *records.shape[1:]), dtype=records.dtype)
     larger[: len(records)] = records
     return larger
 

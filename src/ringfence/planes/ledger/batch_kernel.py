@@ -165,11 +165,13 @@ def judge_chain(
     if failed < 0 and nets and not _nets(book, words, start, end):
         failed, reason = end, _CLEARING
     if failed < 0:
-        codes[start : end + 1] = 0
+        for number in range(start, end + 1):
+            codes[number] = 0
         return 0
     for number in range(booked - 1, start - 1, -1):
         _take_back(book, words, number, undo, number - start)
-    codes[start : end + 1] = _LINKED
+    for number in range(start, end + 1):
+        codes[number] = _LINKED
     codes[failed] = reason
     return reason
 

@@ -88,16 +88,22 @@ def _mix(state: np.uint64, word: np.uint64) -> np.uint64:
 
 
 @compiled_in_place
-def _home(ids: Words, high: np.uint64, low: np.uint64) -> np.uint64:
+def _block_shift(ids: Words) -> np.uint64:
+    """Return by how much a hash is shifted so that it names a block of the table."""
+    size, shift = np.uint64(len(ids)), np.uint64(64) + _BLOCK_BITS
+    while size > _ONE:
+        size, shift = size >> _ONE, shift - _ONE
+    return shift
+
+
+@compiled_in_place
+def _home(shift: np.uint64, high: np.uint64, low: np.uint64) -> np.uint64:
     """Return the slot at which the search for an id begins.
 
     Ids that follow each other lie side by side, sixteen to a block, so that few of them wait for memory; and
     blocks lie in the order of their hash, so that a larger table is written from end to end.
     """
-    size, shift = np.uint64(len(ids)), np.uint64(64)
-    while size > _ONE:
-        size, shift = size >> _ONE, shift - _ONE
-    block = _mix(_mix(_FACTORS[0], high), low >> _BLOCK_BITS) >> (shift + _BLOCK_BITS)
+    block = _mix(_mix(_FACTORS[0], high), low >> _BLOCK_BITS) >> shift
     return block << _BLOCK_BITS | low & _BLOCK_MASK
 
 
@@ -112,16 +118,18 @@ def _slot_from(ids: Words, slot: np.uint64, high: np.uint64, low: np.uint64) -> 
 @compiled_in_place
 def find_slot(ids: Words, high: np.uint64, low: np.uint64) -> int:
     """Return where an id is kept, or would be; the table is never full."""
-    return _slot_from(ids, _home(ids, high, low), high, low)
+    return _slot_from(ids, _home(_block_shift(ids), high, low), high, low)
 
 
 @compiled_in_place
 def move_ids(old: Words, new: Words) -> None:
     """Copy every id into a larger table."""
+    shift = _block_shift(new)
     for number in range(len(old)):
+        high, low = old[number, 0], old[number, 1]
         if old[number, 2] != _NOTHING:
-            slot = find_slot(new, old[number, 0], old[number, 1])
-            new[slot, 0], new[slot, 1], new[slot, 2] = old[number, 0], old[number, 1], old[number, 2]
+            slot = _slot_from(new, _home(shift, high, low), high, low)
+            new[slot, 0], new[slot, 1], new[slot, 2] = high, low, old[number, 2]
 
 
 @compiled_in_place
@@ -131,7 +139,7 @@ def read_transfers(words: Words, ids: Words, content: NDArray[np.uint64], homes:
     words: the transfers as 64-bit words, shape (rows, 16); content, homes: become 64 bits of each, and where
     the search for its id begins.
     """
-    seen = _NOTHING
+    seen, shift = _NOTHING, _block_shift(ids)
     for number in range(len(words)):
         first, second = words[number, 0], words[number, 1]
         third, fourth = words[number, 2], words[number, 3]
@@ -143,7 +151,7 @@ def read_transfers(words: Words, ids: Words, content: NDArray[np.uint64], homes:
             first, second = first ^ first >> _SHIFT, second ^ second >> _SHIFT
             third, fourth = third ^ third >> _SHIFT, fourth ^ fourth >> _SHIFT
         content[number] = _mix(_mix(_mix(_mix(_FACTORS[0], first), second), third), fourth)
-        home = _home(ids, words[number, 0], words[number, 1])
+        home = _home(shift, words[number, 0], words[number, 1])
         homes[number] = np.int64(home)
         seen ^= ids[home, 2]
     return int(seen & _ONE)
@@ -179,13 +187,11 @@ def judge_requests(
         slot = _slot_from(ids, np.uint64(homes[start]), high, low)
         code = _known_code(ids[slot, 2], high, low, asked, terms.whole)
         if code >= 0:
-            codes[start : end + 1] = code if code == _REPEATED else _LINKED
-            codes[start] = code
+            _answer_all(codes, start, end, code)
         else:
             code = terms.whole
             if code:
-                codes[start : end + 1] = _LINKED
-                codes[start] = code
+                _answer_all(codes, start, end, code)
             else:
                 code = judge_chain(book, words, signing, terms.has_text, terms.at, codes, undo, start, end)
             ids[slot, 0], ids[slot, 1] = high, low
@@ -195,6 +201,14 @@ def judge_requests(
                 _touch(book, words, touched, after, start, end)
         start = end + 1
     return fresh
+
+
+@compiled_in_place
+def _answer_all(codes: Codes, start: int, end: int, code: int) -> None:
+    """Answer a request as a whole: a reason stands at its first move, `REPEATED` at every one."""
+    codes[start] = code
+    for number in range(start + 1, end + 1):
+        codes[number] = code if code == _REPEATED else _LINKED
 
 
 @compiled_in_place

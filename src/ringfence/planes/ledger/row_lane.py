@@ -251,13 +251,13 @@ class RowLane(BatchBook):
             self.judge_routes()
 
     def _take_balance(self, path: str, asset: str) -> None:
-        number = self._accounts.get((path, asset))
+        number = self._accounts.get(path, asset)
         if number is not None:
             debits, credits = self._tables.balances[path, asset]
             self._arrays.accounts[number, :4] = (*split(debits), *split(credits))
 
     def _take_held(self, path: str, asset: str) -> None:
-        number = self._accounts.get((path, asset))
+        number = self._accounts.get(path, asset)
         if number is not None:
             self._arrays.accounts[number, 4:] = split(self._tables.held.get((path, asset), 0))
 
@@ -276,11 +276,11 @@ class RowLane(BatchBook):
         touched.counts[:] = 0
 
     def _give_accounts(self, numbers: NDArray[np.int32]) -> None:
-        tables, names = self._tables, list(self._accounts)
+        tables = self._tables
         flows: dict[str, tuple[int, int]] = {}
         limbs = self._arrays.accounts[numbers, :4].tolist()
         for number, (high, low, other_high, other_low) in zip(numbers.tolist(), limbs, strict=True):
-            key = names[number]
+            key = self._accounts.name(number)
             debits, credits = high << LIMB_BITS | low, other_high << LIMB_BITS | other_low
             given, taken = tables.balances.get(key, (0, 0))
             flow = flows.get(key[1], (0, 0))
