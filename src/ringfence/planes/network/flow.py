@@ -106,7 +106,11 @@ def _distance(asked: Flow, other: Flow) -> int:
 
 def _best(rules: Rules, flow: Flow) -> str:
     near = nearest(rules, flow)
-    return f"; the nearest permitted way is {_with_rule(rules, near[0])}" if near else ""
+    if near:
+        return f"; the nearest permitted way is {_with_rule(rules, near[0])}"
+    own = next(rules.out_of(flow.target), None)
+    pulls = f", which opens its own, such as {_with_rule(rules, own)}" if own else ""
+    return f"; nobody may open a connection to {flow.target}{pulls}"
 
 
 def _nearest_rule(rules: Rules, flow: Flow) -> str:

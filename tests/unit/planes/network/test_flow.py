@@ -74,6 +74,19 @@ def test_a_refusal_names_the_nearest_permitted_ways_and_the_way_round() -> None:
     )
 
 
+def test_where_nobody_may_come_in_the_refusal_says_who_opens_instead() -> None:
+    found = explain(RULES, Flow("gateway", "wallet", "tcp", 7005))
+    assert isinstance(found.decision, Refused)
+    assert found.decision.words == (
+        "no flow of the policy permits gateway -> wallet tcp 7005; nobody may open a connection to wallet, "
+        "which opens its own, such as wallet -> chain tcp 8545 (p.yaml:108)"
+    )
+    alone = compile_flows(policy_of({"a": "z", "b": "z"}, (), []))
+    refused = decide(alone, Flow("a", "b", "tcp", 1))
+    assert isinstance(refused, Refused)
+    assert refused.words.endswith("; nobody may open a connection to b")
+
+
 def test_the_nearest_way_is_the_same_pair_then_the_other_way_round() -> None:
     assert nearest(RULES, Flow("matching", "risk", "tcp", 1))[0] == Flow("matching", "risk", "tcp", 7001)
     assert nearest(RULES, Flow("risk", "matching", "tcp", 1))[0] == Flow("matching", "risk", "tcp", 7001)
