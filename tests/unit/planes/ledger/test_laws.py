@@ -32,6 +32,7 @@ from ringfence.planes.ledger.operations import (
     Signature,
 )
 from ringfence.planes.ledger.payments import collection_links, settlement_links
+from ringfence.planes.ledger.snapshot import packed, restore, unpacked, written
 from ringfence.policy.families import fill, match
 
 POLICY, RULES = policy_of(), rules_of()
@@ -393,6 +394,18 @@ def test_the_same_operations_give_the_same_book(steps):
     for step in steps:
         assert play(first, step) == play(second, step)
     assert first.state.digest() == second.state.digest()
+
+
+@given(PLAYS)
+@settings(max_examples=30)
+def test_a_state_that_is_written_out_and_read_again_lives_on_as_the_same(steps):
+    one, other = World(), World()
+    for step in steps:
+        again = BookState(other.state.rules)
+        restore(again, unpacked(packed(written(other.state))))
+        other.state = again
+        assert play(one, step) == play(other, step)
+    assert one.state.digest() == other.state.digest()
 
 
 @given(PLAYS)
