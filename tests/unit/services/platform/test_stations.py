@@ -61,6 +61,17 @@ def test_each_service_serves_the_methods_it_is_said_to(services):
     assert served == CALLERS
 
 
+def test_the_reference_lists_every_method(root):
+    page = (root / "docs" / "reference" / "port-methods.md").read_text()
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("|")]
+    listed, service = {}, ""
+    for row in rows[2:]:
+        service = row[1].split("`")[1] if "`" in row[1] else service
+        if "`" in row[2]:
+            listed.setdefault(service, {})[row[2].strip(" `")] = row[3].strip(" `")
+    assert listed == {name: dict(methods) for name, methods in CALLERS.items() if methods}
+
+
 def test_every_call_between_services_has_a_flow():
     for service, methods in CALLERS.items():
         for caller in methods.values():

@@ -1,0 +1,92 @@
+"""The gateway: it puts signatures together, waits to be pulled, and cannot be filled up."""
+
+import msgspec
+import pytest
+
+from ringfence.kernel.instant import Instant
+from ringfence.planes.ledger.operations import Cancel, Move, Request, Signature
+from ringfence.planes.network.wire import CallFailedError
+from ringfence.services.platform import gateway
+from ringfence.services.platform.messages import Asked, Outcome, Outcomes
+
+NOW = Instant(1_000)
+
+
+def request(number=1, *signatures, units=5, expires=2_000):
+    move = Move("withdraw", "client/alice/cash", "outside/alice", "USDC", units)
+    return Request(number, (move,), b"p" * 32, expires, signatures=signatures)
+
+
+def signed(key, value=b"good"):
+    return Signature(key, value)
+
+
+@pytest.fixture
+def desk():
+    return gateway.Gateway(None)
+
+
+def waiting(desk):
+    return desk.pull(Outcomes(), NOW).requests
+
+
+def test_signatures_of_several_people_are_put_together(desk):
+    assert desk.take(request(1, signed("client_key/alice")), NOW).state == "waiting"
+    desk.take(request(1, signed("officer_a")), NOW)
+    desk.take(request(1, signed("officer_a")), NOW)
+    (kept,) = waiting(desk)
+    assert [one.key for one in kept.signatures] == ["client_key/alice", "officer_a"]
+
+
+def test_a_bad_signature_in_somebodys_name_does_not_push_the_good_one_out(desk):
+    for value in (b"bad", b"worse", b"worst"):
+        desk.take(request(1, signed("officer_a", value)), NOW)
+    desk.take(request(1, signed("officer_a")), NOW)
+    assert signed("officer_a") in waiting(desk)[0].signatures
+
+
+def test_another_request_with_the_same_id_is_refused_and_changes_nothing(desk):
+    desk.take(request(1, signed("client_key/alice")), NOW)
+    assert desk.take(request(1, signed("officer_a"), units=6), NOW).state == "refused"
+    assert waiting(desk) == (request(1, signed("client_key/alice")),)
+
+
+def test_what_was_pulled_waits_until_its_outcome_is_told(desk):
+    desk.take(request(1), NOW)
+    assert len(waiting(desk)) == len(waiting(desk)) == 1
+    desk.pull(Outcomes((Outcome(1, "waiting", words="officer_a"),)), NOW)
+    assert len(waiting(desk)) == 1
+    desk.pull(Outcomes((Outcome(1, "accepted"),)), NOW)
+    assert waiting(desk) == ()
+    assert desk.outcomes(Asked((1, 2)), NOW).outcomes == (Outcome(1, "accepted"),)
+    assert desk.take(request(1), NOW) == Outcome(1, "accepted")
+
+
+@pytest.mark.parametrize("bad", [request(1, expires=999), request(1, *(signed(f"k{n}") for n in range(65)))])
+def test_an_expired_or_overloaded_request_is_not_kept(desk, bad):
+    assert desk.take(bad, NOW).state == "refused"
+    assert waiting(desk) == ()
+
+
+def test_it_is_full_at_a_number_and_says_so(desk, monkeypatch):
+    monkeypatch.setattr(gateway, "WAITING_MAX", 2)
+    for number in (1, 2):
+        desk.take(request(number), NOW)
+    with pytest.raises(CallFailedError) as failed:
+        desk.take(request(3), NOW)
+    assert failed.value.code == "overloaded"
+    assert desk.take(request(2, signed("officer_a")), NOW).state == "waiting"
+
+
+def test_a_cancellation_is_handed_over_once(desk):
+    cancel = Cancel(1, b"c" * 32, "not mine")
+    desk.take_cancel(cancel, NOW)
+    assert desk.pull(Outcomes(), NOW).cancels == (cancel,)
+    assert desk.pull(Outcomes(), NOW).cancels == ()
+
+
+def test_the_signatures_kept_are_bounded(desk):
+    for number in range(200):
+        desk.take(request(1, signed(f"key{number}")), NOW)
+    assert len(waiting(desk)[0].signatures) == 64
+    assert msgspec.structs.replace(waiting(desk)[0], signatures=()) == request(1)
