@@ -354,7 +354,10 @@ class LedgerService:
         return msgspec.structs.replace(request, signatures=(*request.signatures, signature))
 
     def _submit(self, operations: Sequence[Operation], now: Instant) -> tuple[Decision, ...]:
-        return tuple(outcome.decision for outcome in self._book.submit(operations, now))
+        outcomes = self._book.submit(operations, now)
+        if self._book.is_checkpoint_due:
+            self._book.checkpoint(now, self._sign)
+        return tuple(outcome.decision for outcome in outcomes)
 
     def _is_known(self, identifier: int) -> bool:
         return self._book.state.is_used(identifier)
