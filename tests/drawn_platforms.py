@@ -41,7 +41,7 @@ OUTSIDE = ("outside", "outside/{client}")
 @dataclass(frozen=True)
 class Sizes:
     """How much is drawn: gates, exchanges, whether every cap is wide, whether clients are a family, whether
-    gates wait for a delay or move only what is owed."""
+    gates wait for a delay, move only what is owed or ask for a mandate."""
 
     gates: int = 6
     exchanges: int = 1
@@ -129,6 +129,8 @@ def _gate(random: Random, places: list[str], sizes: Sizes) -> Gate:
         liars = random.choice([SERVICES[:1], SERVICES[1:]])
         # One accrual is worked out by the same services wherever it moves.
         more |= {"accrual": ({1: "fees", 2: "funding"}[len(liars)],), "computed_by": liars}
+    if sizes.waits and random.random() < 0.3:
+        more["standing"] = KeyNeed(key="laptop_b")
     return Gate(
         **more,
         sources=sources,

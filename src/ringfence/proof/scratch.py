@@ -1,15 +1,14 @@
 """A scratch book: the ordinary ledger, filled for one story and asked to do what an attacker would ask.
 
 Every move goes through the ordinary `decide`. What the story takes for granted is put in before: balances,
-what is owed, prices, what margin lets go. Words that this ledger does not build yet, but that only time or a
-mandate stands behind, are taken as satisfied, and `assumptions` says so.
+what is owed, prices, what margin lets go, mandates, and what attestors may say; `assumptions` says so.
 
 Signatures are a stand-in that this book alone verifies, so that proof needs no cryptography.
 """
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import msgspec
 
@@ -23,6 +22,7 @@ from ringfence.planes.ledger.operations import (
     CarryOut,
     Fill,
     Link,
+    Mandate,
     Move,
     OpenMember,
     Order,
@@ -32,12 +32,15 @@ from ringfence.planes.ledger.operations import (
     Remark,
     Request,
     Signature,
+    Statement,
+    StatementWord,
     signing_bytes,
 )
+from ringfence.planes.ledger.statements import witnesses
 from ringfence.policy.families import Binding, fill, match
 from ringfence.policy.model import Exchange, Gate, Policy
 from ringfence.proof.evidence import Hop
-from ringfence.proof.world import Place, World
+from ringfence.proof.world import NOBODY, Place, World
 
 START = Instant(20_000 * DAY_NS - 1)
 """A moment before midnight UTC, so that a fixed window can be used just before and just after it ends."""
@@ -45,9 +48,12 @@ START = Instant(20_000 * DAY_NS - 1)
 FILLED_UNITS = UNITS_MAX // 2
 """How much a scratch compartment holds where no supply is known: as much as one likes."""
 
+STATEMENTS = frozenset(get_args(StatementWord))
+"""Conditions that hold when somebody who may say so says it."""
+
 _FILLER = "(scratch)"
 
-_EASED = {"on": ("ledger",), "standing": None}
+_EASED = {"on": ("ledger",)}
 
 
 class Scratch:
@@ -65,6 +71,7 @@ class Scratch:
         self.state = BookState(compile_policy(self.policy))
         self._last_id = 0
         self._now = START
+        self._mandates = dict(_mandates(world))
         self._open_members()
 
     def _open_members(self) -> None:
@@ -79,7 +86,7 @@ class Scratch:
     # --- what is taken for granted
 
     def _eased(self, policy: Policy, plane: str) -> Policy:
-        """Return the policy as the plane checks it ("": as all do), with mandates given."""
+        """Return the policy as the plane checks it ("": as all do), on the ledger."""
         eased = _EASED if self._waits else {**_EASED, "delay_ns": None}
         sections: dict[str, object] = {}
         for section, rules in (("gates", policy.gates), ("exchanges", policy.exchanges)):
@@ -94,6 +101,9 @@ class Scratch:
             yield f"the delay of {name}, {show_duration(rule.delay_ns)}, passes and nobody cancels"
         if rule is not None and rule.standing is not None:
             yield f"the standing mandate of {name} was given"
+        for condition in rule.when if rule is not None else ():
+            if condition.word in STATEMENTS:
+                yield f"somebody who may say so says that the book is {condition.word}, as {name} asks"
 
     def hold(self, place: str, asset: str, units: int) -> None:
         """Let a compartment hold units."""
@@ -125,10 +135,41 @@ class Scratch:
         links: list[Link] = []
         exchange = ""
         for hop in hops:
+            self._give_mandate(hop, at)
+            self._make_statements(hop, at)
             links += self._legs(hop, units)
             exchange = hop.rule if hop.rule in self.policy.exchanges else exchange
         self._say_prices(at)
         return self._carry_out(tuple(links), keys, at, self._everything_releasable(), exchange)
+
+    def _give_mandate(self, hop: Hop, at: Instant) -> None:
+        """Let who may give a standing mandate for a hop, if its gate asks for one."""
+        need = self._mandates.get((hop.rule, hop.source, hop.target, hop.asset))
+        if need is None:
+            return
+        keys = signers(self.world, need, range(len(self.world.keys))) or ()
+        mandate = Mandate(
+            id=self._next_id(),
+            gate=hop.rule,
+            source=hop.source,
+            target=hop.target,
+            asset=hop.asset,
+            units=FILLED_UNITS,
+            expires=max(at, self._now) + self._longest_delay_ns() + DAY_NS,
+            policy=self.state.rules.digest,
+        )
+        signed = _signed(signing_bytes(mandate), [self.world.keys[key].name for key in keys])
+        self.state.apply(msgspec.structs.replace(mandate, signatures=signed), max(at, self._now), _fits)
+
+    def _make_statements(self, hop: Hop, at: Instant) -> None:
+        """Let who may say what a gate asks to be said of the book."""
+        rule, now = self._declared.get(hop.rule), max(at, self._now)
+        for condition in rule.when if rule is not None else ():
+            may = sorted(witnesses(self.state.rules, condition.word))
+            if condition.word in STATEMENTS and may:
+                statement = Statement(cast(StatementWord, condition.word), now, True, "a story of the proof")
+                signed = _signed(signing_bytes(statement), may[:1])
+                self.state.apply(msgspec.structs.replace(statement, signatures=signed), now, _fits)
 
     def fill(
         self,
@@ -236,6 +277,14 @@ class Scratch:
         """Return the units that the limits along a way leave now."""
         room = self.state.room(hop.rule, hop.source, hop.target, hop.asset)
         return FILLED_UNITS if room is None else room
+
+
+def _mandates(world: World) -> Iterator[tuple[tuple[str, str, str, str], int]]:
+    """List the ways that ask for a mandate, by name, each with the need of whoever gives it."""
+    for way in world.ways:
+        if way.mandate != NOBODY:
+            ends = world.places[way.source].name, world.places[way.target].name
+            yield (world.rules[way.rule].name, *ends, world.assets[way.asset]), way.mandate
 
 
 def signers(world: World, need: int, keys: Collection[int]) -> tuple[int, ...] | None:

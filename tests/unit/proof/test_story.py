@@ -104,3 +104,28 @@ def test_a_delay_is_waited_for_on_the_scratch_book(waits, later_ns):
     # Limits count when it fires, and the next request cannot be in the past.
     assert scratch.ask([hop], 6, keys, START) is None
     assert scratch.state.at == START + 2 * later_ns
+
+
+def test_what_somebody_may_say_of_the_book_is_said_and_told():
+    said = (
+        'needs: [client_key, wallet_key, "1 of [officer_a, officer_b]"]',
+        "needs: [wallet_key]\n    when: reconciled 1 d",
+    )
+    found = verdict(harbour(said), "all_officers_cannot_empty_a_client")
+    assert found.status == "refuted"
+    words = "somebody who may say so says that the book is reconciled, as withdraw asks"
+    assert words in next(one.story for one in found.decided if one.story).assumed
+
+
+def test_a_mandate_is_given_on_the_scratch_book_and_used():
+    policy = harbour()
+    world = ground(policy, cast_of_size(policy, {}, 1))
+    scratch = Scratch(policy, world, "ledger")
+    hops = (hop_of(world, way) for way in range(len(world.ways)))
+    hop = next(hop for hop in hops if hop.rule == "top_up")
+    scratch.hold(hop.source, hop.asset, 10)
+    scratch.owe("margin_shortfall", hop, 10)
+    keys = [key.name for key in world.keys if key.given]
+    assert scratch.ask([hop], 4, keys, START) is None
+    (given,) = scratch.state.ledger.tables.mandates.values()
+    assert (given.mandate.gate, given.moved) == ("top_up", 4)

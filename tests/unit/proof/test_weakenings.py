@@ -253,8 +253,7 @@ def test_a_mandate_counts_as_a_signature_that_is_left_out():
     policy = read(text, "policies/venue.yaml", include).policy
     assert {verdict.claim: verdict for verdict in prove(policy)}["cash_stays"].status == "proved"
     policy = read(text.replace("    standing: client_key\n", ""), "policies/venue.yaml", include).policy
-    # Open, not refuted: the ledger does not build this accrual yet and keeps the gate shut.
-    assert {verdict.claim: verdict for verdict in prove(policy)}["cash_stays"].status == "open"
+    assert {verdict.claim: verdict for verdict in prove(policy)}["cash_stays"].status == "refuted"
 
 
 def test_harbour_itself_shares_no_quorum():
