@@ -28,6 +28,7 @@ from ringfence.planes.ledger.batch_kernel import (
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.ledger import ALL, EACH, limited_members
 from ringfence.planes.ledger.limits import Counter
+from ringfence.planes.ledger.mirroring import ESCROW
 from ringfence.planes.ledger.needs import names_for, unmet
 from ringfence.planes.ledger.rows import Route
 from ringfence.planes.ledger.rules import GateRule, Place, Rules, Way
@@ -313,10 +314,12 @@ class _Found:
 def asks_more_than_a_row(rules: Rules, gate: GateRule, source: Place, target: Place, asset: str) -> bool:
     """Say whether a move through a gate is judged by what a row cannot say, such as margin's word.
 
-    That is: debts and loans, interest, conditions, limits that margin watches, payments out of a waterfall,
-    and any word of a gate that the kernel does not know: delays, limits in value.
+    That is: debts and loans, interest, what leaves escrow, conditions, limits that margin watches, payments
+    out of a waterfall, and any word of a gate that the kernel does not know: delays, limits in value.
     """
     if gate.name not in rules.gates or gate.conditions or rules.assets[asset].interest_ppm:
+        return True
+    if source.rule.role == ESCROW:
         return True
     if len(gate.accrual) > ACCRUALS_MAX or not _PLAIN_ACCRUALS.issuperset(gate.accrual):
         return True

@@ -8,6 +8,7 @@ from ringfence.planes.ledger.conditions import Conditions
 from ringfence.planes.ledger.interest import accrue
 from ringfence.planes.ledger.laws import Violation
 from ringfence.planes.ledger.ledger import Ledger
+from ringfence.planes.ledger.mirroring import uncovered
 from ringfence.planes.ledger.operations import Entry, Request
 from ringfence.planes.ledger.rules import Place
 from ringfence.planes.ledger.shortfall import PAYABLE
@@ -22,8 +23,8 @@ class Chain:
 
     entries: legs booked; netting: what must be zero in clearing at the end; due: what must be paid by then;
     owing: the buckets that owe clearing, by clearing and asset; released: units that left on margin's word;
-    topped: units that came on margin's word; broken: laws that it broke; signers: who signed, where that was
-    found out before (None: to be found from the request).
+    topped: units that came on margin's word; unlocked: escrow that something left; broken: laws that it
+    broke; signers: who signed, where that was found out before (None: to be found from the request).
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Chain:
         self.released: dict[tuple[str, str], int] = {}
         self.broken: tuple[Violation, ...] = ()
         self.topped: dict[tuple[str, str], int] = {}
+        self.unlocked: dict[str, Place] = {}
         self._signers: frozenset[str] | Refused | None = signers
 
     @property
@@ -115,4 +117,8 @@ class Chain:
                 accrual, source, target, asset = key
                 words = f"{source} would still owe {target} {left} units of {asset} ({accrual})"
                 return Refused(Reason.OWED_NOT_PAID, words)
+        for _, escrow in sorted(self.unlocked.items()):
+            words = uncovered(self.ledger, escrow)
+            if words:
+                return Refused(Reason.OWED_NOT_PAID, words, escrow.rule.line)
         return None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
+from ringfence.planes.ledger.mirroring import MIRROR
 from ringfence.planes.ledger.operations import StatementWord
 from ringfence.planes.ledger.rules import (
     DEBT_GATE,
@@ -58,6 +59,7 @@ BUILT_ACCRUALS = frozenset(
         "interest",
         DRAW,
         TOPPING,
+        MIRROR,
     }
 )
 """What the ledger works out itself from journalled facts and lets a gate move."""
@@ -141,6 +143,7 @@ def _asset_rule(policy: Policy, name: str, asset: Asset) -> AssetRule:
         debt_cap_units=asset.debt_cap_units,
         price=price,
         interest_ppm=asset.interest_ppm_per_year or 0,
+        mirrors=asset.mirrors,
     )
 
 
@@ -281,9 +284,8 @@ def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
 def _unenforced(gate: Gate | Exchange, accruals: frozenset[str]) -> tuple[str, ...]:
     """Name the words for which a gate stays shut: nothing that restricts it may be passed over."""
     words = ["standing"] if isinstance(gate, Exchange) and gate.standing is not None else []
-    words += (
-        [f"accrual: {TOPPING} beside another"] if TOPPING in gate.accrual and len(gate.accrual) > 1 else []
-    )
+    alone = [word for word in (TOPPING, DRAW, MIRROR) if word in gate.accrual and len(gate.accrual) > 1]
+    words += [f"accrual: {word} beside another" for word in alone]
     words += [f"when: {one.word}" for one in sorted(gate.when, key=str) if one.word not in BUILT_CONDITIONS]
     if gate.accrual and not accruals.intersection(gate.accrual):
         words += [f"accrual: {word}" for word in sorted(gate.accrual)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from ringfence.kernel.decision import Reason, Refused
-from ringfence.kernel.instant import Instant
+from ringfence.kernel.instant import Instant, show_duration
 from ringfence.kernel.money import show_decimal
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.chain import Chain
@@ -30,8 +30,18 @@ _AMOUNT_REASONS = frozenset(
         Reason.BALANCE_TOO_LARGE,
         Reason.DEBT_CAP_EXCEEDED,
         Reason.REVERSAL_EXCEEDS_ORIGINAL,
+        Reason.MANDATE_EXCEEDED,
     }
 )
+
+
+_WAYS_OUT = {
+    Reason.MANDATE_MISSING: "let the key that the gate names under `standing` sign a mandate for these ends",
+    Reason.SESSION_NOT_OPEN: "sign the order with the client's own key, or open a session for this bucket",
+    Reason.KEY_REVOKED: "leave the revoked key out and let another of those who are needed sign",
+    Reason.REQUEST_EXPIRED: "sign it again with a later `expires`, past every delay on its way",
+}
+"""What to do where the amount is not what is wrong and no gate has to be searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +88,19 @@ def explain(
     advice = refused.reason.meaning
     if move is not None and refused.reason == Reason.NO_GATE_BETWEEN_COMPARTMENTS:
         path, advice = _another_path(state.rules, move)
+    elif (
+        move is not None and refused.reason == Reason.CONDITION_NOT_MET and _waits_for_word(state.rules, move)
+    ):
+        advice = f"let one who may say so sign a statement: {refused.words}"
     elif move is not None and refused.reason in _AMOUNT_REASONS:
         largest = largest_units(state, request, move, conditions)
         advice = _advise_amount(state.rules, move, largest)
     elif move is not None and refused.reason == Reason.NEEDS_NOT_MET:
         path = _step_of(state.rules, move)
         advice = "; ".join(f"let {need} sign" for step in path for need in step.needs) or advice
+        advice += ", or announce the request and let them approve it later"
+    elif refused.reason in _WAYS_OUT:
+        advice = _WAYS_OUT[refused.reason]
     elif move is not None and refused.reason == Reason.ASSET_NOT_ACCEPTED:
         advice = _advise_asset(state.rules, move)
     return Explanation(
@@ -103,6 +120,7 @@ def largest_units(state: BookState, request: Request, move: Move, conditions: Co
         facts.free_units,
         facts.total_room_units,
         facts.debt_room_units,
+        facts.mandate_units,
         *_bounds_of_words(facts),
     )
     return max(0, min(bound for bound in bounds if bound is not None))
@@ -155,6 +173,13 @@ def _advise_asset(rules: Rules, move: Move) -> str:
     way = rules.way(move.gate, source, target) if source is not None and target is not None else None
     passing = sorted(way.assets or ()) if way is not None else []
     return f"{move.gate} moves {', '.join(passing) or 'nothing'} there"
+
+
+def _waits_for_word(rules: Rules, move: Move, refused: Refused) -> bool:
+    """Say whether a move was refused for want of a statement, where margin has no say."""
+    gate = rules.gates.get(move.gate)
+    waits = gate is not None and bool(gate.statements) and not gate.conditions
+    return waits and refused.reason == Reason.CONDITION_NOT_MET
 
 
 def _bounds_of_words(facts: Facts) -> Iterator[int | None]:
@@ -214,6 +239,9 @@ def _show_step(rules: Rules, way: Way, source: Place, target: Place) -> GateStep
     gate = way.gate
     name_of = names_for(rules.keys, source, way.binding(source.members, target.members))
     terms = [f"when {word}" for word in gate.conditions]
+    terms += [f"when {word}" for word, _ in gate.statements]
+    terms += [f"after {show_duration(gate.delay_ns)}"] if gate.delay_ns else []
+    terms += [f"under a mandate of {gate.standing.key}"] if gate.standing is not None else []
     terms += ["with a reason in words"] if gate.asks_for_text else []
     terms += [f"limited {scope}" for scope in ("each_transfer", "each", "all") if getattr(gate, scope)]
     needs = tuple(show_need(need, name_of) for need in gate.needs)

@@ -10,6 +10,7 @@ from ringfence.planes.ledger.exchange import ValueLeg, bind_legs, unequal_value
 from ringfence.planes.ledger.interest import INTEREST, accrue_between
 from ringfence.planes.ledger.ledger import ALL, EACH, Ledger, limited_members
 from ringfence.planes.ledger.limits import spend
+from ringfence.planes.ledger.mirroring import ESCROW, MIRROR, count_mirrored, mirror_units
 from ringfence.planes.ledger.needs import names_for, unmet
 from ringfence.planes.ledger.operations import Move, Request
 from ringfence.planes.ledger.rules import DEBT_GATE, TOPPING, AssetRule, ExchangeRule, GateRule, Place, Way
@@ -174,6 +175,8 @@ def _entitled(chain: Chain, move: Move, asset: AssetRule, source: Place, gate: G
         if accrual == TOPPING:
             lacking = chain.conditions.lacking.get(move.target, {}).get(move.asset, 0)
             total += lacking - chain.topped.get((move.target, move.asset), 0)
+        if accrual == MIRROR and (target := ledger.place(move.target)) is not None:
+            total += mirror_units(ledger, asset, source, target)
         if accrual != "shortfall":
             total += ledger.tables.owed.get((accrual, move.source, move.target, move.asset), 0)
     return total
@@ -336,6 +339,9 @@ def book(chain: Chain, move: Move, source: Place, target: Place, gate: GateRule)
         topped = chain.topped.get((move.target, move.asset), 0)
         chain.topped[move.target, move.asset] = topped + move.units
     mandates.count(chain.ledger, gate, move)
+    count_mirrored(chain.ledger, gate, move.asset, source, target, move.units)
+    if source.rule.role == ESCROW:
+        chain.unlocked[source.path] = source
     if gate.is_limited:
         _count(chain, move, gate, source, target)
     if gate.conditions:

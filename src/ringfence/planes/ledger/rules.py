@@ -208,7 +208,8 @@ class ExchangeRule:
 class AssetRule:
     """A coin or debt: its decimals, the coin a debt is in and its cap; worth_as: the coin whose price it has
     (itself, or the coin of a debt or credit); price: its name under `prices`, None for the numeraire;
-    interest_ppm: of a debt what it costs, of a coin what it earns where a gate pays it, per year."""
+    interest_ppm: of a debt what it costs, of a coin what it earns where a gate pays it, per year; mirrors:
+    the coin in escrow that a credit stands on."""
 
     name: str
     decimals: int
@@ -217,6 +218,7 @@ class AssetRule:
     debt_cap_units: int | None
     price: str | None
     interest_ppm: int = 0
+    mirrors: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

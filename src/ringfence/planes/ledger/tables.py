@@ -103,6 +103,7 @@ class Tables:
     pending: dict[int, Pending]
     mandates: dict[MandateKey, Given]
     statements: dict[str, Statement]
+    mirrored: dict[tuple[str, tuple[str, ...]], int]
     trading_sessions: dict[int, SessionState]
     session_buckets: dict[str, int]
     adopting: dict[int, Waiting]

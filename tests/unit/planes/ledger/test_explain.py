@@ -1,12 +1,12 @@
 """Every refusal can be explained: the rule, its line, and the nearest way that is permitted."""
 
 import pytest
-from harbour import OFFICERS, USDC, Harbour
+from harbour import OFFICERS, USDC, Harbour, signed
 
 from ringfence.kernel.decision import Reason
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
-from ringfence.planes.ledger.explain import explain
-from ringfence.planes.ledger.operations import Move
+from ringfence.planes.ledger.explain import explain, find_path
+from ringfence.planes.ledger.operations import Mandate, Move
 
 CASH, HEDGE, BETS = (f"client/alice/{name}" for name in ("cash", "hedge", "directional"))
 
@@ -102,7 +102,8 @@ def test_a_reversal_is_explained_by_what_is_left_of_the_original(harbour):
 
 def test_missing_keys_are_named_with_their_members(harbour):
     found = ask(harbour, Move("fund", CASH, HEDGE, "USDC", 1), "officer_a")
-    assert found.advice == "let client_key/alice sign"
+    later = ", or announce the request and let them approve it later"
+    assert found.advice == "let client_key/alice sign" + later
 
 
 def test_whatever_else_is_wrong_has_its_meaning(harbour):
@@ -111,3 +112,18 @@ def test_whatever_else_is_wrong_has_its_meaning(harbour):
     assert found.words == "the policy declares no asset DOGE"
     empty = harbour.request([], "client_key/alice")
     assert explain(harbour.state, empty, harbour.do(empty).decision).reason == Reason.CHAIN_IS_EMPTY
+
+
+def test_a_mandate_that_is_missing_or_used_up_is_explained(harbour):
+    top_up = Move("top_up", CASH, HEDGE, "USDC", 2)
+    facts = Conditions(lacking={HEDGE: {"USDC": 9}})
+    request = harbour.request(top_up, "risk_key", "ledger_key")
+    refused = harbour.do(request, facts).decision
+    assert "sign a mandate" in explain(harbour.state, request, refused, facts).advice
+    given = Mandate(77, "top_up", CASH, HEDGE, "USDC", 1, harbour.at, harbour.state.rules.digest)
+    harbour.must(signed(given, "client_key/alice"))
+    request = harbour.request(top_up, "risk_key", "ledger_key")
+    found = explain(harbour.state, request, harbour.do(request, facts).decision, facts)
+    assert (found.reason, found.largest_units) == (Reason.MANDATE_EXCEEDED, 1)
+    path = find_path(harbour.state.rules, *map(harbour.state.rules.place, (CASH, "outside/alice")), "USDC")
+    assert "after 1 h" in path[0].terms
