@@ -88,9 +88,7 @@ def explain(
     advice = refused.reason.meaning
     if move is not None and refused.reason == Reason.NO_GATE_BETWEEN_COMPARTMENTS:
         path, advice = _another_path(state.rules, move)
-    elif (
-        move is not None and refused.reason == Reason.CONDITION_NOT_MET and _waits_for_word(state.rules, move)
-    ):
+    elif move is not None and _waits_for_word(state.rules, move, refused):
         advice = f"let one who may say so sign a statement: {refused.words}"
     elif move is not None and refused.reason in _AMOUNT_REASONS:
         largest = largest_units(state, request, move, conditions)
