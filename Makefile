@@ -37,6 +37,7 @@ test: setup ## every test but the nightly ones
 
 nightly: setup ## the longer campaigns
 	HYPOTHESIS_PROFILE=nightly $(RUN) pytest -m nightly -n 2 $(TESTS)
+	.venv/bin/python tests/mutation/run_mutants.py
 
 bench: setup ## every benchmark, each a ratio against a named peer or limit
 	@$(call TIMED,.venv/bin/python bench/run.py)

@@ -60,3 +60,15 @@ def test_every_party_of_a_longer_exchange_is_weighed():
     ring = [leg("a", "b", 100), leg("b", "c", 100), leg("c", "a", 100)]
     assert unequal_value(ring, 0) == ""
     assert unequal_value([*ring[:2], leg("c", "a", 99)], 0) == "a"
+
+
+def test_what_somebody_gives_in_several_legs_counts_together():
+    apart = [leg(ALICE, BOB, 60), leg(ALICE, BOB, 40)]
+    assert unequal_value([*apart, leg(BOB, ALICE, 100)], 0) == ""
+    assert unequal_value([leg(BOB, ALICE, 100), *apart], 0) == ""
+    assert unequal_value([*apart, leg(BOB, ALICE, 40)], 0) == ALICE
+
+
+@pytest.mark.parametrize("legs", [[ValueLeg(ALICE, BOB, 1)], [ValueLeg(BOB, ALICE, 1)]])
+def test_who_only_gives_or_only_receives_is_named_however_little_it_is(legs):
+    assert unequal_value(legs, 10**6) == ALICE

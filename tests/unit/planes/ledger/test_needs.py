@@ -71,3 +71,9 @@ def test_what_is_missing_is_said_with_its_members():
     name_of = names_for(RULES.keys, RULES.place("client/alice/cash"), None)
     quorum = Quorum(count=2, of=(KeyNeed(key="officer_a"), KeyNeed(key="client_key")))
     assert unmet((quorum,), frozenset({"officer_a"}), name_of) == "2 of [officer_a, client_key/alice]"
+
+
+def test_a_key_of_a_member_has_no_name_where_no_member_is_bound():
+    name_of = names_for(RULES.keys, None, None)
+    assert name_of(KeyNeed(key="client_key")) is None
+    assert name_of(KeyNeed(key="officer_a")) == "officer_a"

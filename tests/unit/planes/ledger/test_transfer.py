@@ -154,3 +154,116 @@ def test_a_refusal_names_the_policy_line_and_both_amounts():
     assert decision.rule == RULES.gates["fund"].line
     assert decision.rule.startswith("harbour.yaml:")
     assert decision.words == "0.0001 USDC was asked of fund; its limit `each` leaves 0.00004 USDC"
+
+
+REVERSING: dict[str, Any] = {"way": LINKED, "reverses": True, "reversible_units": 40}
+SAID = [
+    (
+        facts(way=None),
+        move(),
+        Refused(
+            Reason.NO_GATE_BETWEEN_COMPARTMENTS,
+            f"the policy opens no gate fund from {CASH} to {HEDGE}",
+        ),
+    ),
+    (
+        facts(way=None),
+        move(gate=""),
+        Refused(Reason.NO_GATE_BETWEEN_COMPARTMENTS, f"the policy opens no gate from {CASH} to {HEDGE}"),
+    ),
+    (
+        facts(way=way(unenforced=("standing", "when"))),
+        move(),
+        Refused(
+            Reason.GATE_WORD_NOT_ENFORCED,
+            "fund uses `standing`, `when`, which this book does not enforce yet, so it stays shut",
+            RULES.gates["fund"].line,
+        ),
+    ),
+    (
+        facts(),
+        move(asset="DOGE"),
+        Refused(
+            Reason.ASSET_NOT_ACCEPTED,
+            f"fund moves BTC, ETH, USDC from {CASH} to {HEDGE}, not DOGE",
+            RULES.gates["fund"].line,
+        ),
+    ),
+    (
+        facts(way=replace(way(), assets=frozenset())),
+        move(),
+        Refused(
+            Reason.ASSET_NOT_ACCEPTED,
+            f"fund moves nothing from {CASH} to {HEDGE}, not USDC",
+            RULES.gates["fund"].line,
+        ),
+    ),
+    (
+        facts(way=LINKED),
+        move(),
+        Refused(
+            Reason.REVERSED_TRANSFER_UNKNOWN,
+            "adjust needs the id of the request that it reverses",
+            RULES.gates["adjust"].line,
+        ),
+    ),
+    (
+        facts(reverses=True),
+        move(),
+        Refused(
+            Reason.REVERSAL_NOT_DECLARED,
+            "fund makes no reversals; leave the id out or use a gate with `reverses`",
+            RULES.gates["fund"].line,
+        ),
+    ),
+    (
+        facts(**(REVERSING | {"reversible_units": None})),
+        move(),
+        Refused(
+            Reason.REVERSED_TRANSFER_UNKNOWN,
+            f"the request to be reversed moved no USDC from {HEDGE} to {CASH}",
+            RULES.gates["adjust"].line,
+        ),
+    ),
+    (
+        facts(**REVERSING),
+        move(),
+        Refused(
+            Reason.REVERSAL_EXCEEDS_ORIGINAL,
+            "0.00004 USDC is left to reverse, and 0.0001 USDC was asked",
+            RULES.gates["adjust"].line,
+        ),
+    ),
+    (
+        facts(frozen="asset/USDC"),
+        move(),
+        Refused(
+            Reason.ASSET_FROZEN,
+            "asset/USDC is frozen; it moves nothing until it is resumed",
+            RULES.gates["fund"].line,
+        ),
+    ),
+    (
+        facts(way=RELEASE),
+        move(),
+        Refused(
+            Reason.CONDITION_NOT_MET,
+            "release opens when releasable, and nobody said how much is",
+            RULES.gates["release"].line,
+        ),
+    ),
+    (
+        facts(way=RELEASE, releasable_units=99),
+        move(),
+        Refused(
+            Reason.CONDITION_NOT_MET,
+            "0.000099 USDC is releasable; margin holds the rest",
+            RULES.gates["release"].line,
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "move", "refused"), SAID, ids=[row[2].words[:40] for row in SAID])
+def test_a_refusal_says_what_was_found_and_what_would_be_right(facts, move, refused):
+    assert decide(facts, move) == refused
