@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine, Said
 
-from ringfence.wiring import shipped_policy
+from ringfence.services import ledger
+from ringfence.wiring import read_book, shipped_policy
 
 CASH, HEDGE = "client/alice/cash", "client/alice/hedge"
 POLICY = str(shipped_policy("two-buckets"))
@@ -426,3 +427,18 @@ def test_a_shortened_file_is_found(opened: CommandLine, path: Path) -> None:
     said = opened("book", "verify")
     assert said.code == 1
     assert said.err.startswith("error: journal record")
+
+
+def test_a_checkpoint_that_is_due_is_taken_and_a_wrong_key_does_not_hinder_it(
+    opened: CommandLine, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "CHECKPOINT_RECORDS", 4)
+    key = path.with_name("harbour.book.keys") / "ledger_key.key"
+    key.write_text("11" * 32 + "\n")
+    for member in ("bob", "carol"):
+        said = opened("book", "client", "add", member)
+        assert "accepted" in said.out
+    with closing(read_book(path)) as book:
+        assert book.last_checkpoint is not None
+        assert book.last_checkpoint.signatures == ()
+        assert book.opened_from == book.last_checkpoint.sequence + 1

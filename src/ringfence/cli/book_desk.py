@@ -11,7 +11,7 @@ import typer
 
 from ringfence.cli.book_reading import opened
 from ringfence.cli.output import print_json
-from ringfence.kernel.errors import UsageError
+from ringfence.kernel.errors import StoreFailed, UsageError
 
 if TYPE_CHECKING:
     from ringfence.kernel.ids import RequestId
@@ -158,7 +158,7 @@ def open_desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[Desk]:
         desk = Desk(book, ring_at(path, keys), wiring.clock().now())
         yield desk
         if book.is_checkpoint_due:
-            book.checkpoint(desk.now, desk.ring.sign)
+            _take_checkpoint(desk)
     if as_json:
         print_json(desk.answers)
     else:
@@ -166,6 +166,17 @@ def open_desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[Desk]:
             print_answer(answer)
     if not all(answer["accepted"] for answer in desk.answers):
         raise typer.Exit(1)
+
+
+def _take_checkpoint(desk: Desk) -> None:
+    """Take a checkpoint that is due; what was asked is on the disk already, and its answer must be shown."""
+    try:
+        desk.book.checkpoint(desk.now, desk.ring.sign)
+    except UsageError:
+        # The ledger's key at hand cannot be used: a checkpoint without it still shortens the next opening.
+        desk.book.checkpoint(desk.now)
+    except StoreFailed:
+        return
 
 
 def ring_at(path: Path, keys: Path | None) -> "KeyRing":
