@@ -40,6 +40,7 @@ GROUPS_OF_REASONS = {
     120: "the chain as a whole",
     140: "the network",
     160: "another policy",
+    180: "taking over another book",
 }
 COMMENT = "<!-- Written by docs/generate.py (make docs); do not edit. -->\n"
 

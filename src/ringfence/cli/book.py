@@ -28,6 +28,7 @@ from ringfence.cli.book_desk import (
     ring_at,
 )
 from ringfence.cli.book_holds import hold_app
+from ringfence.cli.book_import import import_opening
 from ringfence.cli.book_keeping import backup, export, restore
 from ringfence.cli.book_proofs import check_proof, checkpoint, prove_entry, prove_growth
 from ringfence.cli.book_reading import At, balance, drift, history, opened, verify
@@ -50,6 +51,7 @@ app.command()(correct)
 for read in (balance, history, verify, drift, export):
     app.command()(read)
 app.command("watch")(watch)
+app.command("import")(import_opening)
 for kept in (checkpoint, prove_entry, prove_growth, check_proof, backup, restore):
     app.command()(kept)
 for waits in (pending, approve, cancel):

@@ -30,6 +30,7 @@ from ringfence.planes.ledger.operations import (
     Link,
     Mandate,
     Move,
+    Opening,
     OpenMember,
     OpenSession,
     Operation,
@@ -238,6 +239,9 @@ def asked(rules: Rules, operation: Operation) -> str:
             return f"complete adoption {show_id(operation.adoption)}"
         case CancelAdoption():
             return f"cancel adoption {show_id(operation.adoption)}: {operation.reason}"
+        case Opening():
+            lines = f"{len(operation.balances)} balances and {len(operation.positions)} positions"
+            return f"take over {lines} from {operation.source}"
         case Remark():
             return f"remark {operation.kind} on {operation.subject}: {operation.words}"
 

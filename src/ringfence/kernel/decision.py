@@ -131,6 +131,12 @@ class Reason(IntEnum):
     ADOPTION_DROPS_WHAT_IS_HELD = 163, "The new policy has no place for something the book holds or owes."
     ADOPTION_NOT_WAITING = 164, "No adoption with that id waits."
     ADOPTION_NOT_DUE = 165, "The delay that the policy names for an adoption has not passed."
+    # 180-199 taking over another book
+    BOOK_NOT_EMPTY = 180, "What another book ended with is taken over before anything else is booked."
+    OPENING_DOES_NOT_BALANCE = (
+        181,
+        "The contracts of an instrument do not add up to none, or a line is twice.",
+    )
 
 
 REASONS: Mapping[int, Reason] = {reason.value: reason for reason in Reason}

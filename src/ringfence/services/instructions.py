@@ -22,6 +22,7 @@ from ringfence.planes.ledger.operations import (
     Freeze,
     Link,
     Move,
+    Opening,
     PolicyLine,
     PriceFact,
     Quote,
@@ -201,6 +202,13 @@ def adoption(
         expires=expires,
     )
     return countersigned(rules, bare, sign)
+
+
+def signed_opening(rules: Rules, opening: Opening, sign: Sign) -> Opening:
+    """Sign an opening with those of `adoption` that `sign` has."""
+    words = rules.policy.adoption
+    keys = keys_named(words.needs if words else (), _plain_name)
+    return msgspec.structs.replace(opening, signatures=_sign(opening, keys, sign))
 
 
 def countersigned(rules: Rules, proposal: AdoptPolicy, sign: Sign) -> AdoptPolicy:

@@ -22,6 +22,7 @@ from ringfence.planes.ledger import (
     key_changes,
     mandates,
     moves,
+    opening,
     records,
     settling,
     statements,
@@ -53,6 +54,7 @@ from ringfence.planes.ledger.operations import (
     Link,
     Mandate,
     Move,
+    Opening,
     OpenMember,
     OpenSession,
     Operation,
@@ -139,8 +141,19 @@ class BookState:
                 return self._request(operation.request, at, verify, conditions, gathers=True)
             case CarryOut():
                 return self._carry_out_pending(operation.request, at, verify, conditions)
+            case Opening():
+                return self._open(operation, at, verify)
             case _:
                 return self._record(operation, at, verify)
+
+    def _open(self, operation: Opening, at: Instant, verify: Verifier) -> Outcome:
+        found = opening.take_opening(self.ledger, operation, at, verify)
+        if isinstance(found, Refused):
+            self._tables.rollback()
+            return Outcome(found)
+        self._tables.commit()
+        self._tables.check_conservation()
+        return Outcome(_REPEATED if found is None else _ACCEPTED, found or ())
 
     def pass_time(self, at: Instant) -> None:
         """Let it be `at`: what ends by itself ends now."""
@@ -192,7 +205,7 @@ class BookState:
                 return waiting.approve(ledger, operation, at, verify)
             case Cancel():
                 return waiting.cancel(ledger, operation, at, verify)
-            case Remark() | Request() | Announce() | CarryOut():
+            case Remark() | Request() | Announce() | CarryOut() | Opening():
                 return None
 
     # --- requests

@@ -320,6 +320,38 @@ class CancelAdoption(Record, frozen=True, tag="cancel_adoption"):
     signatures: tuple[Signature, ...] = ()
 
 
+class OpeningBalance(Record, frozen=True):
+    """Units that a compartment holds when another book is taken over; of a debt asset, units it owes."""
+
+    compartment: str
+    asset: str
+    units: int
+
+
+class OpeningPosition(Record, frozen=True):
+    """Signed contracts that a bucket holds when another book is taken over."""
+
+    bucket: str
+    instrument: str
+    contracts: int
+
+
+class Opening(Record, frozen=True, tag="opening"):
+    """What another book ended with, taken over before anything else is booked.
+
+    prices: of each instrument, at PRICE_SCALE, the one its positions were settled at last; source: where the
+    lines come from, e.g. a file and its SHA-256; policy: digest of the policy they are meant for.
+    """
+
+    id: int
+    balances: tuple[OpeningBalance, ...]
+    positions: tuple[OpeningPosition, ...]
+    prices: dict[str, int]
+    source: str
+    policy: bytes
+    signatures: tuple[Signature, ...] = ()
+
+
 class Remark(Record, frozen=True, tag="remark"):
     """A decision of risk or of a person, kept for the audit: state, call, liquidation, drawdown stop."""
 
@@ -407,7 +439,7 @@ Members = OpenMember | CloseMember
 Given = Mandates | Sessions | Statement
 Facts = PriceFact | Members | Keys | Given | Receipt | Freeze | Resume | Remark
 Waits = Announce | Approve | Cancel | CarryOut
-Operation = Request | Waits | Facts | Adoption
+Operation = Request | Waits | Facts | Opening | Adoption
 Halts = Freeze | Resume
 Signed = (
     Request
@@ -421,6 +453,7 @@ Signed = (
     | Order
     | Receipt
     | Halts
+    | Opening
     | AdoptPolicy
     | CancelAdoption
 )
