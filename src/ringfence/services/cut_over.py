@@ -1,9 +1,9 @@
 """From what another book ended with, as a file, to one opening of this book, and the report of it.
 
 A file is a table of three columns: `compartment`, `asset`, `amount`. The amount of a coin or a debt is a
-decimal; that of an instrument its signed contracts, long ones positive. CSV has a line of names first; JSON is
-a list of objects with those names. Everything that is wrong is found at once, each with its line; one wrong
-line and nothing is taken over.
+decimal; that of an instrument its signed contracts, long ones positive. CSV has a line of names first; JSON
+is a list of objects with those names. Everything that is wrong is found at once, each with its line; one
+wrong line and nothing is taken over.
 """
 
 import csv
@@ -38,8 +38,8 @@ class CutOver:
     """What was read, and what would be booked.
 
     faults: (where, what is wrong), of a line or of the whole file; totals: units by asset, debts apart from
-    their coin, and net contracts by instrument; differences: (asset, expected, found) in units where a control
-    total was given.
+    their coin, and net contracts by instrument; differences: (asset, expected, found) in units where a
+    control total was given.
     """
 
     lines: int
