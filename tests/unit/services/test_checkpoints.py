@@ -459,3 +459,18 @@ def test_changes_under_right_hashes_are_found_by_a_thorough_opening(whole: Vault
         with pytest.raises(JournalBroken) as broken:
             false.opened(thorough=True)
         assert broken.value.sequence >= index
+
+
+def test_a_snapshot_of_another_version_is_passed_over(vault: Vault) -> None:
+    book = vault.begun()
+    moved(book, 10)
+    book.checkpoint(START)
+    book.close()
+    snapshots = dict(vault.snapshots.contents)
+    forged(vault, form=bytes(32))
+    vault.snapshots.contents = snapshots
+    opened = vault.opened()
+    assert opened.notes == (
+        "the snapshot at record 3 was passed over: another version of ringfence wrote it",
+    )
+    assert opened.opened_from == 0
