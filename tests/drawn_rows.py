@@ -115,7 +115,7 @@ def random_move(rng: Random) -> Move:
             "gate": [*GATES, "nothing"],
             "source": PLACES,
             "target": PLACES,
-            "asset": ["BTC", "ETH", "USDC-debt", "DOGE"],
+            "asset": ["BTC", "ETH", "USDC-debt", "BTC-PERP", "DOGE"],
             "units": [0, 2**64 - 1, 2**64, 2**127 - 1, 2**127, 2**128 - 1],
         }
         word = rng.choice(sorted(other))

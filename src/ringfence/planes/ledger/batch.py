@@ -30,6 +30,7 @@ from ringfence.planes.ledger.ledger import ALL, EACH, limited_members
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.mirroring import ESCROW
 from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.positions import contract_rule
 from ringfence.planes.ledger.rows import Route
 from ringfence.planes.ledger.rules import GateRule, Place, Rules, Way
 from ringfence.planes.ledger.stopping import reason_of
@@ -279,7 +280,8 @@ class _Found:
     def _reason(self, rules: Rules) -> int:
         if self.route.source == self.route.target:
             return Reason.SOURCE_IS_TARGET
-        if self.route.asset not in rules.assets:
+        is_contract = self.route.gate in rules.exchanges and contract_rule(rules, self.route.asset)
+        if self.route.asset not in rules.assets and not is_contract:
             return Reason.ASSET_UNKNOWN
         if self.source is None or self.target is None:
             return Reason.COMPARTMENT_UNKNOWN
