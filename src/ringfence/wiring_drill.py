@@ -78,7 +78,7 @@ class Drill:
         if target not in self.targets:
             raise UsageError(f"{target} is nothing to break into; there are {', '.join(self.targets)}")
         place = target if target in self.policy.services else "internet"
-        before, since, paid = self._equities(), self._time(), self._paid()
+        (before, since), paid = self._before(), self._paid()
         honest = self._platform.beginning(place)
         await self._platform.put_in_place(place, self._intrusion(honest, target, await self._pids(place)))
         attempts = await self._finished(place)
@@ -177,15 +177,10 @@ class Drill:
 
     # --- counting
 
-    def _time(self) -> Instant:
+    def _before(self) -> tuple[dict[str, int], Instant]:
+        """Value every client, and say as of when."""
         book = wiring.read_book(self._book())
-        at = book.head.at
-        book.close()
-        return at
-
-    def _equities(self) -> dict[str, int]:
-        book = wiring.read_book(self._book())
-        found = equities(book.state, MEMBERS, self._index_e10)
+        found = equities(book.state, MEMBERS, self._index_e10), book.head.at
         book.close()
         return found
 

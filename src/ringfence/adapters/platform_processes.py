@@ -30,7 +30,7 @@ SVID_NS = 10 * MINUTE_NS
 RESTARTS_MAX = 5
 """How often a service is started again by itself before it is left to a person."""
 
-READY_S = 30.0
+READY_S = 60.0
 STOP_S = 5.0
 
 Start = Callable[[Beginning, socket.socket], None]

@@ -31,7 +31,7 @@ from ringfence.adapters.identity_x509 import (
     stranger_context,
 )
 from ringfence.adapters.port_peers import PeerAddress, PortPeers
-from ringfence.adapters.port_server import Method, PortServer
+from ringfence.adapters.port_server import Limits, Method, PortServer
 from ringfence.adapters.refusal_log import RefusalLog
 from ringfence.adapters.sandbox_linux import enter
 from ringfence.adapters.system_clock import SystemClock
@@ -44,6 +44,8 @@ from ringfence.policy.model import Policy
 
 _CLONE_NEWNET = 0x4000_0000
 LOG_BYTES_MAX = 1 << 20
+SUPERVISOR_S = 120.0
+"""How long a service waits for the first word of its supervisor."""
 
 Take = Callable[[bytes, Instant], Any]
 
@@ -191,7 +193,15 @@ class _ServiceProcess:
             self._sandbox = applied.done, applied.not_done
         work = self._make_work(beginning, peers, self._clock)
         await self._open_ports(work)
-        operator = PortServer(self._own_methods(work), _everything, self._clock, self._log, identity=OPERATOR)
+        # The supervisor starts all services before it speaks to the first, which may take it long.
+        operator = PortServer(
+            self._own_methods(work),
+            _everything,
+            self._clock,
+            self._log,
+            identity=OPERATOR,
+            limits=Limits(hello_s=SUPERVISOR_S),
+        )
         await operator.adopt(control)
         tasks = [asyncio.ensure_future(self._repeat(*duty)) for duty in work.duties]
         tasks.append(asyncio.ensure_future(self._watch(operator)))
