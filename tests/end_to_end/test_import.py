@@ -1,4 +1,4 @@
-# ruff: noqa: E501 (one row, one line: a table is read by its columns)
+
 """`ringfence book import`: a cut-over with its report; one wrong line and nothing is taken over."""
 
 import json
