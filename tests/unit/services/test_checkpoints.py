@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ringfence.adapters.book_memory import MemorySnapshots, MemoryStore
 from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
+from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.errors import BadInput, JournalBroken, StoreFailed, UsageError
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.merkle import Tree
@@ -95,8 +96,9 @@ def test_ids_that_rows_used_stay_used_after_a_snapshot() -> None:
     book.checkpoint(START)
     book.close()
     book = vault.opened()
-    outcome = book.submit([fund(500, "alice", 1)], START)[0]
-    assert type(outcome.decision).__name__ == "Refused"
+    (outcome,) = book.submit([fund(500, "alice", 1)], START)
+    assert isinstance(outcome.decision, Refused)
+    assert outcome.decision.reason is Reason.ID_USED_WITH_OTHER_CONTENT
     staked(book, 500, 3)
     lines = list(book.lines(BET))
     assert len(lines) == 2

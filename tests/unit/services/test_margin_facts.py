@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from books import START, USDC, seed
 
-from ringfence.adapters.book_memory import MemoryStore, Shelf
+from ringfence.adapters.book_memory import MemorySnapshots, MemoryStore, Shelf
 from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, SECOND_NS, Instant
@@ -28,6 +28,7 @@ from ringfence.planes.ledger.operations import (
     Signature,
     signing_bytes,
 )
+from ringfence.planes.ledger.rules import Rules
 from ringfence.policy.model import Policy
 from ringfence.policy.parse import parse
 from ringfence.services.ledger import Book
@@ -352,3 +353,28 @@ def test_a_replay_finds_the_same_facts(desk: Desk, shelf: Shelf) -> None:
     desk.book.close()
     again = Book.recover(MemoryStore(shelf), verify, margin_of=MarginFacts)
     assert again.state.digest() == digest
+
+
+def test_what_margin_observed_survives_a_snapshot(desk: Desk, shelf: Shelf) -> None:
+    """The highest equity and the day's losses are nowhere in the tables of the book."""
+    desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE)
+    desk.price(47_650)
+    forced(desk, 100, 47_650)
+    desk.book.close()
+    snapshots, views = MemorySnapshots(), list[MarginFacts]()
+
+    def listening(rules: Rules) -> MarginFacts:
+        views.append(MarginFacts(rules))
+        return views[-1]
+
+    def opened() -> Book:
+        return Book.recover(MemoryStore(shelf), verify, margin_of=listening, snapshots=snapshots)
+
+    book = opened()
+    book.checkpoint(book.head.at)
+    book.close()
+    again = opened()
+    assert again.opened_from == again.head.sequence
+    before, after = views[0].written(), views[-1].written()
+    assert BET.encode() in before
+    assert after == before
