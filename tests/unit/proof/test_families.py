@@ -142,6 +142,15 @@ def test_a_quorum_over_members_is_refused_by_name():
     assert all(one.status == "vacuous" and "quorum over members" in one.words for one in prove(changed))
 
 
+def test_a_gate_and_an_exchange_of_one_name_are_refused_by_name():
+    policy = harbour()
+    changed = policy.model_copy(
+        update={"exchanges": {**policy.exchanges, "sweep": policy.exchanges["convert"]}}
+    )
+    assert "sweep is a gate and an exchange" in refused_features(changed)[0]
+    assert all(one.status == "vacuous" and "whose limits" in one.words for one in prove(changed))
+
+
 DESKS = """
 ringfence: 1
 name: desks
