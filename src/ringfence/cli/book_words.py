@@ -34,6 +34,7 @@ from ringfence.planes.ledger.operations import (
     OpenMember,
     OpenSession,
     Operation,
+    PinAddress,
     Post,
     PriceFact,
     Receipt,
@@ -217,6 +218,8 @@ def asked(rules: Rules, operation: Operation) -> str:
             return f"session of {operation.key} at {operation.holder} for {', '.join(operation.buckets)}"
         case CloseSession():
             return f"close session {show_id(operation.session)}: {operation.reason}"
+        case PinAddress():
+            return f"address of {operation.compartment}: {operation.address}"
         case Statement():
             holds = "" if operation.holds else "not "
             when = show_instant(Instant(operation.as_of))

@@ -84,6 +84,7 @@ class Reason(IntEnum):
     REDUCE_ONLY = 66, "Only fills that make the position smaller are allowed."
     WATERFALL_DOES_NOT_NAME_IT = 67, "The waterfall does not let this compartment bear the shortfall."
     WATERFALL_STEP_SKIPPED = 68, "An earlier step of the waterfall can still pay."
+    ADDRESS_NOT_IN_FORCE = 69, "The place outside has no address that has cooled, or what was given is none."
     HOLD_HAS_ENDED = 70, "The hold was posted, voided or has run out; a hold has one end."
     WITHDRAWALS_HALTED = 71, "Nothing leaves for outside while withdrawals are halted there."
     CANCEL_ONLY = 72, "Orders are only cancelled there now; one signed as reduce_only may still reduce."

@@ -316,12 +316,12 @@ class _Found:
 def asks_more_than_a_row(rules: Rules, gate: GateRule, source: Place, target: Place, asset: str) -> bool:
     """Say whether a move through a gate is judged by what a row cannot say, such as margin's word.
 
-    That is: debts and loans, interest, what leaves escrow, conditions, limits that margin watches, payments
-    out of a waterfall, and any word of a gate that the kernel does not know: delays, limits in value.
+    That is: debts and loans, interest, what leaves escrow or goes to an address, conditions, limits that
+    margin watches, payments out of a waterfall, and any word of a gate that the kernel does not know.
     """
     if gate.name not in rules.gates or gate.conditions or rules.assets[asset].interest_ppm:
         return True
-    if source.rule.role == ESCROW:
+    if source.rule.role == ESCROW or rules.policy.compartments[target.rule.pattern].pinned:
         return True
     if len(gate.accrual) > ACCRUALS_MAX or not _PLAIN_ACCRUALS.issuperset(gate.accrual):
         return True

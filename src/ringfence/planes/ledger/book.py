@@ -17,6 +17,7 @@ from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.ids import ID_MAX, show_id
 from ringfence.kernel.instant import Instant, show_instant
 from ringfence.planes.ledger import (
+    addresses,
     fills,
     holds,
     key_changes,
@@ -58,6 +59,7 @@ from ringfence.planes.ledger.operations import (
     OpenMember,
     OpenSession,
     Operation,
+    PinAddress,
     Post,
     PriceFact,
     Receipt,
@@ -199,6 +201,8 @@ class BookState:
                 return trading_sessions.open_session(ledger, operation, at, verify)
             case CloseSession():
                 return trading_sessions.close_session(ledger, operation, at, verify)
+            case PinAddress():
+                return addresses.pin(ledger, operation, at, verify)
             case Statement():
                 return statements.state(ledger, operation, at, verify)
             case Approve():
@@ -473,6 +477,11 @@ class BookState:
     def may_cancel(self, pending: Pending) -> frozenset[str]:
         """Return the keys any of which may cancel a pending request."""
         return waiting.may_cancel(waiting.passages_of(self.ledger, pending.request))
+
+    def address(self, compartment: str, at: Instant) -> str | None:
+        """Return the address of a place outside that is in force; None where none has cooled."""
+        place = self.ledger.place(compartment)
+        return addresses.address_of(self.ledger, place, at) if place is not None else None
 
     def session_holdings(self, at: Instant, verify: Verifier) -> tuple[tuple[str, str], ...]:
         """List (service, key): who may place whose orders now because a session ends there."""

@@ -497,7 +497,6 @@ def _plane_notes(policy: Policy, planes: tuple[Plane, ...]) -> Iterator[Finding]
 
 
 def _gap_notes(policy: Policy, moved: frozenset[str]) -> Iterator[Finding]:
-    later = "this book does not enforce that yet"
     for name, gate in policy.gates.items():
         missing = [word for word in gate.accrual if word not in BUILT_ACCRUALS]
         if missing and len(missing) < len(gate.accrual):
@@ -506,7 +505,8 @@ def _gap_notes(policy: Policy, moved: frozenset[str]) -> Iterator[Finding]:
             )
     for pattern, compartment in policy.compartments.items():
         if compartment.pinned or compartment.cooling_ns is not None:
-            yield _note(policy.line("compartments", pattern), f"{pattern} is pinned or cooling", later)
+            right = "a book in which no address of it is registered leaves the address to who pays"
+            yield _note(policy.line("compartments", pattern), f"{pattern} is pinned or cooling", right)
     for name, asset in policy.assets.items():
         if asset.interest_ppm_per_year is not None and "interest" not in moved:
             right = "no gate moves `interest`, so nobody ever owes it"

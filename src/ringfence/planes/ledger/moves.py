@@ -4,6 +4,7 @@ from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up
 from ringfence.planes.ledger import mandates, positions
+from ringfence.planes.ledger.addresses import fault_of_address
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.drawing import drawable_units, drawn_debt
 from ringfence.planes.ledger.exchange import ValueLeg, bind_legs, unequal_value
@@ -105,7 +106,8 @@ def _gate_facts(chain: Chain, move: Move, asset: AssetRule, source: Place, targe
         price=unpriced,
         mandate=mandates.fault_of_mandate(ledger, gate, move, chain.at, chain.verify),
         mandate_units=mandates.room_of_mandate(ledger, gate, move),
-        statement=fault_of_statements(ledger, gate, chain.at, chain.verify),
+        statement=fault_of_statements(ledger, gate, chain.at, chain.verify)
+        or fault_of_address(ledger, gate, target, chain.at),
     )
 
 

@@ -432,11 +432,21 @@ class CloseSession(Record, frozen=True, tag="close_session"):
     signatures: tuple[Signature, ...] = ()
 
 
+class PinAddress(Record, frozen=True, tag="pin_address"):
+    """Register where a place outside that is `pinned` is reached; in force when it has cooled."""
+
+    compartment: str
+    address: str
+    expires: int
+    policy: bytes
+    signatures: tuple[Signature, ...] = ()
+
+
 Mandates = Mandate | EndMandate
 Sessions = OpenSession | CloseSession
 Keys = RegisterKey | RotateKey | RevokeKey
 Members = OpenMember | CloseMember
-Given = Mandates | Sessions | Statement
+Given = Mandates | Sessions | Statement | PinAddress
 Facts = PriceFact | Members | Keys | Given | Receipt | Freeze | Resume | Remark
 Waits = Announce | Approve | Cancel | CarryOut
 Operation = Request | Waits | Facts | Opening | Adoption
@@ -450,6 +460,7 @@ Signed = (
     | Mandates
     | Sessions
     | Statement
+    | PinAddress
     | Order
     | Receipt
     | Halts

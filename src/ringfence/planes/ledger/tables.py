@@ -104,6 +104,7 @@ class Tables:
     mandates: dict[MandateKey, Given]
     statements: dict[str, Statement]
     mirrored: dict[tuple[str, tuple[str, ...]], int]
+    addresses: dict[str, tuple[tuple[str, int], ...]]
     trading_sessions: dict[int, SessionState]
     session_buckets: dict[str, int]
     adopting: dict[int, Waiting]

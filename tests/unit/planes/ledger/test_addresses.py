@@ -1,0 +1,111 @@
+"""Addresses cool before they are used; until then the one before stays in force."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from harbour import NOON, TEXT, USDC, Harbour, signed
+
+from ringfence.kernel.decision import Accepted, Reason, Refused
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.planes.ledger.operations import CarryOut, Move, PinAddress
+
+OUT, CLIENT = "outside/alice", "client_key/alice"
+WITHDRAW = Move("withdraw", "client/alice/cash", OUT, "USDC", USDC)
+ALL = (CLIENT, "wallet_key", "officer_a")
+
+
+@pytest.fixture
+def harbour() -> Harbour:
+    book = Harbour(TEXT)
+    book.deposit("alice", 100 * USDC)
+    return book
+
+
+def pinned(harbour: Harbour, address: str, *keys: str, **words: Any) -> PinAddress:
+    fields: dict[str, Any] = {"compartment": OUT, "expires": NOON + 90 * DAY_NS}
+    fields |= {"policy": harbour.state.rules.digest} | words
+    return signed(PinAddress(address=address, **fields), *keys)
+
+
+def reason_of(harbour: Harbour, operation: Any) -> Reason | None:
+    decision = harbour.do(operation).decision
+    return decision.reason if isinstance(decision, Refused) else None
+
+
+@pytest.mark.parametrize(("late_ns", "reason"), [(-1, Reason.ADDRESS_NOT_IN_FORCE), (0, None)])
+def test_a_new_address_waits_until_it_has_cooled(harbour, late_ns, reason):
+    harbour.must(pinned(harbour, "bc1-first", CLIENT))
+    assert harbour.state.address(OUT, harbour.at) is None
+    harbour.at = Instant(NOON + DAY_NS + late_ns)
+    assert harbour.state.address(OUT, harbour.at) == (None if reason else "bc1-first")
+    assert reason_of(harbour, harbour.request(WITHDRAW, *ALL)) == reason
+
+
+def test_until_a_new_one_has_cooled_the_one_before_stays_in_force(harbour):
+    harbour.must(pinned(harbour, "bc1-first", CLIENT))
+    harbour.at = Instant(NOON + 2 * DAY_NS)
+    harbour.must(pinned(harbour, "bc1-thief", CLIENT))
+    assert harbour.state.address(OUT, harbour.at) == "bc1-first"
+    request = harbour.request(WITHDRAW, *ALL)
+    harbour.must(request)
+    harbour.at = Instant(harbour.at + HOUR_NS)
+    harbour.must(CarryOut(request.id))
+    assert harbour.state.address(OUT, Instant(NOON + 3 * DAY_NS - 1)) == "bc1-first"
+    assert harbour.state.address(OUT, Instant(NOON + 3 * DAY_NS)) == "bc1-thief"
+
+
+def test_without_any_address_who_pays_has_to_know_it(harbour):
+    assert harbour.state.address(OUT, harbour.at) is None
+    assert harbour.state.address("nowhere", harbour.at) is None
+    assert reason_of(harbour, harbour.request(WITHDRAW, *ALL)) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "words", "reason"),
+    [
+        (("client_key/bob",), {}, Reason.NEEDS_NOT_MET),
+        (("officer_a", "officer_b", "wallet_key"), {}, Reason.NEEDS_NOT_MET),
+        ((), {}, Reason.NEEDS_NOT_MET),
+        ((CLIENT, "client_key/zoe"), {}, Reason.KEY_UNKNOWN),
+        ((CLIENT,), {"compartment": "outside"}, Reason.COMPARTMENT_UNKNOWN),
+        ((CLIENT,), {"compartment": "client/alice/cash"}, Reason.COMPARTMENT_UNKNOWN),
+        ((CLIENT,), {"compartment": "outside/zoe"}, Reason.COMPARTMENT_UNKNOWN),
+        ((CLIENT,), {"policy": b"x" * 32}, Reason.POLICY_DIGEST_DIFFERS),
+        ((CLIENT,), {"expires": NOON - 1}, Reason.REQUEST_EXPIRED),
+    ],
+)
+def test_only_its_owner_registers_an_address(harbour, keys, words, reason):
+    assert reason_of(harbour, pinned(harbour, "bc1-first", *keys, **words)) == reason
+
+
+@pytest.mark.parametrize(
+    ("length", "reason"), [(0, Reason.ADDRESS_NOT_IN_FORCE), (1, None), (256, None), (257, 69)]
+)
+def test_an_address_has_a_length(harbour, length, reason):
+    assert reason_of(harbour, pinned(harbour, "x" * length, CLIENT)) == reason
+
+
+def test_the_same_address_again_does_not_begin_to_cool_anew(harbour):
+    first = pinned(harbour, "bc1-first", CLIENT)
+    harbour.must(first)
+    harbour.at = Instant(NOON + HOUR_NS)
+    assert harbour.must(first).decision == Accepted(repeated=True)
+    assert harbour.state.address(OUT, Instant(NOON + DAY_NS)) == "bc1-first"
+    forged = msgspec.structs.replace(first, address="bc1-thief")
+    assert reason_of(harbour, forged) == Reason.SIGNATURE_INVALID
+
+
+def test_a_place_without_a_member_is_registered_by_those_whom_its_gate_needs():
+    gate = (
+        "gates:\n  pay: {from: house/treasury, to: outside/house, assets: USDC, "
+        'needs: "2 of [officer_a, officer_b]", on: ledger, limit: {all: {USDC: "10 per 1 d"}}}\n'
+    )
+    text = TEXT.replace("gates:\n", gate, 1).replace(
+        "compartments:\n", "compartments:\n  outside/house: {kind: external, pinned: true, cooling: 1 h}\n", 1
+    )
+    harbour = Harbour(text)
+    one = pinned(harbour, "bank", "officer_a", compartment="outside/house")
+    assert reason_of(harbour, one) == Reason.NEEDS_NOT_MET
+    harbour.must(pinned(harbour, "bank", "officer_a", "officer_b", compartment="outside/house"))
+    assert harbour.state.address("outside/house", Instant(NOON + HOUR_NS)) == "bank"
