@@ -261,6 +261,47 @@ SAID = [
             RULES.gates["release"].line,
         ),
     ),
+    (
+        facts(entitled_units=40),
+        move(),
+        Refused(
+            Reason.ENTITLEMENT_EXCEEDED,
+            f"0.0001 USDC was asked of fund; 0.00004 USDC is owed by {CASH} to {HEDGE}",
+            RULES.gates["fund"].line,
+        ),
+    ),
+    (
+        facts(free_units=40),
+        move(),
+        Refused(
+            Reason.FREE_BALANCE_TOO_LOW,
+            f"{CASH} has 0.00004 USDC free, and 0.0001 USDC was asked",
+            RULES.gates["fund"].line,
+        ),
+    ),
+    (
+        facts(total_room_units=99),
+        move(),
+        Refused(Reason.BALANCE_TOO_LARGE, "a total of USDC would pass 2^128 - 1 units"),
+    ),
+    (
+        facts(debt_room_units=40),
+        move(),
+        Refused(
+            Reason.DEBT_CAP_EXCEEDED,
+            f"{HEDGE} may owe 0.00004 USDC more, up to the cap",
+            RULES.gates["fund"].line,
+        ),
+    ),
+    (
+        facts(mandate_units=40),
+        move(),
+        Refused(
+            Reason.MANDATE_EXCEEDED,
+            "0.00004 USDC is left of the mandate, and 0.0001 USDC was asked",
+            RULES.gates["fund"].line,
+        ),
+    ),
 ]
 
 
