@@ -318,11 +318,13 @@ def _charge(
     price: int,
     mark: int,
 ) -> None:
-    """Note what a forced fill costs: slippage, the penalty of the closed side, the fee of the maker."""
+    """Note what a forced fill costs: slippage, penalty and fee of the closed side, the fee of the maker."""
     lot = world.instruments[instrument].value_per_tick
     notional = contracts * price * lot
     sleeve = world.positions[world.slots[slot].first_position].sleeve
-    world.sleeves[sleeve].owed_penalty += share_up(notional, world.instruments[instrument].penalty_ppm)
+    terms = world.instruments[instrument]
+    world.sleeves[sleeve].owed_penalty += share_up(notional, terms.penalty_ppm)
+    world.sleeves[sleeve].owed_fee += share_up(notional, max(0, terms.taker_ppm))
     _owe_maker_fee(world, maker, contracts, price)
     world.tally[SLIPPAGE] += contracts * abs(mark - price) * lot
     world.tally[FORCED_FILLS] += 1

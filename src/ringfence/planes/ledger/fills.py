@@ -127,18 +127,30 @@ def _book_side(chain: Chain, fill: Fill, instrument: Instrument, clearing: Place
 def _charge(
     chain: Chain, fill: Fill, instrument: Instrument, decimals: int, side: SideFacts, place: Place
 ) -> None:
-    """Owe the fee, the rebate or the penalty of one side; none where no gate would move it."""
-    fees = instrument.fees
-    accrual, ppm = "fees", fees.taker_ppm if fill.taker == side.direction else fees.maker_ppm
+    """Owe what a fill costs one side or brings it; none where no gate would move it.
+
+    A liquidation trades like any order, so its bucket pays the fee of its side (never a rebate), and the
+    penalty beside it: what margin plans (`margin.liquidation`) is what is booked. A takeover or deleveraging
+    happens at a stated price and costs nothing.
+    """
+    fees, terms = instrument.fees, (instrument, fill.contracts, fill.price_e10, decimals)
+    ppm = fees.taker_ppm if fill.taker == side.direction else fees.maker_ppm
     if isinstance(side.side, Closing):
-        accrual, ppm = "liquidation_surplus", fees.liquidation_ppm if side.side.cause == "liquidation" else 0
-    quote, terms = instrument.quote, (instrument, fill.contracts, fill.price_e10, decimals)
-    rules, tables = chain.ledger.rules, chain.ledger.tables
+        if side.side.cause != "liquidation":
+            return
+        ppm = max(0, ppm)
+        _owe(chain, place, "liquidation_surplus", instrument.quote, fee_up(*terms, fees.liquidation_ppm))
+    quote, rules, tables = instrument.quote, chain.ledger.rules, chain.ledger.tables
     if ppm > 0:
-        way = rules.pays.get((accrual, place.rule.index, quote))
-        if way is not None:
-            tables.owe((accrual, place.path, way.target_from(place), quote), fee_up(*terms, ppm))
+        _owe(chain, place, "fees", quote, fee_up(*terms, ppm))
     elif ppm < 0:
         way = rules.is_paid.get(("maker_rebate", place.rule.index, quote))
         if way is not None:
             tables.owe(("maker_rebate", way.source_to(place), place.path, quote), fee_down(*terms, -ppm))
+
+
+def _owe(chain: Chain, place: Place, accrual: str, quote: str, units: int) -> None:
+    """Let a bucket owe units to wherever the gate for the accrual leads from it."""
+    way = chain.ledger.rules.pays.get((accrual, place.rule.index, quote))
+    if way is not None and units:
+        chain.ledger.tables.owe((accrual, place.path, way.target_from(place), quote), units)

@@ -104,6 +104,7 @@ def test_a_draw_stops_at_the_cap_of_the_debt():
 
 def test_only_the_last_of_the_waterfall_lends():
     text = DESK.replace("borrow: {from: house/treasury", "borrow: {from: house/fees", 1)
+    text = text.replace("house_money, accepts: [USDC]}", "house_money, accepts: [USDC, USDC-debt]}", 1)
     desk = Harbour(text)
     desk.endow("house/fees", 100 * USDC)
     assert desk.reason(draw(1, "house/fees"), *LENDER) == Reason.WATERFALL_DOES_NOT_NAME_IT
@@ -175,6 +176,28 @@ def test_a_coin_earns_where_a_gate_pays_interest_to_it(desk):
         Reason.ENTITLEMENT_EXCEEDED
     )
     desk.move(paid, *EVIDENCE)
+
+
+@pytest.mark.parametrize(("units", "owed"), [(12, 0), (13, 1), (1_000, 80)])
+def test_a_part_of_a_unit_is_carried_on_until_it_is_one(desk, units, owed):
+    """A year at 8 %, looked at every day: 0.96, 1.04 and 80 units."""
+    desk.move(draw(units), *LENDER)
+    for _ in range(365):
+        wait(desk, DAY_NS)
+        desk.do(desk.request(pay_interest(10**6), *EVIDENCE))  # refused, and looked at all the same
+        desk.do(desk.request(draw(1, "house/fees"), *LENDER))
+    (found,) = [link.units for link in collection_links(desk.state, desk.at)] or [0]
+    assert found == owed
+
+
+def test_paying_every_day_pays_no_more_and_no_less(desk):
+    desk.move(draw(1_000), *LENDER)
+    desk.fund("alice", "hedge", USDC)
+    for _ in range(365):
+        wait(desk, DAY_NS)
+        for link in collection_links(desk.state, desk.at):
+            desk.move(link, *EVIDENCE)
+    assert 1_000 + USDC - desk.state.balance(HEDGE, "USDC") == 80
 
 
 @settings(max_examples=40, deadline=None)

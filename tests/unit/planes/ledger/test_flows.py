@@ -6,6 +6,9 @@ from harbour import BTC, EVIDENCE, NOON, OFFICERS, TEXT, USDC, Harbour, allow, e
 from ringfence.adapters.signatures_ed25519 import public_key
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.margin.bucket import Bucket, Position
+from ringfence.margin.liquidation import closing as plan_of
+from ringfence.margin.terms import compile_terms
 from ringfence.planes.ledger.conditions import ClosingFact, Conditions
 from ringfence.planes.ledger.operations import Closing, Fill, Freeze, Fund, Move, OpenMember, Receipt, Resume
 from ringfence.planes.ledger.payments import collection_links, settlement_links
@@ -486,6 +489,29 @@ def test_a_liquidation_reduces_inside_the_band_and_owes_a_penalty_to_its_own_poo
     assert penalty in collection_links(harbour.state, harbour.at)
     harbour.move(penalty, *EVIDENCE)
     assert usdc(harbour, "insurance/directional") == [4_320_000]
+
+
+@pytest.mark.parametrize(("taker", "fee"), [("buy", 216_000), ("sell", 0)])
+def test_a_liquidation_pays_the_fee_of_its_side_that_margin_plans(harbour, taker, fee):
+    """A maker's rebate is for those who choose to trade: a forced side gets none."""
+    traders(harbour)
+    harbour.trade(ALICE, BOB, 10, 100_000)
+    harbour.price("BTC", 108_000)
+    before = harbour.state.owed("fees", BOB, "house/fees", "USDC")
+    rebates = harbour.state.owed("maker_rebate", "house/fees", BOB, "USDC")
+    order = harbour.order(CAROL, "sell", 4, 108_000)
+    facts = Conditions(trade={CAROL: 0}, closing=closing(BOB, 4))
+    fill = Fill("BTC-PERP", 4, e10(108_000), Closing(BOB, "liquidation"), order, taker)
+    harbour.move(fill, *EVIDENCE, conditions=facts)
+    owed = harbour.state.owed("fees", BOB, "house/fees", "USDC") - before
+    assert owed == fee
+    assert harbour.state.owed("maker_rebate", "house/fees", BOB, "USDC") == rebates
+    terms = compile_terms(harbour.state.rules.policy)
+    position = Position("BTC-PERP", -10, -(10**9))
+    planned = plan_of(Bucket("cross", {}, (position,)), terms.contracts["BTC-PERP"], 4, e10(108_000))
+    assert planned.penalty == harbour.state.owed("liquidation_surplus", BOB, "insurance/directional", "USDC")
+    if taker == "buy":
+        assert planned.fee == owed
 
 
 def test_a_pool_takes_over_at_the_bankruptcy_price(harbour):
