@@ -11,6 +11,7 @@ from typing import get_args
 
 from ringfence.planes.ledger.mirroring import MIRROR
 from ringfence.planes.ledger.operations import StatementWord
+from ringfence.planes.ledger.options import PREMIUM, is_settled_by_premium
 from ringfence.planes.ledger.rules import (
     DEBT_GATE,
     DRAW,
@@ -46,6 +47,7 @@ from ringfence.policy.model import (
 
 PLANE: Plane = "ledger"
 
+
 BUILT_ACCRUALS = frozenset(
     {
         "receipts",
@@ -60,6 +62,7 @@ BUILT_ACCRUALS = frozenset(
         DRAW,
         TOPPING,
         MIRROR,
+        PREMIUM,
     }
 )
 """What the ledger works out itself from journalled facts and lets a gate move."""
@@ -206,10 +209,13 @@ def _taken_over(compartment: Compartment) -> tuple[str, ...] | None:
 
 
 def _tradable(policy: Policy, names: Iterable[str] | None) -> frozenset[str]:
-    """List the instruments of that name (None: all) that the ledger can trade: options come later."""
+    """List the instruments of that name (None: all) that the ledger can trade; see `options` for those."""
     wanted = policy.instruments if names is None else names
     return frozenset(
-        name for name in wanted if name in policy.instruments and policy.instruments[name].kind != "option"
+        name
+        for name in wanted
+        if name in policy.instruments
+        and (policy.instruments[name].kind != "option" or is_settled_by_premium(policy, name))
     )
 
 
@@ -512,9 +518,11 @@ def _gap_notes(policy: Policy, moved: frozenset[str]) -> Iterator[Finding]:
             right = "no gate moves `interest`, so nobody ever owes it"
             yield _note(policy.line("assets", name), f"{name} bears interest", right)
     for name, instrument in policy.instruments.items():
-        if instrument.kind == "option":
+        if instrument.kind == "option" and not is_settled_by_premium(policy, name):
             yield _note(
-                policy.line("instruments", name), f"{name} is an option", "it cannot be traded here yet"
+                policy.line("instruments", name),
+                f"{name} is an option",
+                "give it a price `mark/…` and a gate for `premium`",
             )
 
 

@@ -7,6 +7,7 @@ from ringfence.kernel.money import BALANCE_MAX
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.needs import keys_named, names_for, unmet
 from ringfence.planes.ledger.operations import Closing, Fill, Order, signing_bytes
+from ringfence.planes.ledger.options import owe_premium, reference_price
 from ringfence.planes.ledger.rules import EVIDENCE_NEEDS, TRADE_GATE, Place
 from ringfence.planes.ledger.settlement import fee_down, fee_up, fill_value
 from ringfence.planes.ledger.trade import FillFacts, SideFacts, decide_fill
@@ -26,6 +27,9 @@ def carry_out(chain: Chain, fill: Fill) -> Refused | None:
     if facts.instrument is not None and facts.clearing is not None:
         for side in (facts.sell, facts.buy):
             _book_side(chain, fill, facts.instrument, facts.clearing, side)
+        buyer, seller = facts.buy.place, facts.sell.place
+        if facts.instrument.kind == "option" and buyer is not None and seller is not None:
+            owe_premium(chain, fill, facts.instrument, buyer, seller)
     return None
 
 
@@ -33,7 +37,8 @@ def facts_for(chain: Chain, fill: Fill) -> FillFacts:
     """Gather what a fill is judged by, as the book stands now."""
     ledger = chain.ledger
     instrument = ledger.rules.instruments.get(fill.instrument)
-    index, is_stale = ledger.price(instrument.index, chain.at) if instrument is not None else (None, False)
+    name = reference_price(fill.instrument, instrument) if instrument is not None else ""
+    index, is_stale = ledger.price(name, chain.at) if name else (None, False)
     clearing = ledger.rules.clearing
     return FillFacts(
         at=chain.at,
@@ -116,7 +121,8 @@ def _book_side(chain: Chain, fill: Fill, instrument: Instrument, clearing: Place
         chain.book(clearing, place, fill.instrument, fill.contracts)
     else:
         chain.book(place, clearing, fill.instrument, fill.contracts)
-    session += fill_value(instrument, signed, fill.price_e10, decimals)
+    if instrument.kind != "option":
+        session += fill_value(instrument, signed, fill.price_e10, decimals)
     tables.set_session(place.path, fill.instrument, session)
     if isinstance(side.side, Order):
         filled = (side.content, side.filled + fill.contracts)

@@ -45,6 +45,9 @@ def room_units(ledger: Ledger, move: Move) -> int:
 def mark_fault(chain: Chain, move: Move, line: str) -> Refused | None:
     """Say why there is no price for a position to pass at; None where there is."""
     ledger, name = chain.ledger, mark_name(chain.ledger.rules, move.asset)
+    if ledger.rules.instruments[move.asset].kind == "option":
+        words = f"{move.asset} is an option: it passes by a fill, with its premium"
+        return Refused(Reason.TRADE_NOT_ALLOWED, words, line)
     expires = ledger.rules.instruments[move.asset].expires
     if expires is not None and chain.at >= expires:
         return Refused(Reason.TRADE_NOT_ALLOWED, f"{move.asset} has expired; it is only settled now", line)

@@ -11,6 +11,7 @@ from ringfence.planes.ledger.conditions import NO_CONDITIONS
 from ringfence.planes.ledger.ledger import Ledger
 from ringfence.planes.ledger.needs import names_for, unmet
 from ringfence.planes.ledger.operations import Fund, Request, Settle
+from ringfence.planes.ledger.options import judge_expiry
 from ringfence.planes.ledger.rules import EVIDENCE_NEEDS, Place
 from ringfence.planes.ledger.settlement import funding_payments, rebased_values
 from ringfence.planes.ledger.trade import judge_index, judge_tick
@@ -85,7 +86,10 @@ def _judge(chain: Chain, link: Settle | Fund) -> Iterator[Refused]:
         yield is_frozen(scope, "")
     yield from _judge_ways(chain, link.instrument, instrument)
     index, is_stale = ledger.price(instrument.index, chain.at)
-    yield from judge_index(index, is_stale, instrument, link.price_e10)
+    if instrument.kind == "option" and isinstance(link, Settle):
+        yield from judge_expiry(link, instrument, index, is_stale, chain.at)
+    else:
+        yield from judge_index(index, is_stale, instrument, link.price_e10)
 
 
 def _judge_ways(chain: Chain, name: str, instrument: Instrument) -> Iterator[Refused]:
@@ -102,7 +106,7 @@ def _judge_ways(chain: Chain, name: str, instrument: Instrument) -> Iterator[Ref
 
 def _judge_settle(chain: Chain, settle: Settle) -> Iterator[Refused]:
     instrument = chain.ledger.rules.instruments.get(settle.instrument)
-    if instrument is not None:
+    if instrument is not None and instrument.kind != "option":
         yield from judge_tick(instrument, settle.price_e10)
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.conditions import ClosingFact, Conditions
-from ringfence.planes.ledger.laws import Violation, smallest_scope
-from ringfence.planes.ledger.operations import Closing, Fill, Freeze, Move, Resume
+from ringfence.planes.ledger.laws import Violation, smallest_scope, violations
+from ringfence.planes.ledger.operations import Closing, Entry, Fill, Freeze, Move, Resume
 from ringfence.planes.ledger.stopping import (
     LADDER,
     halt_key,
@@ -327,6 +327,24 @@ def test_the_smallest_scope_holds_every_violation(harbour):
     assert scope(f"compartment/{BET}", "compartment/insurance/directional") == "pool/directional"
     assert scope(f"compartment/{BET}", f"compartment/{HEDGE}") == "book"
     assert scope(f"compartment/{BET}", "asset/BTC") == "book"
+
+
+def test_each_law_is_checked_for_what_a_request_touched(harbour):
+    ledger, tables = harbour.state.ledger, harbour.state.ledger.tables
+    wall = Entry(BET, HEDGE, "USDC", 1)
+    assert [one.law for one in violations(ledger, [Entry(CASH, HEDGE, "USDC", 1)])] == []
+    assert [(one.law, one.scope) for one in violations(ledger, [wall])] == [
+        ("containment", f"compartment/{BET}")
+    ]
+    contracts = Entry(BET, CAROL, "BTC-PERP", 1)  # Contracts pass by trade, which has no gate of its own.
+    assert violations(ledger, [contracts]) == ()
+    held = tables.balance(CASH, "USDC")
+    tables.move(CASH, HEDGE, "USDC", held)
+    assert violations(ledger, [Entry(CASH, HEDGE, "USDC", held)]) == ()
+    tables.move(CASH, HEDGE, "USDC", 1)
+    (found,) = violations(ledger, [Entry(CASH, HEDGE, "USDC", 1)])
+    assert (found.law, found.scope) == ("no_overdraft", f"compartment/{CASH}")
+    tables.rollback()
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,0 +1,129 @@
+"""Options: the premium is paid with the fill, the payoff at expiry, and nothing in between."""
+
+import pytest
+from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, allow, e10, rules_of
+
+from ringfence.kernel.decision import Reason
+from ringfence.kernel.instant import DAY_NS, Instant
+from ringfence.planes.ledger.operations import Fill, Move, PriceFact, Quote, Settle
+
+ALICE, BOB = "client/alice/hedge", "client/bob/hedge"
+EXPIRY = Instant(NOON // DAY_NS * DAY_NS + DAY_NS)
+OPTION = """instruments:
+  BTC-CALL: {kind: option, underlying: BTC, quote: USDC, contract: 0.001 BTC, tick: "1", tiers: large,
+    option: call, strike: "100000", expires: "2025-10-11T00:00:00Z", settlement: 1 d at index,
+    price_band: "5 %"}"""
+MARK = '{sources: [v1, v2], agree: "2 of 2 within 1 %", stale: 30 s}'
+DESK = (
+    TEXT.replace("instruments:", OPTION, 1)
+    .replace(
+        "prices:", 'prices:\n  mark/BTC-CALL: {sources: [v1, v2], agree: "2 of 2 within 1 %", stale: 30 s}', 1
+    )
+    .replace("[BTC-PERP, ETH-PERP, BTC-USD]", "[BTC-PERP, ETH-PERP, BTC-USD, BTC-CALL]", 1)
+)
+
+
+@pytest.fixture
+def desk():
+    desk = Harbour(DESK)
+    for member in ("alice", "bob"):
+        desk.fund(member, "hedge", 100 * USDC)
+    say(desk, 100_000, 2_000)
+    return desk
+
+
+def say(desk, index, mark):
+    desk.price("BTC", index)
+    quotes = tuple(Quote(source, e10(mark), desk.at) for source in ("v1", "v2"))
+    desk.must(PriceFact("mark/BTC-CALL", quotes))
+
+
+def fill(desk, contracts=10, price=2_000, buyer=ALICE, seller=BOB):
+    sides = [
+        desk.order(path, side, contracts, price, instrument="BTC-CALL")
+        for path, side in ((buyer, "buy"), (seller, "sell"))
+    ]
+    return Fill("BTC-CALL", contracts, e10(price), *sides)
+
+
+def premium(units, buyer=ALICE, seller=BOB):
+    return (
+        Move("settle", buyer, "clearing", "USDC", units),
+        Move("settle", "clearing", seller, "USDC", units),
+    )
+
+
+def usdc(desk):
+    return [desk.state.balance(path, "USDC") // USDC for path in (ALICE, BOB)]
+
+
+def test_an_option_without_a_mark_or_a_gate_for_premiums_is_not_traded():
+    bare = rules_of(TEXT.replace("instruments:", OPTION, 1))
+    assert any("BTC-CALL is an option" in str(note) for note in bare.notes)
+    assert not any("BTC-CALL" in str(note) for note in rules_of(DESK).notes)
+
+
+def test_the_premium_is_paid_with_the_fill_or_there_is_no_fill(desk):
+    """10 contracts of 0.001 BTC at 2,000: 20 USDC."""
+    facts = allow(ALICE, BOB)
+    assert desk.reason(fill(desk), *EVIDENCE, conditions=facts) == Reason.OWED_NOT_PAID
+    short = (fill(desk), *premium(20 * USDC - 1))
+    assert desk.reason(short, *EVIDENCE, conditions=facts) == Reason.OWED_NOT_PAID
+    much = (fill(desk), *premium(20 * USDC + 1))
+    assert desk.reason(much, *EVIDENCE, conditions=facts) == Reason.ENTITLEMENT_EXCEEDED
+    desk.move((fill(desk), *premium(20 * USDC)), *EVIDENCE, conditions=facts)
+    assert usdc(desk) == [80, 120]
+    assert desk.state.position(ALICE, "BTC-CALL").contracts == 10
+    assert desk.state.position(ALICE, "BTC-CALL").session_value == 0
+
+
+def test_nobody_pays_a_premium_for_a_buyer_who_cannot(desk):
+    desk.endow("insurance/hedge", 1_000 * USDC)
+    desk.endow("house/treasury", 1_000 * USDC)
+    facts = allow(ALICE, BOB)
+    cover = Move("cover", "insurance/hedge", "clearing", "USDC", 120 * USDC)
+    links = (fill(desk, 60), cover, Move("settle", "clearing", BOB, "USDC", 120 * USDC))
+    assert desk.reason(links, *EVIDENCE, conditions=facts) == Reason.ENTITLEMENT_EXCEEDED
+    links = (fill(desk, 60), *premium(120 * USDC))
+    assert desk.reason(links, *EVIDENCE, conditions=facts) == Reason.FREE_BALANCE_TOO_LOW
+
+
+def test_a_fill_lies_around_the_mark_of_the_option(desk):
+    facts = allow(ALICE, BOB)
+    links = (fill(desk, 10, 2_101), *premium(21_010_000))
+    assert desk.reason(links, *EVIDENCE, conditions=facts) == Reason.PRICE_OUTSIDE_BAND
+    desk.move((fill(desk, 10, 2_100), *premium(21 * USDC)), *EVIDENCE, conditions=facts)
+
+
+def test_an_option_is_settled_once_at_its_payoff(desk):
+    desk.move((fill(desk), *premium(20 * USDC)), *EVIDENCE, conditions=allow(ALICE, BOB))
+    early = Settle("BTC-CALL", e10(4_000))
+    say(desk, 104_000, 4_000)
+    assert desk.reason(early, *EVIDENCE) == Reason.CONDITION_NOT_MET
+    desk.at = EXPIRY
+    say(desk, 104_000.5, 4_000)
+    pay = (
+        Move("settle", BOB, "clearing", "USDC", 40 * USDC),
+        Move("settle", "clearing", ALICE, "USDC", 40 * USDC),
+    )
+    assert desk.reason(Settle("BTC-CALL", e10(4_001)), *EVIDENCE) == Reason.PRICE_OUTSIDE_BAND
+    desk.move((Settle("BTC-CALL", e10(4_000)), *pay), *EVIDENCE)
+    assert usdc(desk) == [120, 80]
+    assert desk.state.positions("BTC-CALL") == {}
+    desk.state.check_conservation()
+
+
+def test_an_option_out_of_the_money_pays_nothing(desk):
+    desk.move((fill(desk), *premium(20 * USDC)), *EVIDENCE, conditions=allow(ALICE, BOB))
+    desk.at = EXPIRY
+    say(desk, 99_999, 1)
+    desk.move(Settle("BTC-CALL", 0), *EVIDENCE)
+    assert usdc(desk) == [80, 120]
+    assert desk.state.balance(ALICE, "BTC-CALL") == 0
+
+
+def test_an_option_that_expired_is_not_traded(desk):
+    desk.at = EXPIRY
+    say(desk, 100_000, 2_000)
+    links = (fill(desk), *premium(20 * USDC))
+    assert desk.reason(links, *EVIDENCE, conditions=allow(ALICE, BOB)) == Reason.TRADE_NOT_ALLOWED
