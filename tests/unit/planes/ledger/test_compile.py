@@ -66,7 +66,6 @@ def test_words_that_are_not_enforced_shut_their_gate_and_are_noted():
     notes = "\n".join(map(str, rules.notes))
     for words in (
         "release uses `when: operator_silent`",
-        "settle moves premium",
         "fund is also checked on vault",
         "pinned",
     ):
