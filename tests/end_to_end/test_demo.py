@@ -85,7 +85,7 @@ def test_somebody_failed_in_every_layout(crash):
 @pytest.mark.parametrize(
     ("changes", "named", "is_kept"),
     [
-        ([("\ngates:\n", DRAIN)], "gate drain", False),
+        ([("\ngates:\n", DRAIN)], "gate drain", True),
         ([("\ngates:\n", PLAIN)], "gate drain", True),
         (OWN_HEDGE_COVERS, "cover: client/{client}/hedge", True),
     ],
