@@ -29,6 +29,7 @@ from ringfence.adapters.platform_processes import SVID_NS, Platform
 from ringfence.adapters.port_peers import PeerAddress, PortPeers
 from ringfence.adapters.service_process import Beginning, Entrance, Work
 from ringfence.adapters.system_clock import SystemClock
+from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.errors import UsageError
 from ringfence.kernel.instant import SECOND_NS
 from ringfence.kernel.money import PRICE_SCALE
@@ -67,7 +68,8 @@ def platform(policy: Policy, folder: Path, mode: Mode, svid_ns: int = SVID_NS) -
     UsageError where the policy has services that cannot be run here.
     """
     rules = compile_flows(policy)
-    stations = plan_stations(rules, plan_sites(rules), mode)
+    lane = int.from_bytes(tagged_digest("ringfence lane", str(folder.resolve()).encode())[:4])
+    stations = plan_stations(rules, plan_sites(rules), mode, lane)
     keys = KeyFolder(folder / "keys")
     plain = [name for name, key in policy.keys.items() if key.per is None]
     public_keys = {name: keys.public(name) if keys.has(name) else keys.make(name) for name in plain}

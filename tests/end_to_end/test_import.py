@@ -1,4 +1,3 @@
-
 """`ringfence book import`: a cut-over with its report; one wrong line and nothing is taken over."""
 
 import json

@@ -1,6 +1,6 @@
 """Where each service of a policy listens and whom it may call: ports from flows, addresses from sites.
 
-With namespaces every end has the addresses of its site. On loopback each has an address of 127.77.0.0/16
+With namespaces every end has the addresses of its site. On loopback each has an address of 127.64.0.0/10
 instead, and ports that need root are moved up; then nothing stands between services but their identities.
 """
 
@@ -43,7 +43,11 @@ STAND_INS = ("internet", "chain", "price_sources")
 
 PRIVILEGED_MAX = 1023
 MOVED_BY = 10_000
-_LOOPBACK_FIRST = int(IPv4Address("127.77.0.1"))
+LANES = 1 << 14
+"""How many platforms can have loopback addresses of their own on one machine."""
+
+_LOOPBACK_FIRST = int(IPv4Address("127.64.0.1"))
+_LANE_SIZE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +73,16 @@ class Station:
     peers: Mapping[str, Seat]
 
 
-def plan_stations(rules: Rules, sites: Sites, mode: Mode) -> Mapping[str, Station]:
-    """Plan every end of a policy; UsageError where the policy has services that nobody here can run."""
+def plan_stations(rules: Rules, sites: Sites, mode: Mode, lane: int = 0) -> Mapping[str, Station]:
+    """Plan every end of a policy; UsageError where the policy has services that nobody here can run.
+
+    lane: on loopback, which of `LANES` sets of addresses; platforms in different ones do not meet.
+    """
     strangers = sorted({*rules.workloads} - {*SERVICES}) + sorted({*rules.externals} - {*STAND_INS})
     if strangers:
         words = f"{', '.join(strangers)} of the policy cannot be run here"
         raise UsageError(f"{words}; there are {', '.join((*SERVICES, *STAND_INS))}")
-    hosts = _hosts(rules, sites, mode)
+    hosts = _hosts(rules, sites, mode, lane)
     return {end: _station(rules, end, hosts, mode) for end in sorted(rules.ends)}
 
 
@@ -105,10 +112,11 @@ def _station(rules: Rules, end: str, hosts: Mapping[str, tuple[str, ...]], mode:
     )
 
 
-def _hosts(rules: Rules, sites: Sites, mode: Mode) -> Mapping[str, tuple[str, ...]]:
+def _hosts(rules: Rules, sites: Sites, mode: Mode, lane: int) -> Mapping[str, tuple[str, ...]]:
     if mode == "namespaces":
         return {end: (site.own_v4, site.own_v6) for end, site in sites.items()}
-    return {end: (str(IPv4Address(_LOOPBACK_FIRST + n)),) for n, end in enumerate(sorted(rules.ends))}
+    first = _LOOPBACK_FIRST + lane % LANES * _LANE_SIZE
+    return {end: (str(IPv4Address(first + n)),) for n, end in enumerate(sorted(rules.ends))}
 
 
 def _moved(port: int, mode: Mode) -> int:

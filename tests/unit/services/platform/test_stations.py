@@ -103,6 +103,18 @@ def test_on_loopback_addresses_differ_and_low_ports_are_moved():
     assert stations["gateway"].ports["internet"] == 10_443
 
 
+def test_platforms_in_different_lanes_share_no_address():
+    hosts = [
+        {
+            host
+            for one in plan_stations(FLOWS, plan_sites(FLOWS), "loopback", lane).values()
+            for host in one.hosts
+        }
+        for lane in (0, 1, 2**14 - 1)
+    ]
+    assert len(set().union(*hosts)) == sum(map(len, hosts))
+
+
 def test_a_policy_with_other_services_is_refused_by_name():
     flows = replace(FLOWS, externals=(*FLOWS.externals, "bank"))
     with pytest.raises(UsageError, match="bank of the policy cannot be run here"):
