@@ -79,7 +79,8 @@ def _never(asked: Asked, question: Never) -> Answer:
     ways = ways_without(index, question.without, exemptions)
     found = reach(world, ways, nodes(world, sources))
     hit = next((node for node in found.by if node // len(world.assets) in targets), None)
-    remarks = tuple(f"the exception is refused: {one.refused}" for one in exemptions if one.refused)
+    refused = dict.fromkeys(one.refused for one in exemptions if one.refused)
+    remarks = tuple(f"the exception is refused: {words}" for words in refused)
     if hit is None:
         words = f"value stays within {len(found.by)} of {len(world.places) * len(world.assets)} nodes"
         invariants = tuple(invariant_of(world, one) for one in exemptions if not one.refused)

@@ -287,7 +287,8 @@ def _effect(world: World, way: Way) -> Effect:
     if rule.kind == "exchange":
         return "exchanged" if rule.band_ppm >= 0 else "unowed"
     if rule.accrual:
-        return "owed"
+        lends = "shortfall" in rule.accrual and source.member >= 0
+        return "for_others" if lends else "owed"
     if source.external or target.external:
         return "outside"
     return "own" if (source.owner, source.member) == (target.owner, target.member) else "unowed"

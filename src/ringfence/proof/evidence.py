@@ -23,7 +23,7 @@ class Hop(Row, frozen=True):
     asset: str
 
 
-Effect = Literal["owed", "exchanged", "own", "outside", "unowed"]
+Effect = Literal["owed", "for_others", "exchanged", "own", "outside", "unowed"]
 """How a way changes what a compartment holds, as an invariant counts it."""
 
 

@@ -7,6 +7,8 @@ this invariant:
 
     moved       what an accrual has moved is at most what it owes: each step moves n <= owed - moved
     netting     a compartment that must net to zero holds what was paid in as owed less what was paid out
+    debtor      what a member's compartment pays in is owed by itself: a `shortfall` is another's, and only
+                pools of the house may pay it
     own         a compartment that pays excepted accruals for others got what it has as owed, in a fair
                 exchange, from outside, or from its own owner
 
@@ -22,7 +24,7 @@ from ringfence.policy.model import Limits, Policy
 from ringfence.policy.phrases import show_cap
 from ringfence.proof import evidence
 from ringfence.proof.evidence import Effect, Invariant
-from ringfence.proof.world import NOBODY, Rule, Way, World
+from ringfence.proof.world import NOBODY, Place, Rule, Way, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +125,18 @@ def _effect(world: World, way: Way) -> Effect:
     rule = world.rules[way.rule]
     if rule.kind == "exchange":
         return "exchanged" if rule.band_ppm >= 0 else "unowed"
-    if rule.accrual:
-        return "owed"
     source, target = world.places[way.source], world.places[way.target]
+    if rule.accrual:
+        return "for_others" if _pays_for_others(rule, source) else "owed"
     if source.external or target.external:
         return "outside"
     one_owner = source.owner == target.owner and source.member == target.member
     return "own" if one_owner else "unowed"
+
+
+def _pays_for_others(rule: Rule, source: Place) -> bool:
+    """Say whether a member's own compartment is a pool: what it pays is owed, and by somebody else."""
+    return "shortfall" in rule.accrual and source.member != NOBODY
 
 
 def broken_by(world: World, step: Step, pays: set[int] | frozenset[int]) -> str:
@@ -137,6 +144,11 @@ def broken_by(world: World, step: Step, pays: set[int] | frozenset[int]) -> str:
     way, place = world.ways[step.way], world.places[step.place]
     rule = world.rules[way.rule]
     ends = f"{world.places[way.source].name} -> {world.places[way.target].name}"
+    if place.nets and step.effect == "for_others":
+        return (
+            f"{rule.line}: {rule.name} ({ends}) pays what somebody else cannot, and so carries value "
+            "from one to the other"
+        )
     if place.nets and step.effect != "owed":
         return (
             f"{rule.line}: {rule.name} ({ends}) moves what nobody owes, and {place.name} must net to zero "

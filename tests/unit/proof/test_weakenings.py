@@ -28,6 +28,26 @@ OFFICERS = '["2 of [officer_a, officer_b]"]'
 
 
 CAUGHT_BY_A_CLAIM = {
+    "the hedge covers what the bets cannot pay": (
+        [
+            ("      - cover: insurance/directional\n", '      - cover: "client/{client}/hedge"\n'),
+            (
+                "  cover:\n    from: [insurance/directional, insurance/hedge]",
+                '  cover:\n    from: [insurance/directional, insurance/hedge, "client/{client}/hedge"]',
+            ),
+        ],
+        "a_strategy_never_drains_another",
+    ),
+    "clients' cash covers what the hedge cannot pay": (
+        [
+            ("steps: [own, {cover: insurance/hedge}]", 'steps: [own, {cover: "client/{client}/cash"}]'),
+            (
+                "  cover:\n    from: [insurance/directional, insurance/hedge]",
+                '  cover:\n    from: [insurance/directional, insurance/hedge, "client/{client}/cash"]',
+            ),
+        ],
+        "the_long_term_holding_is_out_of_reach",
+    ),
     "the client's signature is dropped from withdrawals": (
         [("needs: [client_key, wallet_key,", "needs: [wallet_key,")],
         "all_officers_cannot_empty_a_client",
