@@ -260,7 +260,7 @@ def closings(people: int) -> None:
         loop.offer(pit.quotes(60_000))
         loop.round(pit.at)
         pit.at = Instant(pit.at + SECOND_NS)
-        loop.offer(pit.quotes(57_550))
+        loop.offer(pit.quotes(57_450))
         started, busy = perf_counter(), process_time()
         closed, refused, rounds, waiting = 0, 0, 0, 1
         while waiting:

@@ -61,6 +61,29 @@ def test_the_riskiest_come_first(buckets: list[Bucket], prices: Prices) -> None:
             assert float(first[1]) <= float(second[1]) + 1e-6 * abs(float(second[1])) + 1e-6
 
 
+TIGHT = bucket(opened(BTC_PERP, 1_000, 60_000), USDC=1_200 * USDC)
+"""One bitcoin at 60,000, of which 1 % is 600: called below 660, closed below 600, at rest from 660 on."""
+
+
+@pytest.mark.parametrize(("late_ns", "state"), [(0, State.CALLED), (1, State.LIQUIDATE)])
+def test_a_call_is_cured_until_the_last_instant(late_ns: int, state: State) -> None:
+    watched = watch([TIGHT], BATCH)
+    called = at_price(59_440)
+    found = watched.tick(called, NOON, lambda _: TIGHT)
+    assert found.after.tolist() == [State.CALLED]
+    found = watched.tick(called, Instant(NOON + 4 * HOUR_NS + late_ns), lambda _: TIGHT)
+    assert watched.states.tolist() == [state]
+    assert (len(found.uncured), len(found.closing)) == (late_ns, late_ns)
+
+
+@pytest.mark.parametrize(("price", "is_closing"), [(59_440, True), (59_455, False)])
+def test_a_liquidation_goes_on_until_stop_at(price: int, is_closing: bool) -> None:
+    """At 59,440 equity is 640 of 594.4, 107.7 %; at 59,455 it is 655 of 594.55, 110.2 %."""
+    watched = watch([TIGHT], BATCH)
+    assert len(watched.tick(at_price(59_300), NOON, lambda _: TIGHT).closing) == 1
+    assert len(watched.tick(at_price(price), NOON, lambda _: TIGHT).closing) == is_closing
+
+
 # --- limits -------------------------------------------------------------------------------------
 
 LONG = bucket(opened(BTC_PERP, 1_000, 60_000), USDC=10_000 * USDC)

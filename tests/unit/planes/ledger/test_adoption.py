@@ -353,6 +353,13 @@ def test_what_is_hurried_only_narrows(numbers):
     assert bool(plan.later) == (digest(between) != digest(new))
 
 
+def test_a_change_that_is_neither_more_nor_less_waits():
+    """Another key in the place of one is no narrowing, and is never hurried."""
+    needs = "needs: [watcher_key, ledger_key], on: [ledger], accrual: receipts"
+    text = changed((needs, needs.replace("ledger_key", "risk_key")))
+    assert digest(narrowed(policy_of(ADOPTING), policy_of(text))) == digest(policy_of(ADOPTING))
+
+
 def test_the_same_policy_is_no_change():
     old = policy_of(ADOPTING)
     assert digest(narrowed(old, old)) == digest(old)
