@@ -302,6 +302,45 @@ SAID = [
             RULES.gates["fund"].line,
         ),
     ),
+    (facts(), move(units=0), Refused(Reason.AMOUNT_NOT_POSITIVE, "the amount was 0 units; move at least 1")),
+    (
+        facts(),
+        move(units=UNITS_MAX + 1),
+        Refused(Reason.AMOUNT_TOO_LARGE, f"the amount was {UNITS_MAX + 1} units; move at most 2^127 - 1"),
+    ),
+    (
+        facts(),
+        move(target=CASH),
+        Refused(Reason.SOURCE_IS_TARGET, f"{CASH} is both source and target; name two"),
+    ),
+    (facts(asset=None), move(), Refused(Reason.ASSET_UNKNOWN, "the policy declares no asset USDC")),
+    (
+        facts(source=None),
+        move(),
+        Refused(Reason.COMPARTMENT_UNKNOWN, f"the policy declares no compartment {CASH}"),
+    ),
+    (
+        facts(target=None),
+        move(),
+        Refused(Reason.COMPARTMENT_UNKNOWN, f"the policy declares no compartment {HEDGE}"),
+    ),
+    (
+        facts(legs_differ="a leg is missing"),
+        move(),
+        Refused(Reason.EXCHANGE_LEGS_DIFFER, "a leg is missing", RULES.gates["fund"].line),
+    ),
+    (
+        facts(unmet="client_key/alice"),
+        move(),
+        Refused(
+            Reason.NEEDS_NOT_MET, "fund needs client_key/alice, which did not sign", RULES.gates["fund"].line
+        ),
+    ),
+    (
+        facts(way=way(asks_for_text=True), has_text=False),
+        move(),
+        Refused(Reason.REASON_TEXT_MISSING, "fund needs a reason in words", RULES.gates["fund"].line),
+    ),
 ]
 
 
