@@ -22,9 +22,10 @@ def compiled_in_place(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Compile a function that only changes the arrays it is given, and makes or keeps none.
 
     Such a function borrows its arrays from whoever calls it, and so need not count references to them: in a
-    kernel of many small functions the counting takes most of the time. numba refuses one that makes an array.
+    kernel of many small functions the counting takes most of the time, and calling them much of the rest, so
+    they are put into each other. numba refuses one that makes an array.
     """
-    return _kept_or_not(function, parallel=False, _nrt=False)
+    return _kept_or_not(function, parallel=False, _nrt=False, forceinline=True)
 
 
 def compiled_parallel(function: Callable[_P, _R]) -> Callable[_P, _R]:
