@@ -33,7 +33,7 @@ from ringfence.planes.network.render_nftables import render_hub
 from ringfence.planes.network.sites import plan_sites
 from ringfence.services.lab import wrong_cells
 from ringfence.services.segmentation import HUB, Enforcer
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 PORT = 7000
 SLICE_S = 0.5

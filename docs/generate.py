@@ -21,7 +21,7 @@ from typer.main import get_command
 from ringfence.cli.main import app
 from ringfence.kernel.decision import Reason
 from ringfence.policy.schema import schema
-from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+from ringfence.wiring_files import SHIPPED_POLICIES, load_policy, shipped_policy
 
 DOCS = Path(__file__).resolve().parent
 SHELVES = {

@@ -14,7 +14,7 @@ from ringfence.policy.families import match
 from ringfence.policy.model import Gate, Policy
 from ringfence.proof.picture import draw_alone
 from ringfence.proof.picture import picture as floor_plan_of
-from ringfence.wiring import load_policy
+from ringfence.wiring_files import load_policy
 
 POLICY = Path(__file__).resolve().parent.parent / "policies" / "two-buckets.yaml"
 VENUE = POLICY.with_name("venue.yaml")

@@ -4,7 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from ringfence import wiring, wiring_platform
+from ringfence import wiring_files, wiring_platform
 from ringfence.policy.model import Policy
 from ringfence.policy.parse import parse
 
@@ -14,7 +14,7 @@ E10 = 10**10
 
 def quick_venue() -> Policy:
     """The venue policy, but what takes hours there takes two seconds."""
-    file = Path(wiring.shipped_policy("venue"))
+    file = Path(wiring_files.shipped_policy("venue"))
     text = file.read_text().replace("delay: 1 h", "delay: 2 s")
 
     def include(name: str) -> str:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from ringfence.policy.show import show as show
     from ringfence.services.ledger import Book as Book
     from ringfence.wiring import embedded as embedded
-    from ringfence.wiring import load_policy as load_policy
-    from ringfence.wiring import shipped_policy as shipped_policy
+    from ringfence.wiring_files import load_policy as load_policy
+    from ringfence.wiring_files import shipped_policy as shipped_policy
 
 _HOMES = {
     "Accepted": "kernel.decision",
@@ -54,11 +54,11 @@ _HOMES = {
     "diff": "policy.diff",
     "embedded": "wiring",
     "health": "margin.health",
-    "load_policy": "wiring",
+    "load_policy": "wiring_files",
     "parse": "policy.parse",
     "parse_decimal": "kernel.money",
     "parse_instant": "kernel.instant",
-    "shipped_policy": "wiring",
+    "shipped_policy": "wiring_files",
     "show": "policy.show",
     "show_decimal": "kernel.money",
     "signing_bytes": "planes.ledger.operations",

@@ -12,7 +12,8 @@ import pytest
 from ringfence.adapters.policy_files import include_beside
 from ringfence.policy.parse import Parsed, parse
 from ringfence.policy.show import show
-from ringfence.wiring import embedded, shipped_policy
+from ringfence.wiring import embedded
+from ringfence.wiring_files import shipped_policy
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pictures
 import pytest
 
 from ringfence.drawing.maps import Arrow
-from ringfence.wiring import load_policy
+from ringfence.wiring_files import load_policy
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 from command_line import CommandLine, Said
 
 from ringfence.services import ledger
-from ringfence.wiring import read_book, shipped_policy
+from ringfence.wiring import read_book
+from ringfence.wiring_files import shipped_policy
 
 CASH, HEDGE = "client/alice/cash", "client/alice/hedge"
 POLICY = str(shipped_policy("two-buckets"))

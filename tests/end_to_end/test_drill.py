@@ -8,7 +8,7 @@ import pytest
 
 from ringfence.adapters.namespaces import entered_command
 from ringfence.kernel.errors import UnreachableError
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 
 @pytest.fixture(scope="module")

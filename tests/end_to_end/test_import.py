@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine
 
-from ringfence.wiring import shipped_policy
+from ringfence.wiring_files import shipped_policy
 
 GOOD = """\
 compartment,asset,amount

@@ -19,7 +19,8 @@ from ringfence.adapters.book_sqlite import open_file
 from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.kernel.instant import Instant
 from ringfence.services.exports import beancount_lines
-from ringfence.wiring import embedded, read_book, shipped_policy
+from ringfence.wiring import embedded, read_book
+from ringfence.wiring_files import shipped_policy
 
 CASH, HEDGE = "client/alice/cash", "client/alice/hedge"
 

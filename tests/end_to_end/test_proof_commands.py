@@ -11,7 +11,7 @@ from platforms import BALANCES, PLATFORM, harbour_text
 from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.render_nftables import render_hub
 from ringfence.planes.network.sites import plan_sites
-from ringfence.wiring import load_policy
+from ringfence.wiring_files import load_policy
 
 CLIENT_DROPPED = ("needs: [client_key, wallet_key,", "needs: [wallet_key,")
 PULLS = ("{from: risk, to: wallet, port: 9000}", "{from: wallet, to: risk, port: 9000}")

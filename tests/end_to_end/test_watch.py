@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine
 
-from ringfence.wiring import shipped_policy
+from ringfence.wiring_files import shipped_policy
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ringfence.planes.network.compile import Flow, compile_flows
 from ringfence.planes.network.loaded import restoring
 from ringfence.planes.network.sites import plan_sites
 from ringfence.services.segmentation import HUB, Enforcer
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 RULES = compile_flows(load_policy(shipped_policy("venue")))
 SITES = plan_sites(RULES)

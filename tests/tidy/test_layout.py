@@ -137,7 +137,7 @@ def test_an_installed_wheel_finds_its_policies(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy\n"
+        "from ringfence.wiring_files import SHIPPED_POLICIES, load_policy, shipped_policy\n"
         "for name in SHIPPED_POLICIES:\n"
         "    print(shipped_policy(name), len(load_policy(shipped_policy(name)).gates))\n"
     )

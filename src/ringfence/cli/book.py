@@ -70,11 +70,11 @@ def open_book(
     as_json: Json = False,
 ) -> None:
     """Begin a book under a policy, or check that the book there obeys it; say what is not enforced."""
-    from ringfence import wiring
+    from ringfence import wiring, wiring_files
     from ringfence.cli.book_words import show_head
 
     was_there = at.exists()
-    with closing(wiring.embedded(at, wiring.load_policy(policy), _built(planes))) as book:
+    with closing(wiring.embedded(at, wiring_files.load_policy(policy), _built(planes))) as book:
         found = {
             "book": str(at),
             "begun": not was_there,

@@ -39,10 +39,10 @@ EXPIRY_DAYS = 7
 @app.command()
 def plan(policy: PolicyFile, at: At, as_json: Json = False) -> None:
     """Say what adopting a policy would do to a book: at once, later, and what it would have no place for."""
-    from ringfence import wiring
+    from ringfence import wiring, wiring_files
     from ringfence.planes.ledger.adoption import plan_adoption
 
-    new = wiring.load_policy(policy)
+    new = wiring_files.load_policy(policy)
     with opened(at, wiring.read_book) as book:
         found = plan_adoption(book.state.ledger.tables, book.rules, new)
     if as_json:
@@ -63,11 +63,11 @@ def propose(
     as_json: Json = False,
 ) -> None:
     """Write a proposal to a file, signed with every key at hand that must sign."""
-    from ringfence import wiring
+    from ringfence import wiring, wiring_files
     from ringfence.kernel.instant import DAY_NS, Instant
     from ringfence.services import instructions
 
-    new, now = wiring.load_policy(policy), wiring.clock().now()
+    new, now = wiring_files.load_policy(policy), wiring.clock().now()
     with opened(at, wiring.read_book) as book:
         expires = Instant(now + days * DAY_NS)
         ring = _ring(at, keys)
@@ -124,13 +124,13 @@ def cancel(
 
 def impact(policy: PolicyFile, book: Book_, as_json: Json = False) -> None:
     """Say what a new policy would cost the people in a book: calls, liquidations, frozen capital, limits."""
-    from ringfence import wiring
+    from ringfence import wiring, wiring_files
     from ringfence.cli.impact_words import plain_impact, print_impact
     from ringfence.margin.impact import impact as compute
     from ringfence.margin.reading import buckets_in
     from ringfence.planes.ledger.compile import compile_policy
 
-    new = wiring.load_policy(policy)
+    new = wiring_files.load_policy(policy)
     with opened(book, wiring.read_book) as live:
         rules = compile_policy(new, live.genesis.planes)
         with progress("valuing buckets", len(buckets_in(live.state))) as step:

@@ -132,10 +132,10 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Compare what the book enforces now with a policy: gates, and keys that nobody registered."""
-    from ringfence import wiring
+    from ringfence import wiring, wiring_files
 
     with opened(at, wiring.read_book) as book:
-        found = book.drift(wiring.load_policy(policy))
+        found = book.drift(wiring_files.load_policy(policy))
     if as_json:
         print_json({"drift": list(found)})
     else:

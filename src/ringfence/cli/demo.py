@@ -43,14 +43,14 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Replay a crash: what crosses the walls of a policy, and what crosses where there are none."""
-    from ringfence import wiring
+    from ringfence import wiring, wiring_files
     from ringfence.replay.headline import run_headline
     from ringfence.replay.page import show_page
     from ringfence.replay.study import run_study, set_scene
     from ringfence.replay.summary import data_of, faults
 
     began = time.monotonic()
-    loaded = wiring.load_policy(policy)
+    loaded = wiring_files.load_policy(policy)
     market = wiring.load_market(loaded, data, window)
     with progress("compiling the replay (kept for the next run)"):
         _compile(set_scene(loaded, market, 10, seed))

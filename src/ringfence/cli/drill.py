@@ -45,10 +45,10 @@ def drill(
     is counted in the book and on the chain. Exit code 1 where anything measured is over the analyser's
     prediction.
     """
-    from ringfence import wiring
+    from ringfence import wiring_files, wiring_network
 
-    model = wiring.load_policy(policy or wiring.shipped_policy("venue"))
-    if namespaces and not wiring.is_in_lab():
+    model = wiring_files.load_policy(policy or wiring_files.shipped_policy("venue"))
+    if namespaces and not wiring_network.is_in_lab():
         command = _command_in_namespaces()
         os.execvp(command[0], command)
     reports = _run(model, tuple(targets or ()), seed, actions, namespaces)
@@ -65,10 +65,10 @@ def drill(
 
 
 def _command_in_namespaces() -> list[str]:
-    from ringfence import wiring
+    from ringfence import wiring_network
 
     try:
-        return wiring.lab_command()
+        return wiring_network.lab_command()
     except UnreachableError as reason:
         raise UnreachableError(f"{reason}; --no-namespaces drills without the network's walls") from None
 

@@ -38,12 +38,12 @@ def lab(
     With --hold the rules are loaded and stay, and a canary sends packets round after round; meanwhile another
     terminal may `ringfence net status`, `quarantine`, `revoke`, `apply`.
     """
-    from ringfence import wiring
+    from ringfence import wiring_files, wiring_network
 
-    file = policy or wiring.shipped_policy("venue")
-    model = wiring.load_policy(file)
-    if not wiring.is_in_lab():
-        command = wiring.lab_command()
+    file = policy or wiring_files.shipped_policy("venue")
+    model = wiring_files.load_policy(file)
+    if not wiring_network.is_in_lab():
+        command = wiring_network.lab_command()
         os.execvp(command[0], command)
     if hold:
         _hold(model, file, every, rounds, json)
@@ -51,7 +51,7 @@ def lab(
 
     with progress("probing", 2 * len(model.services) + 4) as done:
         steps = []
-        for step in wiring.run_lab(model):
+        for step in wiring_network.run_lab(model):
             steps.append(step)
             done(1)
     if json:
@@ -86,7 +86,7 @@ def lab(
 
 
 def _hold(policy: "Policy", file: Path, every: float, rounds: int, json: bool) -> NoReturn:
-    from ringfence import wiring
+    from ringfence import wiring_network
 
     taken: list[CanaryRound] = []
     # Whoever started it in the background ends it as Ctrl-C would.
@@ -94,7 +94,7 @@ def _hold(policy: "Policy", file: Path, every: float, rounds: int, json: bool) -
     with suppress(KeyboardInterrupt):
         if not json:
             print(f"the lab of {file} stands; Ctrl-C takes it away", flush=True)
-        for one in paced(wiring.hold_lab(policy, file, seed=1), every, rounds):
+        for one in paced(wiring_network.hold_lab(policy, file, seed=1), every, rounds):
             taken.append(one)
             if not json:
                 say_round(one)

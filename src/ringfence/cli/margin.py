@@ -218,7 +218,7 @@ def _span(found: dict[str, str | None] | None) -> str:
 
 
 def _policy(path: Path) -> "Policy":
-    from ringfence.wiring import load_policy
+    from ringfence.wiring_files import load_policy
 
     return load_policy(path)
 

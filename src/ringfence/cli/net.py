@@ -61,9 +61,9 @@ def connectivity(
 
 
 def _read_cluster(folder: Path) -> "tuple[Cluster, tuple[Finding, ...]]":
-    from ringfence import wiring
+    from ringfence import wiring_network
 
-    cluster, findings = wiring.read_manifests(folder)
+    cluster, findings = wiring_network.read_manifests(folder)
     for finding in findings:
         errors.print(f"{finding.level}: {escape(str(finding))}", highlight=False, soft_wrap=True)
     return cluster, findings

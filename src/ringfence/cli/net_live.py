@@ -30,7 +30,7 @@ from ringfence.cli.output import Json, errors, print_json
 
 if TYPE_CHECKING:
     from ringfence.planes.network.compile import Rules
-    from ringfence.wiring import Enforcement
+    from ringfence.wiring_network import Enforcement
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -75,7 +75,7 @@ def apply_rules(
 
     Modes that are not named stay as they are loaded; what is in quarantine stays there.
     """
-    from ringfence import wiring
+    from ringfence import wiring_network
     from ringfence.planes.network.modes import modes_of
 
     found, rules = _enforcement(policy, at, network, interface)
@@ -84,16 +84,19 @@ def apply_rules(
         enforcer.modes = modes_of(rules, observe or (), warn or ())
     enforcer.keep = [kept_flow(text) for text in keep or ()]
     if at is not None and not without_me:
-        session = wiring.session_flow(enforcer.sites, at)
+        session = wiring_network.session_flow(enforcer.sites, at)
         enforcer.keep = [*enforcer.keep, *([session] if session else [])]
     broken = [str(flow) for flow in found.undeclared(rules)]
     if dry_run:
         enforcer.rehearse(rules)
         _say_rehearsed(rules, broken, json)
         return
-    found.roll_back(confirm + wiring.ROLL_BACK_SLACK_S)
+    found.roll_back(confirm + wiring_network.ROLL_BACK_SLACK_S)
     generation = enforcer.apply(
-        rules, wiring.prover(_file(policy, at)), found.probe, (lambda: True) if yes else _asking(confirm)
+        rules,
+        wiring_network.prover(_file(policy, at)),
+        found.probe,
+        (lambda: True) if yes else _asking(confirm),
     )
     if json:
         print_json({"generation": generation.number, "flows": len(rules.flows), "undeclared": broken})
@@ -273,24 +276,24 @@ def _enforcement(
     policy: Path | None, at: str | None, network: list[str] | None, interface: list[str] | None
 ) -> "tuple[Enforcement, Rules]":
     """Return what is acted on; in the lab this process is started again inside it first."""
-    from ringfence import wiring
+    from ringfence import wiring_network
 
     if at is None:
-        if not wiring.is_in_lab():
-            command = wiring.standing_command()
+        if not wiring_network.is_in_lab():
+            command = wiring_network.standing_command()
             os.execvp(command[0], command)
         rules = rules_of(_file(policy, at))
-        return wiring.standing_enforcement(rules), rules
+        return wiring_network.standing_enforcement(rules), rules
     rules = rules_of(policy)
-    return wiring.local_enforcement(rules, sites_of(rules, network, interface), at), rules
+    return wiring_network.local_enforcement(rules, sites_of(rules, network, interface), at), rules
 
 
 def _file(policy: Path | None, at: str | None) -> Path:
-    from ringfence import wiring
+    from ringfence import wiring_files, wiring_network
 
     if policy is not None:
         return policy
-    return wiring.standing_policy() if at is None else wiring.shipped_policy("venue")
+    return wiring_network.standing_policy() if at is None else wiring_files.shipped_policy("venue")
 
 
 def _asking(seconds: int) -> Callable[[], bool]:

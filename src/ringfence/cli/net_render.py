@@ -33,10 +33,10 @@ Tool = Literal["nftables", "kubernetes", "cluster-policies", "systemd", "compose
 
 def rules_of(policy: Path | None) -> "Rules":
     """Load a policy, the venue policy by default, and compile its flows."""
-    from ringfence import wiring
+    from ringfence import wiring_files
     from ringfence.planes.network.compile import compile_flows
 
-    return compile_flows(wiring.load_policy(policy or wiring.shipped_policy("venue")))
+    return compile_flows(wiring_files.load_policy(policy or wiring_files.shipped_policy("venue")))
 
 
 def sites_of(rules: "Rules", networks: list[str] | None, interfaces: list[str] | None = None) -> "Sites":
@@ -78,7 +78,7 @@ def render(
     nftables needs a place and is for `nft -j -f`, systemd and sandbox need a service; kubernetes,
     cluster-policies and compose are written whole. With --json, as one JSON document.
     """
-    from ringfence import wiring
+    from ringfence import wiring_network
     from ringfence.planes.network.formats import as_yaml, write
 
     rules = rules_of(policy)
@@ -88,7 +88,7 @@ def render(
     form: Tool = to or "nftables"
     document = write(form, rules, sites_of(rules, network), place, closed)
     if form == "sandbox":
-        for words in wiring.sandbox_shortfall():
+        for words in wiring_network.sandbox_shortfall():
             errors.print(f"note: {escape(words)}", highlight=False, soft_wrap=True)
     if json or form in ("nftables", "sandbox"):
         print_json(document)
@@ -137,10 +137,10 @@ def drift(
     nftables: what `nft -j list ruleset` prints. kubernetes, cluster-policies: manifests. systemd: a unit or
     drop-in. compose: a compose file. sandbox: a profile that `net render --to sandbox` wrote.
     """
-    from ringfence import wiring
+    from ringfence import wiring_network
 
     rules = rules_of(policy)
-    found = wiring.read_back(of, loaded, rules, sites_of(rules, network), place)
+    found = wiring_network.read_back(of, loaded, rules, sites_of(rules, network), place)
     for finding in found.findings:
         errors.print(f"{finding.level}: {escape(str(finding))}", highlight=False, soft_wrap=True)
     if json:

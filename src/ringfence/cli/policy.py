@@ -121,13 +121,13 @@ def schema(json: Json = False) -> None:
 
 
 def _read(policy: Path) -> "Parsed":
-    from ringfence.wiring import read_policy
+    from ringfence.wiring_files import read_policy
 
     return read_policy(policy)
 
 
 def _load(policy: Path) -> "Policy":
-    from ringfence.wiring import load_policy
+    from ringfence.wiring_files import load_policy
 
     return load_policy(policy)
 

@@ -557,13 +557,13 @@ def _observed(policy: "Policy", hub: Path | None) -> "tuple[Fact, ...]":
     """Read which connections the rules loaded at a hub really open; () without a hub."""
     if hub is None:
         return ()
-    from ringfence import wiring
+    from ringfence import wiring_files
     from ringfence.planes.network.compile import compile_flows
     from ringfence.planes.network.observe_nftables import observe_hub
     from ringfence.planes.network.sites import plan_sites
     from ringfence.proof.observed import observed_flows
 
-    seen = observe_hub(wiring.read_json(hub), plan_sites(compile_flows(policy)), str(hub))
+    seen = observe_hub(wiring_files.read_json(hub), plan_sites(compile_flows(policy)), str(hub))
     wrong = [str(finding) for finding in seen.findings if finding.level == "error"]
     if wrong:
         raise BadInput("\n".join(wrong))

@@ -41,7 +41,7 @@ _COLOURS = {
 
 def load(policy: Path) -> "Policy":
     """Load a policy file, or an example by its name."""
-    from ringfence.wiring import load_policy
+    from ringfence.wiring_files import load_policy
 
     return load_policy(policy)
 

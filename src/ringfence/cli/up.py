@@ -44,7 +44,7 @@ def up(
     namespace that only declared flows leave or reach. Runs until Ctrl-C or `ringfence down`. Where a platform
     runs in the folder already, its state is shown.
     """
-    from ringfence import wiring, wiring_platform
+    from ringfence import wiring_files, wiring_network, wiring_platform
 
     if (running := _running_in(folder)) is not None:
         _show(running, json)
@@ -52,9 +52,9 @@ def up(
     if detach:
         _show(_started_apart(folder), json)
         return
-    file = policy or wiring.shipped_policy("venue")
-    model = wiring.load_policy(file)
-    if namespaces and not wiring.is_in_lab():
+    file = policy or wiring_files.shipped_policy("venue")
+    model = wiring_files.load_policy(file)
+    if namespaces and not wiring_network.is_in_lab():
         command = _command_in_namespaces()
         os.execvp(command[0], command)
     mode: Any = "namespaces" if namespaces else "loopback"
@@ -99,10 +99,10 @@ def _running_in(folder: Path) -> "States | None":
 
 
 def _command_in_namespaces() -> list[str]:
-    from ringfence import wiring
+    from ringfence import wiring_network
 
     try:
-        return wiring.lab_command()
+        return wiring_network.lab_command()
     except UnreachableError as reason:
         words = "--no-namespaces runs the platform on loopback, where the network's walls are not enforced"
         raise UnreachableError(f"{reason}; {words}") from None

@@ -17,7 +17,7 @@ from ringfence.kernel.instant import HOUR_NS, SECOND_NS, Instant
 from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.identity import compile_authorisation
 from ringfence.planes.network.wire import CallFailedError
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 LEDGER, WALLET, GATEWAY = (f"spiffe://harbour/{name}" for name in ("ledger", "wallet", "gateway"))
 TABLE = compile_authorisation(

@@ -12,7 +12,7 @@ from ringfence.policy.digest import digest
 from ringfence.policy.findings import LAWS
 from ringfence.policy.parse import parse
 from ringfence.policy.schema import schema
-from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+from ringfence.wiring_files import SHIPPED_POLICIES, load_policy, shipped_policy
 
 GOLDEN = "policy_check_finds_every_mistake"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ringfence.policy.parse import parse
 from ringfence.policy.source import CHARACTERS_MAX, DEPTH_MAX, FINDINGS_MAX, read_source
-from ringfence.wiring import shipped_policy
+from ringfence.wiring_files import shipped_policy
 
 SMALL = shipped_policy("two-buckets").read_text()
 VENUE = shipped_policy("venue").read_text()

@@ -13,7 +13,7 @@ from ringfence.policy.digest import digest
 from ringfence.policy.model import AtMost, Cap, HaircutTier, Policy, Tier, Window
 from ringfence.policy.parse import read
 from ringfence.policy.phrases import parse_need
-from ringfence.wiring import shipped_policy
+from ringfence.wiring_files import shipped_policy
 
 SMALL = shipped_policy("two-buckets").read_text()
 DESK = shipped_policy("trading-desk").read_text()

@@ -8,7 +8,7 @@ from ringfence.policy.families import fill, match, overlap, variables_of
 from ringfence.policy.model import Selector
 from ringfence.policy.phrases import parse_selector
 from ringfence.policy.selectors import accepts, definition, leg_ways, pairs, reached, ways
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 VENUE = load_policy(shipped_policy("venue"))
 CUSTODIAN = load_policy(shipped_policy("custodian"))

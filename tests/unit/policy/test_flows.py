@@ -12,7 +12,7 @@ from ringfence.policy.diff import diff
 from ringfence.policy.model import Condition, KeyNeed, Quorum
 from ringfence.policy.parse import parse
 from ringfence.policy.selectors import leg_ways, ways
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 VENUE = shipped_policy("venue")
 IN_EXAMPLES = [

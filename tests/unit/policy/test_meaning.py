@@ -12,7 +12,7 @@ import pytest
 from ringfence.adapters.policy_files import include_beside
 from ringfence.policy.findings import LAWS
 from ringfence.policy.parse import parse
-from ringfence.wiring import shipped_policy
+from ringfence.wiring_files import shipped_policy
 
 SMALL = shipped_policy("two-buckets").read_text()
 VENUE = shipped_policy("venue").read_text()

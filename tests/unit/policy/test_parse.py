@@ -8,7 +8,7 @@ from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import HOUR_NS
 from ringfence.policy.digest import digest
 from ringfence.policy.parse import parse, read
-from ringfence.wiring import SHIPPED_POLICIES, load_policy, read_policy, shipped_policy
+from ringfence.wiring_files import SHIPPED_POLICIES, load_policy, read_policy, shipped_policy
 
 NOTES = {"venue": ["unused-family"]}
 """What the examples are noted for: the family `staff` of the venue owns nothing yet, on purpose."""

@@ -8,7 +8,7 @@ from ringfence.policy.language import POLICY
 from ringfence.policy.model import Policy
 from ringfence.policy.schema import schema
 from ringfence.policy.show import show_data
-from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+from ringfence.wiring_files import SHIPPED_POLICIES, load_policy, shipped_policy
 
 
 def accepts(part, value):

@@ -7,7 +7,7 @@ from hypothesis import given
 from ringfence.policy.digest import digest
 from ringfence.policy.parse import parse, read
 from ringfence.policy.show import show
-from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+from ringfence.wiring_files import SHIPPED_POLICIES, load_policy, shipped_policy
 
 
 @given(policies())

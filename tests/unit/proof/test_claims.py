@@ -4,7 +4,7 @@ import pytest
 from platforms import harbour
 
 from ringfence.proof.claims import prove
-from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+from ringfence.wiring_files import SHIPPED_POLICIES, load_policy, shipped_policy
 
 HARBOUR = {
     "client_money_never_becomes_house_money": "proved",

@@ -16,7 +16,7 @@ from ringfence.proof.independence import shared_quorums
 from ringfence.proof.picture import draw, picture, show_dot
 from ringfence.proof.weakspots import choke_points, fewest_thefts, route, smallest_mend, who_can_move
 from ringfence.proof.world import AddFlow, AddHolding, extend
-from ringfence.wiring import SHIPPED_POLICIES, load_policy, shipped_policy
+from ringfence.wiring_files import SHIPPED_POLICIES, load_policy, shipped_policy
 
 OUT = parse_journey("** -> outside")
 

@@ -8,7 +8,7 @@ from ringfence.policy.model import Policy
 from ringfence.replay.candles import Candles
 from ringfence.replay.market import Market, Span, build_market
 from ringfence.replay.study import Scene, set_scene
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 START = Instant(1_760_054_400_000_000_000)  # 2025-10-10T00:00:00Z
 BAR = 30 * 60 * 1_000_000_000

@@ -33,7 +33,7 @@ from ringfence.policy.model import Policy
 from ringfence.policy.parse import parse
 from ringfence.services.ledger import Book
 from ringfence.services.margin_facts import MarginFacts
-from ringfence.wiring import shipped_policy
+from ringfence.wiring_files import shipped_policy
 
 TEXT = shipped_policy("two-buckets").read_text()
 CASH, HEDGE, BET = "client/alice/cash", "client/alice/hedge", "client/alice/bet"

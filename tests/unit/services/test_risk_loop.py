@@ -34,7 +34,7 @@ from ringfence.policy.parse import parse
 from ringfence.services.ledger import Book
 from ringfence.services.margin_facts import LOOK, MarginFacts
 from ringfence.services.risk_loop import RiskLoop
-from ringfence.wiring import shipped_policy
+from ringfence.wiring_files import shipped_policy
 
 POLICY = parse(shipped_policy("two-buckets").read_text(), "two-buckets.yaml").policy
 ALICE, BOB, MAKER = "client/alice/bet", "client/bob/bet", "client/maker/hedge"

@@ -14,7 +14,7 @@ from ringfence.kernel.instant import DAY_NS
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.operations import Move, OpenMember, RegisterKey, Request
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 RULES = compile_policy(load_policy(shipped_policy("custodian")))
 VAULT, LOCKED, CREDIT, ISSUE = "client/acme/vault", "client/acme/locked", "venue/acme/credit", "venue/issue"

@@ -12,7 +12,7 @@ from ringfence.planes.network.observe import drift
 from ringfence.planes.network.observe_nftables import observe_guards, observe_hub
 from ringfence.planes.network.render_nftables import render_guard, render_hub
 from ringfence.planes.network.sites import plan_sites
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 SERVICES = ("a", "b", "c")
 EXTERNALS = ("x",)

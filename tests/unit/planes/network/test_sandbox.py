@@ -3,7 +3,7 @@ import pytest
 from ringfence.kernel.errors import UsageError
 from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.sandbox import compile_sandbox
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from ringfence.planes.ledger.operations import Move, Request
 from ringfence.proof.blast import blast
 from ringfence.services.platform.drill import Moved, draw, judge, moved_by
 from ringfence.services.platform.intruder import Attempt
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 POLICY = load_policy(shipped_policy("venue"))
 RULES = compile_policy(POLICY)

@@ -21,7 +21,8 @@ from ringfence.services.platform.service import OPERATOR
 from ringfence.services.platform.stations import CALLERS, plan_stations, port_between
 from ringfence.services.platform.wallet import Wallet
 from ringfence.services.platform.watcher import Watcher
-from ringfence.wiring import embedded, load_policy, shipped_policy
+from ringfence.wiring import embedded
+from ringfence.wiring_files import load_policy, shipped_policy
 
 POLICY = load_policy(shipped_policy("venue"))
 RULES = compile_policy(POLICY)

@@ -9,7 +9,7 @@ from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.operations import Move, Request, Settle, Signature, signing_bytes
 from ringfence.services.platform.signers import Signers
 from ringfence.services.platform.vault import Vault
-from ringfence.wiring import load_policy, shipped_policy
+from ringfence.wiring_files import load_policy, shipped_policy
 
 RULES = compile_policy(load_policy(shipped_policy("venue")))
 NOW = Instant(1_760_097_600 * 10**9)
