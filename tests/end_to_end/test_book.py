@@ -196,6 +196,52 @@ def test_a_mistake_is_corrected_by_a_gate_linked_to_the_original(
     assert ringfence("book", "correct", "a2", "nothing").code == 2
 
 
+BOB = "client/bob/hedge"
+AGREED = ("--buyer", HEDGE, "--seller", BOB)
+
+
+@pytest.fixture
+def traders(opened: CommandLine) -> CommandLine:
+    """Alice and bob with 500 USDC each in their hedges, and an index."""
+    opened("book", "client", "add", "bob")
+    opened("book", "deposit", "client/bob/cash", "500", "USDC", "--reference", "tx2")
+    for cash, hedge in ((CASH, HEDGE), ("client/bob/cash", BOB)):
+        assert opened("book", "transfer", cash, hedge, "500", "USDC").code == 0
+    assert opened("book", "price", "index/BTC", "v1=60000", "v2=60000", "v3=60000").code == 0
+    return opened
+
+
+def test_two_signed_orders_are_a_trade_in_the_book(traders: CommandLine) -> None:
+    said = traders("book", "fill", "BTC-PERP", "10", "60000.5", *AGREED, "--taker", "sell")
+    assert said.code == 0, said.out
+    held = {
+        (line["compartment"], line["amount"])
+        for line in traders("book", "balance", "--json").json
+        if line["asset"] == "BTC-PERP" and line["compartment"] != "clearing"
+    }
+    assert held == {(HEDGE, "10"), (BOB, "-10")}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("BTC-PERP", "10", "70000", *AGREED), 1, "PRICE_OUTSIDE_BAND"),
+        (("BTC-PERP", "10000", "60000", *AGREED), 1, "INITIAL_MARGIN_TOO_LOW"),
+        (("DOGE-PERP", "10", "60000", *AGREED), 1, "INSTRUMENT"),
+        (("BTC-PERP", "10", "60000", "--buyer", HEDGE, "--seller", CASH), 1, "TRADE_NOT_ALLOWED"),
+        (("BTC-PERP", "0", "60000", *AGREED), 2, "contracts"),
+        (("BTC-PERP", "10", "0", *AGREED), 2, "a price is above zero"),
+        (("BTC-PERP", "10", "6e4", *AGREED), 2, "write e.g. 65000.5"),
+    ],
+)
+def test_a_trade_that_cannot_be_is_refused(
+    traders: CommandLine, words: tuple[str, ...], code: int, says: str
+) -> None:
+    said = traders("book", "fill", *words, *(["--json"] if code == 1 else []))
+    assert said.code == code
+    assert says in (said.json[0]["reason"] if code == 1 else said.out + said.err)
+
+
 def test_a_position_that_nobody_holds_does_not_move(ringfence: CommandLine) -> None:
     ringfence("book", "open", "trading-desk")
     ringfence("book", "key", "new", "all")

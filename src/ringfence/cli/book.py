@@ -27,6 +27,7 @@ from ringfence.cli.book_desk import (
     open_desk,
     ring_at,
 )
+from ringfence.cli.book_fills import fill
 from ringfence.cli.book_holds import hold_app
 from ringfence.cli.book_import import import_opening
 from ringfence.cli.book_keeping import backup, export, restore
@@ -48,6 +49,7 @@ app.add_typer(adoption_app, name="adoption")
 app.add_typer(hold_app, name="hold")
 app.add_typer(position_app, name="position")
 app.command()(correct)
+app.command()(fill)
 for read in (balance, history, verify, drift, export):
     app.command()(read)
 app.command("watch")(watch)

@@ -23,6 +23,7 @@ from ringfence.planes.ledger.operations import (
     Link,
     Move,
     Opening,
+    Order,
     PolicyLine,
     PriceFact,
     Quote,
@@ -157,6 +158,25 @@ def keys_through(rules: Rules, moves: Sequence[Move]) -> list[str]:
             names = names_for(rules.keys, start, way.binding(start.members, end.members))
             found.update(dict.fromkeys(keys_named(way.gate.needs, names)))
     return list(found)
+
+
+def parse_price(text: str) -> int:
+    """Turn a decimal price into a whole number at PRICE_SCALE; UsageError where it is none above zero."""
+    try:
+        price_e10 = parse_decimal(text, PRICE_DIGITS)
+    except ValueError as error:
+        raise UsageError(f"{error}; write e.g. 65000.5") from None
+    if price_e10 == 0:
+        raise UsageError("the price was 0; a price is above zero")
+    return price_e10
+
+
+def order(rules: Rules, bare: Order, sign: Sign) -> Order:
+    """Sign an order with every key its bucket's `trade` asks for that `sign` has."""
+    place = rules.place(bare.bucket)
+    needs = place.rule.trade_needs if place is not None else ()
+    keys = keys_named(needs, names_for(rules.keys, place, None))
+    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
 
 
 def receipt(rules: Rules, move: Move, reference: str, sign: Sign) -> Receipt:
