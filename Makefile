@@ -33,10 +33,10 @@ check: setup ## format, lint, strict types, import floors, tidy tests
 	$(RUN) pytest tests/tidy
 
 test: setup ## every test but the nightly ones
-	$(RUN) pytest -n 2 $(TESTS)
+	$(RUN) pytest -n 2 --dist worksteal $(TESTS)
 
 nightly: setup ## the longer campaigns
-	HYPOTHESIS_PROFILE=nightly $(RUN) pytest -m nightly -n 2 $(TESTS)
+	HYPOTHESIS_PROFILE=nightly $(RUN) pytest -m nightly -n 2 --dist worksteal $(TESTS)
 	.venv/bin/python tests/mutation/run_mutants.py
 
 bench: setup ## every benchmark, each a ratio against a named peer or limit
