@@ -53,7 +53,7 @@ def check(_: str, body: bytes) -> bytes:
 
 async def serve(port: int) -> None:
     """Serve the check until killed."""
-    server = PortServer({"check": check}, lambda *_: True, CLOCK, print, identity="spiffe://bench/matching")
+    server = PortServer({"check": check}, lambda *_: "", CLOCK, print, identity="spiffe://bench/matching")
     await server.listen("127.0.0.1", port)
     await asyncio.Event().wait()
 

@@ -53,7 +53,7 @@ def read_back(form: Format, loaded: str | Path, rules: Rules, sites: Sites, plac
         whole = documents[0].data if len(documents) == 1 else None
         return replace(formats.compare_compose(whole, rules), findings=unreadable)
     if form == "sandbox":
-        return formats.compare_sandbox(read_json(file), rules, file.name)
+        return formats.compare_sandbox(read_json(file), rules, file.name, None if place == HUB else place)
     return formats.compare_nftables(read_json(file), rules, sites, place, file.name)
 
 

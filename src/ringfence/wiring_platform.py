@@ -148,7 +148,7 @@ def _make_work(beginning: Beginning, peers: PortPeers, clock: SystemClock) -> Wo
             ports[name] = port
     return Work(
         by_caller,
-        compile_authorisation(flows, beginning.name, ports).allows,
+        compile_authorisation(flows, beginning.name, ports).refusal,
         tuple((duty.name, duty.every_ns / SECOND_NS, duty.do) for duty in service.duties),
         service.figures,
         service.close,

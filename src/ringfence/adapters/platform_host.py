@@ -61,8 +61,8 @@ async def host(
         await platform.stop()
 
 
-def _owner(peer: str, method: str) -> bool:  # noqa: ARG001
-    return True
+def _owner(peer: str, method: str) -> str:  # noqa: ARG001
+    return ""
 
 
 def _methods(platform: Platform, not_enforced: tuple[str, ...], stopping: asyncio.Event) -> dict[str, Method]:

@@ -22,10 +22,16 @@ from ringfence.adapters.identity_x509 import Authority, Svid
 from ringfence.adapters.port_client import PortClient
 from ringfence.adapters.service_process import Beginning, Identity, Named, Running
 from ringfence.kernel.errors import RingfenceError, UnreachableError, UsageError
-from ringfence.kernel.instant import HOUR_NS, MINUTE_NS, Clock, Instant
+from ringfence.kernel.instant import DAY_NS, MINUTE_NS, Clock, Instant
 
 SVID_NS = 10 * MINUTE_NS
 """How long an identity is good; it is renewed at half of that."""
+
+AUTHORITY_NS = 3_650 * DAY_NS
+"""How long the authority of one platform is good: longer than the platform runs, as its key dies with it."""
+
+CLOCK_BACK_NS = DAY_NS
+"""How far the clock may be set back and the authority is still good."""
 
 RESTARTS_MAX = 5
 """How often a service is started again by itself before it is left to a person."""
@@ -59,6 +65,11 @@ class _Held:
         self.is_wanted = True
 
 
+def is_renewal_due(issued: int, now: int, life_ns: int) -> bool:
+    """Say whether half of an identity's life is over, or the clock was set back and it is not good yet."""
+    return not 0 <= now - issued <= life_ns // 2
+
+
 class Platform:
     """Every process of one platform.
 
@@ -81,7 +92,8 @@ class Platform:
         self._clock = clock
         self._start = start
         self._svid_ns = svid_ns
-        self._authority = Authority.create(trust_domain, clock.now(), 24 * HOUR_NS)
+        began = Instant(clock.now() - CLOCK_BACK_NS)
+        self._authority = Authority.create(trust_domain, began, CLOCK_BACK_NS + AUTHORITY_NS)
         self._held = {name: _Held(beginning) for name, beginning in beginnings.items()}
         self._identities = identities
         self._sockets: dict[str, socket.socket] = {}
@@ -118,7 +130,7 @@ class Platform:
         """Stop one service and start it again; the others go on."""
         await self.stop_one(name)
         held = self._one(name)
-        held.is_wanted = True
+        held.is_wanted, held.restarts = True, 0
         self._spawn(name)
         await self._meet(name)
 
@@ -217,7 +229,7 @@ class Platform:
             for name, held in self._held.items():
                 if held.is_wanted and held.process is not None and not held.process.is_alive():
                     await self._revive(name, held)
-                elif self._clock.now() - held.issued > self._svid_ns // 2:
+                elif is_renewal_due(held.issued, self._clock.now(), self._svid_ns):
                     with contextlib.suppress(RingfenceError):
                         await self.renew(name)
 

@@ -26,6 +26,7 @@ from ringfence.planes.network.wire import (
     Call,
     CallFailedError,
     Failure,
+    FailureCode,
     Frames,
     Hello,
     Message,
@@ -59,14 +60,15 @@ ACCEPT_AGAIN_S = 0.1
 class PortServer:
     """Serves methods to peers.
 
-    methods: by name; allows: whether the peer with this identity may call this method; identity: the peer's
-    identity on connections without TLS; log: takes one sentence for each connection closed for cause.
+    methods: by name; refusal: why the peer with this identity may not call a method, "" where it may;
+    identity: the peer's identity on connections without TLS; log: takes one sentence for each connection
+    closed for cause and each call refused.
     """
 
     def __init__(
         self,
         methods: Mapping[str, Method],
-        allows: Callable[[str, str], bool],
+        refusal: Callable[[str, str], str],
         clock: Clock,
         log: Callable[[str], None],
         *,
@@ -74,7 +76,7 @@ class PortServer:
         limits: Limits | None = None,
     ) -> None:
         self.methods = methods
-        self.allows = allows
+        self.refusal = refusal
         self.clock = clock
         self.log = log
         self.identity = identity
@@ -267,12 +269,21 @@ class _Connection(asyncio.Protocol):
 
     def _refusal(self, call: Call) -> Failure | None:
         if call.method not in self._server.methods:
-            return Failure(call.id, "unknown_method", f"there is no method {call.method!r} here")
-        if not self._server.allows(self.peer, call.method):
-            return Failure(call.id, "not_allowed", f"{self.peer} may not call {call.method!r}")
+            known = ", ".join(sorted(self._server.methods)) or "none"
+            return self._refused(
+                call, "unknown_method", f"there is no method {call.method!r}; there are {known}"
+            )
+        words = self._server.refusal(self.peer, call.method)
+        if words:
+            return self._refused(call, "not_allowed", words)
         if is_late(call, self._server.clock.now()):
             return Failure(call.id, "too_late", "the deadline of the call had passed")
         return None
+
+    def _refused(self, call: Call, code: FailureCode, words: str) -> Failure:
+        """Refuse a call that nobody should have made, and log it."""
+        self._server.log(f"{self.peer}: {words}")
+        return Failure(call.id, code, words)
 
     def _answer(self, message: Answer | Failure) -> None:
         self._rules.answered(message.id)

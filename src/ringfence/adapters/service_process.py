@@ -119,7 +119,7 @@ class Work:
     """What the process does: methods by caller, who may call which, duties as (name, seconds, what to do)."""
 
     methods: Mapping[str, Mapping[str, Take]]
-    allows: Callable[[str, str], bool]
+    refusal: Callable[[str, str], str]
     duties: tuple[tuple[str, float, Callable[[Instant], Any]], ...]
     figures: Callable[[], Mapping[str, int | str]]
     close: Callable[[], None]
@@ -196,7 +196,7 @@ class _ServiceProcess:
         # The supervisor starts all services before it speaks to the first, which may take it long.
         operator = PortServer(
             self._own_methods(work),
-            _everything,
+            _nothing,
             self._clock,
             self._log,
             identity=OPERATOR,
@@ -243,7 +243,7 @@ class _ServiceProcess:
             context = self._kept((public_context if is_public else server_context)(svid, bundle))
         server = PortServer(
             offered,
-            _everything if is_public else work.allows,
+            _nothing if is_public else work.refusal,
             self._clock,
             self._log,
             identity=sharing[0].caller if is_public else None,
@@ -361,8 +361,8 @@ class _ServiceProcess:
         return stranger_context(self._beginning.bundle) if self._beginning.bundle else None
 
 
-def _everything(peer: str, method: str) -> bool:  # noqa: ARG001
-    return True
+def _nothing(peer: str, method: str) -> str:  # noqa: ARG001
+    return ""
 
 
 def _enter_namespace(path: str) -> None:

@@ -14,6 +14,7 @@ from ringfence.cli import net_live, net_render
 from ringfence.cli.net_render import PolicyFile, rules_of
 from ringfence.cli.net_words import flow_of, parse_port
 from ringfence.cli.output import Json, errors, print_json
+from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
     from ringfence.planes.network.kubernetes.model import Cluster
@@ -156,7 +157,13 @@ def explain_flow(
     """
     from ringfence.planes.network.flow import explain
 
-    answer = explain(rules_of(policy), flow_of(source, target, port))
+    rules = rules_of(policy)
+    for name in (source, target):
+        if name not in rules.ends:
+            raise UsageError(
+                f"the policy has no service or external {name!r}; it has {', '.join(rules.ends)}"
+            )
+    answer = explain(rules, flow_of(source, target, port))
     if json:
         print_json(
             {
@@ -173,6 +180,8 @@ def explain_flow(
         print(f"{answer.flow} is permitted by {answer.rule}: {answer.purpose or 'no purpose is stated'}")
     else:
         print(getattr(answer.decision, "words", ""))
+        if answer.rule:
+            print(f"{answer.rule} declares {target}; what no flow opens is closed")
         for words, listed in (
             ("nearby", answer.ways),
             ("whoever owns all on the way gets there by", answer.path),

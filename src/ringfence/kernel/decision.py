@@ -99,8 +99,8 @@ class Reason(IntEnum):
     FUNDING_NOT_DUE = 86, "Funding was already paid in this interval, or the instrument has none."
     FUNDING_OVER_CAP = 87, "The funding rate is over the instrument's cap for one interval."
     HOLD_EXCEEDED = 88, "More would be posted than is held."
-    MANDATE_EXCEEDED = 90, "The amount is over what is left of the standing mandate."
     HOLD_PARTS_DIFFER = 89, "The parts to be posted are not one for each move of the hold, some above zero."
+    MANDATE_EXCEEDED = 90, "The amount is over what is left of the standing mandate."
     # 100-119 prices and margin
     PRICE_MISSING = 100, "The book holds no price of that name."
     PRICE_STALE = 101, "The last price is older than the policy allows."

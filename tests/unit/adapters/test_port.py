@@ -49,12 +49,14 @@ METHODS = {
 }
 
 
+def _only_open(peer, method):
+    return f"{peer} may not call {method}" if method == "secret" else ""
+
+
 @asynccontextmanager
 async def serving(limits=None, identity=RISK, context=None):
     log = []
-    server = PortServer(
-        METHODS, lambda _, method: method != "secret", CLOCK, log.append, identity=identity, limits=limits
-    )
+    server = PortServer(METHODS, _only_open, CLOCK, log.append, identity=identity, limits=limits)
     port = await server.listen("127.0.0.1", 0, context)
     try:
         yield server, port, log

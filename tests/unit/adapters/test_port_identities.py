@@ -63,7 +63,7 @@ def made_of(authority, *names):
 async def knock(authority, svid, method="approved", revoked=(), wait=0.0):
     """Call a method of the ledger's port with an identity; returns the answer, or why none, and the log."""
     log = []
-    server = PortServer({"approved": echo, "signed": echo, "secret": echo}, TABLE.allows, CLOCK, log.append)
+    server = PortServer({"approved": echo, "signed": echo, "secret": echo}, TABLE.refusal, CLOCK, log.append)
     own = authority.issue(LEDGER, CLOCK.now(), HOUR_NS)
     port = await server.listen("127.0.0.1", 0, server_context(own, authority.bundle))
     for identity in revoked:
@@ -99,11 +99,19 @@ def test_the_identity_that_the_flow_names_is_let_in(authority):
 
 @pytest.mark.parametrize("identity", [GATEWAY, LEDGER, "spiffe://harbour/walle", "spiffe://other/wallet"])
 def test_another_identity_may_call_nothing(authority, identity):
-    assert run(knock(authority, issued(authority, identity)))[0] == "not_allowed"
+    answer, log = run(knock(authority, issued(authority, identity)))
+    assert answer == "not_allowed"
+    (line,) = log
+    assert line.startswith(
+        f"{identity}: {identity} may not call approved of ledger; the policy lets {WALLET} ("
+    )
+    assert ".yaml:" in line
 
 
 def test_a_method_that_no_flow_opens_is_closed_to_everybody(authority):
-    assert run(knock(authority, issued(authority, WALLET), "secret"))[0] == "not_allowed"
+    answer, log = run(knock(authority, issued(authority, WALLET), "secret"))
+    assert answer == "not_allowed"
+    assert log == [f"{WALLET}: {WALLET} may not call secret of ledger; the policy lets nobody call it"]
 
 
 @pytest.mark.parametrize(

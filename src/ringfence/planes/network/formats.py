@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ringfence.kernel.errors import UsageError
+from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.planes.network.compile import Rules
 from ringfence.planes.network.compose import observe_compose, render_compose, wanted_by_compose
 from ringfence.planes.network.envelope import Envelope, all_differences
@@ -102,10 +102,13 @@ def compare_compose(document: object, rules: Rules) -> Difference:
     return _envelopes(wanted_by_compose(rules), observe_compose(document))
 
 
-def compare_sandbox(document: object, rules: Rules, name: str) -> Difference:
-    """Compare a sandbox profile, which names its service; BadInput where it is none."""
+def compare_sandbox(document: object, rules: Rules, name: str, place: str | None = None) -> Difference:
+    """Compare a sandbox profile, which names its service; BadInput where it is none, or that of another
+    service than `place`."""
     profile = observe_sandbox(document, name)
     service = _known(profile.service, *rules.workloads)
+    if place is not None and _known(place, *rules.workloads) != service:
+        raise BadInput(f"{name} is the profile of {service}, and {place} was asked for")
     return _envelopes({service: wanted_by_sandbox(rules)[service]}, {service: envelope_of(profile)})
 
 

@@ -91,11 +91,16 @@ class Authorisation:
         peer = identity_of(uris)
         if isinstance(peer, Refused):
             return peer
-        if self.allows(str(peer), method):
-            return Accepted()
-        callers = ", ".join(sorted(self.callers.get(method, {}))) or "nobody"
-        words = f"{peer} may not call {method} of {self.service}; the policy lets {callers} call it"
-        return Refused(Reason.METHOD_NOT_PERMITTED, words)
+        words = self.refusal(str(peer), method)
+        return Refused(Reason.METHOD_NOT_PERMITTED, words) if words else Accepted()
+
+    def refusal(self, peer: str, method: str) -> str:
+        """Say why a peer may not call a method, and whom which line of the policy lets; "" where it may."""
+        if self.allows(peer, method):
+            return ""
+        permitted = sorted(self.callers.get(method, {}).items())
+        callers = ", ".join(f"{one} ({line})" if line else one for one, line in permitted) or "nobody"
+        return f"{peer} may not call {method} of {self.service}; the policy lets {callers} call it"
 
 
 def compile_authorisation(rules: Rules, service: str, methods: Mapping[str, int]) -> Authorisation:

@@ -7,7 +7,7 @@ import pytest
 from flow_policies import venue_rules
 
 from ringfence.adapters.kubernetes_files import parse_yaml
-from ringfence.kernel.errors import UsageError
+from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.planes.network import formats
 from ringfence.planes.network.compile import Rules
 from ringfence.planes.network.formats import Difference, Format, as_yaml, write
@@ -77,6 +77,15 @@ def test_a_format_of_places_names_them(form: Format, place: str | None) -> None:
     if form != "nftables":
         with pytest.raises(UsageError, match="there are gateway"):
             write(form, RULES, SITES, formats.HUB)
+
+
+def test_the_profile_of_one_service_is_not_that_of_another() -> None:
+    written = json.loads(json.dumps(write("sandbox", RULES, SITES, "gateway")))
+    assert not formats.compare_sandbox(written, RULES, "f", "gateway").missing
+    with pytest.raises(BadInput, match="f is the profile of gateway, and ledger was asked for"):
+        formats.compare_sandbox(written, RULES, "f", "ledger")
+    with pytest.raises(UsageError, match="there are gateway"):
+        formats.compare_sandbox(written, RULES, "f", "zzz")
 
 
 def test_what_could_not_be_read_is_a_difference() -> None:

@@ -103,7 +103,7 @@ def test_a_refused_call_names_who_may_call_and_each_caller_has_its_line() -> Non
     assert isinstance(refused, Refused)
     assert refused.words == (
         "spiffe://test/wallet may not call check_order of risk; "
-        "the policy lets spiffe://test/matching call it"
+        "the policy lets spiffe://test/matching (p.yaml:103) call it"
     )
     assert table.callers["check_order"] == {"spiffe://test/matching": "p.yaml:103"}
     assert table.allows("spiffe://test/marks", "push_price")
