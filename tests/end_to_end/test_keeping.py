@@ -181,7 +181,11 @@ def read_beancount(text: str) -> dict[tuple[str, str], Decimal]:
         elif balance := re.fullmatch(
             rf"\d{{4}}-\d\d-\d\d balance ({ACCOUNT})  (-?[0-9.]+) ({COMMODITY})", line
         ):
-            assert held[balance[1], balance[3]] == Decimal(balance[2])
+            # An assertion counts what is in the accounts below, too.
+            below = {key: amount for key, amount in held.items() if f"{key[0]}:".startswith(f"{balance[1]}:")}
+            assert sum(units for (_, asset), units in below.items() if asset == balance[3]) == Decimal(
+                balance[2]
+            )
         else:
             assert not line or re.fullmatch(
                 r'option "\w+" "[^"]*"|\d{4}-\d\d-\d\d \* "[^"]*" "[0-9a-f]*"', line
@@ -190,8 +194,16 @@ def read_beancount(text: str) -> dict[tuple[str, str], Decimal]:
 
 
 def test_a_beancount_file_balances(ringfence: CommandLine) -> None:
+    assert withdraw(ringfence) == 0
     held = read_beancount(ringfence("book", "export", "--format", "beancount").out)
     assert held["Assets:Client:Alice:Hedge", "USDC"] == Decimal("100.25")
+    assert held["Equity:Outside:Self", "USDC"] == Decimal(-1000)
+    assert held["Equity:Outside:Alice", "USDC"] == Decimal("99.5")
+
+
+def withdraw(ringfence: CommandLine) -> int:
+    """Pay something out to alice, whose place outside lies below the one that deposits come from."""
+    return ringfence("book", "transfer", CASH, "outside/alice", "99.5", "USDC").code
 
 
 def test_names_that_beancount_would_not_tell_apart_stay_apart(tmp_path: Path) -> None:
@@ -210,6 +222,7 @@ def test_names_that_beancount_would_not_tell_apart_stay_apart(tmp_path: Path) ->
 def test_bean_check_accepts_it(ringfence: CommandLine) -> None:
     if importlib.util.find_spec("beancount") is None:
         pytest.skip("beancount is not installed; the reader above checks the same file")
+    assert withdraw(ringfence) == 0
     ringfence("book", "export", "--format", "beancount", "--to", "book.beancount")
     check = [sys.executable, "-m", "beancount.scripts.check", "book.beancount"]
     run = subprocess.run(check, capture_output=True, text=True, check=False)

@@ -62,12 +62,12 @@ def _amount(rules: Rules, asset: str, units: int) -> str:
 
 
 class _Names:
-    """Gives each name of ours one of Beancount's, and no two the same."""
+    """Gives each name of ours one of Beancount's, no two the same and none that is taken already."""
 
-    def __init__(self, spell: Callable[[str], str]) -> None:
+    def __init__(self, spell: Callable[[str], str], taken: Iterable[str] = ()) -> None:
         self._spell = spell
         self._given: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._taken = set(taken)
 
     def of(self, name: str) -> str:
         """Return the name for a name, the same each time."""
@@ -86,10 +86,12 @@ def beancount_lines(book: Book) -> Iterator[str]:
     """Write the book in the Beancount language, with every final balance asserted at the end.
 
     Compartments are accounts below `Assets:`, places outside below `Equity:`; contracts and debts are
-    commodities. A day is a UTC day, and assertions are of the day after the last record.
+    commodities. A day is a UTC day, and assertions are of the day after the last record. An assertion of
+    Beancount counts the accounts below too, so what has others below it ends in `:Self`.
     """
     rules = book.rules
-    accounts, commodities = _Names(lambda path: _account(rules, path)), _Names(_commodity)
+    above = _parents(book)
+    accounts, commodities = _Names(lambda path: _account(rules, path, above), above), _Names(_commodity)
     opened: set[str] = set()
     last = Instant(0)
     yield f'option "title" "{rules.name}"\n'
@@ -122,7 +124,20 @@ def _day(at: Instant) -> str:
     return show_instant(at)[:10]
 
 
-def _account(rules: Rules, path: str) -> str:
+def _parents(book: Book) -> set[str]:
+    """Find, as they will be spelled, all accounts that have others below them."""
+    spelled = {_spelled(book.rules, path) for path, _, _ in book.state.balances()}
+    return {account[: end.start()] for account in spelled for end in re.finditer(":", account)}
+
+
+def _account(rules: Rules, path: str, parents: set[str]) -> str:
+    account = _spelled(rules, path)
+    while account in parents:
+        account += ":Self"
+    return account
+
+
+def _spelled(rules: Rules, path: str) -> str:
     place = rules.place(path)
     root = "Equity" if place is not None and place.rule.two_sided else "Assets"
     return ":".join((root, *(_part(part) for part in path.split("/"))))
