@@ -22,7 +22,7 @@ def clingo_solver(seconds_max: float) -> Callable[[str], Solved]:
         control = clingo.Control(["--opt-mode=opt"])
         control.add("base", [], text)
         control.ground([("base", [])])
-        best = Solved("unknown")
+        best = Solved("unknown", seconds=seconds_max)
         with control.solve(yield_=True, async_=True) as handle:
             handle.resume()
             while handle.wait(seconds_max):
@@ -30,7 +30,7 @@ def clingo_solver(seconds_max: float) -> Callable[[str], Solved]:
                 if model is None:
                     break
                 atoms = frozenset(str(symbol) for symbol in model.symbols(shown=True))
-                best = Solved("satisfiable", atoms, sum(model.cost))
+                best = Solved("satisfiable", atoms, sum(model.cost), seconds=seconds_max)
                 handle.resume()
             else:
                 handle.cancel()

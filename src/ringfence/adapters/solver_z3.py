@@ -26,7 +26,7 @@ def z3_solver(seconds_max: float) -> Callable[[str], Solved]:
         if answer == z3.unsat:
             return Solved("unsatisfiable")
         if answer != z3.sat:
-            return Solved("unknown")
+            return Solved("unknown", seconds=seconds_max)
         model = solver.model()
         true = (name.name() for name in model.decls() if z3.is_true(model[name]))
         return Solved("satisfiable", frozenset(true))

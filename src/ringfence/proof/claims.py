@@ -32,7 +32,7 @@ VAULT_ASSUMED = (
 )
 
 SecondOpinion = Callable[[Answer], str]
-"""Asks another engine the same question; "" where it agrees, else what it says."""
+"""Asks another engine the same question; "" where it agrees, else a sentence: they differ, or no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,11 @@ def decide(grounds: Grounds, name: str, second: SecondOpinion | None = None) -> 
 def _decide(grounds: Grounds, asked: Asked, second: SecondOpinion | None) -> Decided:
     found = answer(asked)
     plane = "" if isinstance(asked.question, Never) else asked.question.plane
-    objection = second(found) if second is not None else ""
-    if objection:
-        words = f"two engines disagree, which is a fault of ringfence: {objection}"
-        return Decided(plane, "unknown", Answer(asked, "unknown", words, found.bound, found.evidence))
     if found.outcome == "unknown":
         return Decided(plane, "unknown", found)
+    objection = second(found) if second is not None else ""
+    if objection:
+        return Decided(plane, "unknown", Answer(asked, "unknown", objection, found.bound, found.evidence))
     if found.outcome == "fails":
         story = tell(grounds, found)
         return Decided(plane, "refuted" if story.holds else "open", found, story)

@@ -18,12 +18,13 @@ from ringfence.proof.world import NOBODY, Need, World
 
 class Solved(NamedTuple):
     """What a solver said. true: names that hold in its model; cost: of the best answer, where it minimised;
-    is_best: that answer is proved to be the best."""
+    is_best: that answer is proved to be the best; seconds: its time limit, if known."""
 
     outcome: Literal["satisfiable", "unsatisfiable", "unknown"]
     true: frozenset[str] = frozenset()
     cost: int = 0
     is_best: bool = False
+    seconds: float | None = None
 
 
 Solve = Callable[[str], Solved]

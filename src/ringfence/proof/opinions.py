@@ -1,6 +1,7 @@
 """Asking other engines the same: a verdict stands only where they agree.
 
-Each function returns "" where a second engine agrees or has nothing to say, and otherwise what it says.
+Each function returns "" where a second engine agrees or has nothing to say, and otherwise a sentence: that
+the two disagree, or that no answer came in time. Only the first is a fault of ours.
 """
 
 from ringfence.proof.answers import Answer
@@ -8,6 +9,7 @@ from ringfence.proof.certificate import Certificate
 from ringfence.proof.claims import SecondOpinion
 from ringfence.proof.encode import (
     Solve,
+    Solved,
     fewest_program,
     invariant_obligations,
     moves_constraints,
@@ -40,16 +42,29 @@ def second_opinion(constraints: Solve | None, thefts: Solve | None) -> SecondOpi
 
 def on_never(world: World, question: Never, found: Answer, solve: Solve) -> str:
     """Ask for a closed set."""
-    outcome = solve(never_constraints(world, question)).outcome
     wanted = "satisfiable" if found.outcome == "holds" else "unsatisfiable"
-    return "" if outcome == wanted else f"the constraints are {outcome}, and {wanted} was expected"
+    return _compared(solve(never_constraints(world, question)), wanted)
 
 
 def on_moves(world: World, question: Moves, found: Answer, solve: Solve) -> str:
     """Ask whether nothing at all can move; how much can is for the cut to say."""
-    outcome = solve(moves_constraints(world, question)).outcome
     wanted = "unsatisfiable" if any(units != 0 for units in found.bound.values()) else "satisfiable"
-    return "" if outcome == wanted else f"the constraints are {outcome}, and {wanted} was expected"
+    return _compared(solve(moves_constraints(world, question)), wanted)
+
+
+def _compared(solved: Solved, wanted: str) -> str:
+    if solved.outcome == "unknown":
+        return _no_answer(solved)
+    return "" if solved.outcome == wanted else _disagreed(f"{solved.outcome}, and {wanted} was expected")
+
+
+def _disagreed(words: str) -> str:
+    return f"two engines disagree, which is a fault of ringfence: the second says {words}"
+
+
+def _no_answer(solved: Solved) -> str:
+    within = "its time" if solved.seconds is None else f"{solved.seconds:g} s"
+    return f"the second engine gave no answer in {within}; give it longer, or leave it out"
 
 
 def on_invariants(world: World, question: Never, solve: Solve) -> str:
@@ -58,13 +73,29 @@ def on_invariants(world: World, question: Never, solve: Solve) -> str:
     for one in exempt(world, question.exceptions, sources, targets):
         if one.refused and not one.steps:
             continue  # Not owed at all: there is no invariant to prove.
-        broken = broken_steps(world, question, invariant_of(world, one), solve)
+        late: list[Solved] = []
+        broken = broken_steps(world, question, invariant_of(world, one), _noting(solve, late))
+        if late and not one.refused:
+            return _no_answer(late[0])
         if bool(broken) != bool(one.refused):
             steps = ", ".join(broken) or "no step"
-            return (
-                f"the invariant of {one.name}: {steps} breaks it, and `{one.refused or 'none'}` was expected"
+            wanted = one.refused or "none"
+            return _disagreed(
+                f"of the invariant of {one.name}: {steps} breaks it, and `{wanted}` was expected"
             )
     return ""
+
+
+def _noting(solve: Solve, late: list[Solved]) -> Solve:
+    """Solve, and keep what came without an answer."""
+
+    def ask(text: str) -> Solved:
+        solved = solve(text)
+        if solved.outcome == "unknown":
+            late.append(solved)
+        return solved
+
+    return ask
 
 
 def broken_steps(world: World, question: Never, invariant: Invariant, solve: Solve) -> tuple[str, ...]:
@@ -93,8 +124,14 @@ def on_fewest(world: World, question: Fewest, found: Answer, solve: Solve) -> st
     """Ask for the fewest thefts."""
     solved = solve(fewest_program(world, question))
     thefts = found.bound["thefts"]
+    if solved.outcome == "unknown":
+        return _no_answer(solved)
     if thefts is None:
-        return "" if solved.outcome == "unsatisfiable" else f"{solved.cost} thefts suffice"
-    if solved.outcome == "satisfiable" and solved.is_best and solved.cost == thefts:
-        return ""
-    return f"the answer-set solver says {solved.outcome}, {solved.cost} thefts, and {thefts} was expected"
+        return "" if solved.outcome == "unsatisfiable" else _disagreed(f"{solved.cost} thefts suffice")
+    if solved.outcome == "unsatisfiable" or solved.cost < thefts:
+        return _disagreed(f"{solved.outcome}, {solved.cost} thefts, and {thefts} was expected")
+    if not solved.is_best:
+        return _no_answer(solved)
+    if solved.cost > thefts:
+        return _disagreed(f"{solved.cost} thefts, and {thefts} was expected")
+    return ""

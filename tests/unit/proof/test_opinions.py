@@ -156,10 +156,35 @@ def test_an_engine_that_runs_out_of_time_is_never_fine():
         return Solved("unknown")
 
     verdicts = prove(harbour(), (), second_opinion(slow, slow))
-    asked = {one.claim for one in verdicts if one.status == "unknown"}
+    late = [one for one in verdicts if one.status == "unknown"]
+    asked = {one.claim for one in late}
+    words = "the second engine gave no answer in its time; give it longer, or leave it out"
+    assert {one.words for one in late} == {words}
     assert "no_single_break_in_withdraws" in asked
     assert "one_client_never_pays_for_another" in asked
     assert "a_broken_gateway_moves_nothing" in asked
+
+
+def test_the_time_that_was_not_enough_is_told():
+    def slow(_text):
+        return Solved("unknown", seconds=0.5)
+
+    def best_so_far(_text):
+        return Solved("satisfiable", cost=3, seconds=0.5)
+
+    for asked in ask(Grounds(harbour()), "no_single_break_in_withdraws"):
+        found, world = answer(asked), asked.index.world
+        for solve in (slow, best_so_far):
+            assert "no answer in 0.5 s" in on_fewest(world, asked.question, found, solve)
+        assert "disagree" in on_fewest(world, asked.question, found, lambda _: Solved("satisfiable", cost=1))
+
+
+def test_where_we_have_no_answer_nobody_is_asked(monkeypatch):
+    monkeypatch.setattr("ringfence.proof.answers.TESTS_MAX", 2)
+    verdicts = prove(harbour(), (), second_opinion(None, lambda _: Solved("unsatisfiable")))
+    found = next(one for one in verdicts if one.claim == "no_single_break_in_withdraws")
+    assert found.status == "unknown"
+    assert "disagree" not in found.words
 
 
 def test_a_time_limit_is_kept():
