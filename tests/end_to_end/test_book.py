@@ -167,6 +167,33 @@ def test_a_halt_has_a_kind_and_is_lifted_by_it(opened: CommandLine) -> None:
     assert opened("book", "halt", "sleep", "book", "no such kind").code == 2
 
 
+def test_what_is_stopped_is_listed_and_nothing_else_is_resumed(opened: CommandLine) -> None:
+    assert opened("book", "stops", "--json").json == []
+    assert "nothing is stopped" in opened("book", "stops").out
+    nothing = opened("book", "resume", "book", "by mistake")
+    assert (nothing.code, "no freeze of book is in force; in force: nothing" in nothing.err) == (2, True)
+    opened("book", "halt", "withdrawals", "book", "a drill")
+    opened("book", "freeze", "member/client/alice", "court order")
+    first = opened("book", "stops", "--json").json
+    opened("book", "halt", "withdrawals", "book", "a longer drill")
+    listed = opened("book", "stops", "--json").json
+    assert [(one["scope"], one["kind"], one["reason"]) for one in listed] == [
+        ("member/client/alice", "freeze", "court order"),
+        ("book", "withdrawals", "a longer drill"),
+    ]
+    assert [one["since"] for one in listed] == [one["since"] for one in first]
+    assert "court order" in opened("book", "stops").out
+    for wrong in (["book"], ["member/client/alice", "--kind", "stop"], ["gate/fund"]):
+        said = opened("book", "resume", wrong[0], "by mistake", *wrong[1:])
+        assert said.code == 2
+        assert "in force: member/client/alice (freeze), book (withdrawals)" in said.err
+    assert opened("book", "stops", "--json").json == listed
+    assert opened("book", "resume", "book", "over", "--kind", "withdrawals").code == 0
+    assert opened("book", "resume", "gate/nowhere", "over").code == 1
+    (left,) = opened("book", "stops", "--json").json
+    assert left["scope"] == "member/client/alice"
+
+
 def test_a_client_is_frozen_and_closed_when_nothing_is_left(opened: CommandLine) -> None:
     assert opened("book", "client", "freeze", "alice", "court order").code == 0
     stopped = opened("book", "transfer", CASH, HEDGE, "1", "USDC", "--json")

@@ -33,6 +33,7 @@ from ringfence.cli.book_import import import_opening
 from ringfence.cli.book_keeping import backup, export, restore
 from ringfence.cli.book_proofs import check_proof, checkpoint, prove_entry, prove_growth
 from ringfence.cli.book_reading import At, balance, drift, history, opened, verify
+from ringfence.cli.book_stops import expect_stop, stops
 from ringfence.cli.book_waiting import approve, cancel, carry_out, pending
 from ringfence.cli.book_watch import watch
 from ringfence.cli.output import Json, console, print_json
@@ -50,7 +51,7 @@ app.add_typer(hold_app, name="hold")
 app.add_typer(position_app, name="position")
 app.command()(correct)
 app.command()(fill)
-for read in (balance, history, verify, drift, export):
+for read in (balance, history, verify, drift, export, stops):
     app.command()(read)
 app.command("watch")(watch)
 app.command("import")(import_opening)
@@ -291,6 +292,7 @@ def resume(
 
     with open_desk(at, keys, as_json) as desk:
         rules, identifier = desk.book.rules, desk.new_id()
+        expect_stop(desk.book, _kind(kind), scope)
         desk.submit(instructions.resume(rules, scope, why, identifier, desk.ring.sign, _kind(kind)))
 
 
