@@ -43,7 +43,7 @@ class Answer:
 
     bound: by asset the most that can move or be lost (None: nothing limits it), or the fewest thefts under
     `thefts`; words: the reason in a sentence; remarks: what a reader should know beside it; over: the asset
-    whose bound is passed, "" where none is.
+    whose bound is passed, "" where none is; is_tight: False where the thefts may well be more than the bound.
     """
 
     asked: Asked
@@ -53,6 +53,7 @@ class Answer:
     evidence: Evidence
     remarks: tuple[str, ...] = ()
     over: str = ""
+    is_tight: bool = True
 
 
 def answer(asked: Asked) -> Answer:
@@ -235,13 +236,16 @@ def _fewest(asked: Asked, question: Fewest) -> Answer:
         range(len(items)), lambda picked: _suffices(asked.index, question, items, picked), TESTS_MAX
     )
     bound: dict[str, int | None] = {"thefts": found.at_least}
-    if found.outcome == "stopped":
+    if found.outcome == "stopped" and found.at_least < question.at_least:
         words = f"no answer after {TESTS_MAX} attacks; it takes at least {found.at_least}"
         return Answer(asked, "unknown", words, bound, NoEvidence())
     evidence = Covers(tuple(_named_cover(asked.index, question, items, cover) for cover in found.covers))
     if found.outcome == "impossible":
         words = "all keys and services together do not suffice"
         return Answer(asked, "holds", words, {"thefts": None}, evidence)
+    if found.outcome == "stopped":
+        words = f"it takes at least {found.at_least}; the fewest was not found in {TESTS_MAX} attacks"
+        return Answer(asked, "holds", words, bound, evidence, is_tight=False)
     services, keys = _named_thefts(world, items, found.thefts)
     words = f"{found.at_least} suffice: {', '.join((*services, *keys))}" if found.thefts else "none is needed"
     if found.at_least >= question.at_least:

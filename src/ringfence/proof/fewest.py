@@ -16,7 +16,8 @@ Suffices = Callable[[frozenset[int]], bool]
 @dataclass(frozen=True, slots=True)
 class Fewest:
     """The answer: `thefts` is a smallest attack, where one was `found`; `impossible`: not even everything
-    suffices; `stopped`: the search was. It takes at least `at_least`; `covers` prove that."""
+    suffices; `stopped`: the search was. It takes at least `at_least`; `covers` prove that, and where the
+    search was stopped they are no more than those that did first."""
 
     outcome: Literal["found", "impossible", "stopped"]
     thefts: tuple[int, ...]
@@ -30,14 +31,16 @@ def fewest(items: Sequence[int], suffices: Suffices, tests_max: int = 20_000) ->
     if not suffices(everything):
         return Fewest("impossible", (), len(everything) + 1, (frozenset(),))
     covers: list[frozenset[int]] = []
-    tests = 1
+    tests, at_least, shown_by = 1, 0, 0
     while True:
         guess = smallest_meeting(covers)
         tests += 1
+        if len(guess) > at_least:
+            at_least, shown_by = len(guess), len(covers)
         if suffices(guess):
             return Fewest("found", tuple(sorted(guess)), len(guess), tuple(covers))
         if tests + len(everything) > tests_max:
-            return Fewest("stopped", (), len(guess), tuple(covers))
+            return Fewest("stopped", (), at_least, tuple(covers[:shown_by]))
         grown, asked = _grown(guess, items, suffices)
         tests += asked
         covers.append(everything - grown)

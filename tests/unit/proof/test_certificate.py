@@ -574,3 +574,28 @@ def test_no_refutation_on_a_drawn_policy_fails_its_replay():
         policy = drawn_with_claims(seed, Sizes(exchanges=0))
         for verdict in prove(policy):
             assert verdict.status != "open", (seed, verdict.claim, verdict.words)
+
+
+def test_a_search_that_is_stopped_past_what_is_claimed_proves_the_claim(monkeypatch):
+    """Not how few thefts suffice, but that fewer than claimed do not; covers show it as they always do."""
+    officers = [f"o{number}" for number in range(14)]
+    keys = "".join(
+        f"  {name}: {{person: p{name}, host: h{name}, form: signature, signs: by_hand}}\n"
+        for name in officers
+    )
+    quorum = f'needs: [client_key, wallet_key, "7 of [{", ".join(officers)}]"]'
+    policy = harbour(
+        ("  risk_key:", f"{keys}  risk_key:"),
+        ('needs: [client_key, wallet_key, "1 of [officer_a, officer_b]"]', quorum),
+    )
+    monkeypatch.setattr("ringfence.proof.answers.TESTS_MAX", 400)
+    found = [one for one in prove(policy) if one.claim == "no_single_break_in_withdraws"]
+    assert found[0].holds, found[0].words
+    assert "the fewest was not found in 400 attacks" in found[0].words
+    certificate = certify(policy.name, b"", tuple(found))
+    assert complaints(certificate) == ()
+    thefts = certificate.entries[0].bound["thefts"]
+    assert thefts is not None
+    assert thefts >= 2
+    more = msgspec.structs.replace(certificate.entries[0], bound={"thefts": thefts + 1})
+    assert complaints(msgspec.structs.replace(certificate, entries=(more,)))

@@ -44,6 +44,7 @@ def test_a_search_that_is_stopped_says_what_it_takes_at_least():
     found = fewest(range(6), suffices_by(known), tests_max=20)
     assert found.outcome == "stopped"
     assert 1 <= found.at_least <= 4
+    assert len(smallest_meeting(found.covers)) == found.at_least
 
 
 @given(st.lists(st.frozensets(st.integers(0, 5), min_size=1, max_size=3), max_size=6))
