@@ -37,10 +37,19 @@ def test_prices_are_fed_and_everybody_is_valued(ringfence: CommandLine) -> None:
     assert ringfence("book", "verify", "--json").json["verified"] is True
 
 
-def test_a_line_that_is_no_price_is_named(ringfence: CommandLine) -> None:
-    Path("ticks.txt").write_text("index/BTC v1=60000 v2=60000\nindex/BTC v1=sixty\n")
-    said = ringfence("book", "watch", "--from", "ticks.txt")
-    assert said.code == 2
-    assert "ticks.txt:2: 'v1=sixty' is no quote" in said.err
+def test_a_line_that_is_no_price_is_named_and_the_next_one_counts(ringfence: CommandLine) -> None:
+    good = "index/BTC v1=60000 v2=60000 v3=60000\n"
+    Path("ticks.txt").write_text(f"index/BTC v1=sixty\nindex/NOTHING v1=1\n{good}")
+    said = ringfence("book", "watch", "--from", "ticks.txt", "--json")
+    assert said.code == 1
+    assert "ticks.txt:1: 'v1=sixty' is no quote" in said.err
+    assert "ticks.txt:2: PRICE_NAME_UNKNOWN: " in said.err
+    assert "ticks.txt:3" not in said.err
+    assert said.json[-1]["valued"] == 1
+    prices = [one for one in ringfence("book", "history", "--json").json if "price index/BTC" in one["asked"]]
+    assert [one["accepted"] for one in prices] == [True]
+
+
+def test_a_watch_that_cannot_begin_says_why(ringfence: CommandLine) -> None:
     assert ringfence("book", "watch", "--from", "nothing.txt").code == 2
-    assert ringfence("book", "watch", "--from", "ticks.txt", "--maker", "treasury").code == 2
+    assert ringfence("book", "watch", "--maker", "treasury").code == 2

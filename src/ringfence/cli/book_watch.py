@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from ringfence.cli.book_desk import Keys, ring_at
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.output import Json, console, print_json, report_error
 from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def watch(
 ) -> None:
     """Feed prices to a book: value every bucket at each, call, and close the riskiest first.
 
+    A line that is no price, or whose price the book refuses, is named and left out; the exit code is 1 then.
+
     Risk and ledger sign with the keys at hand. A takeover by the pool needs nobody else; closing in the
     market needs a --maker.
     """
@@ -48,7 +50,7 @@ def watch(
     from ringfence.services.risk_loop import RiskLoop
 
     rounds: list[dict[str, Any]] = []
-    tails = count(1)
+    tails, faults = count(1), 0
     with opened(at, wiring.embedded) as book:
         ring = ring_at(at, keys)
         market = _Maker(book, maker, ring.sign) if maker else None
@@ -59,8 +61,11 @@ def watch(
             try:
                 loop.offer(instructions.price_fact(name, quotes, now))
             except UsageError as error:
-                raise BadInput(f"{ticks or 'standard input'}:{number}: {error}") from None
+                faults += _report(ticks, number, str(error))
+                continue
             done = loop.round(now)
+            for refused in done.refused:
+                faults += _report(ticks, number, f"{refused.reason.name}: {refused.words}")
             while True:
                 rounds.append(_plain(done))
                 if not as_json:
@@ -70,6 +75,14 @@ def watch(
                 done = loop.round(Instant(book.head.at + 1))
     if as_json:
         print_json(rounds)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _report(ticks: Path | None, number: int, words: str) -> int:
+    """Print what is wrong with a line, and count it: the prices after it must not wait for its mending."""
+    report_error(BadInput(f"{ticks or 'standard input'}:{number}: {words}"))
+    return 1
 
 
 def _lines(ticks: Path | None) -> Iterator[str]:

@@ -84,7 +84,7 @@ class Round:
     """What one round did.
 
     called, cured: buckets that passed `call.at` downwards or upwards; waiting: still to be closed; dropped:
-    quotes that newer ones replaced before they were used.
+    quotes that newer ones replaced before they were used; refused: why the book took none of some quotes.
     """
 
     at: Instant
@@ -95,6 +95,7 @@ class Round:
     closed: tuple[Closed, ...] = ()
     waiting: int = 0
     dropped: int = 0
+    refused: tuple[Refused, ...] = ()
 
 
 @dataclass(slots=True)
@@ -144,13 +145,16 @@ class RiskLoop:
         facts, self._queue.facts = list(self._queue.facts.values()), {}
         if self._book.head.sequence != self._head:
             self._read(at)  # Somebody else wrote to the book.
-        decisions = None
+        decisions: Decisions | None = None
+        refused: tuple[Refused, ...] = ()
         if facts:
-            self._submit(facts, at)
+            outcomes = self._submit(facts, at)
+            refused = tuple(one.decision for one in outcomes if isinstance(one.decision, Refused))
             decisions = self._tick(at)
         closed = self._close(at)
         called, cured = self._calls(decisions) if decisions is not None else ((), ())
-        return Round(at, len(self._paths), decisions, called, cured, closed, len(self._closing), dropped)
+        waiting = len(self._closing)
+        return Round(at, len(self._paths), decisions, called, cured, closed, waiting, dropped, refused)
 
     # --- watching
 
