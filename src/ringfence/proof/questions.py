@@ -14,7 +14,8 @@ from ringfence.policy.model import Claim, Journey, Policy, Selector
 from ringfence.proof.contradictions import contradictions
 from ringfence.proof.cutoff import Cast, cast_for_amounts, cast_for_reach, refused_features
 from ringfence.proof.grounding import ground
-from ringfence.proof.reach import Index, Mode, Start
+from ringfence.proof.names import nodes, places
+from ringfence.proof.reach import Index, Mode, Start, reach
 from ringfence.proof.world import Fact, Place, Row, World, extend
 
 Count = Literal["keys", "services", "keys_and_services"]
@@ -156,6 +157,7 @@ def _moves(world: World, claim: Claim, cast: Cast) -> Iterable[Moves]:
         for asset in caps.keys() - accepted:
             raise Fault(f"no compartment it starts from holds {asset}, so of {asset} it says nothing")
     for plane in _planes(world, claim):
+        _refuse_no_way(world, plane, sources, sinks)
         yield Moves(services, keys, claim.mode or "contained", plane, sources, sinks, caps)
 
 
@@ -187,6 +189,7 @@ def _fewest(world: World, claim: Claim, cast: Cast) -> Iterable[Fewest]:
     if claim.at_least > all_there:
         raise Fault(f"there are only {all_there} to take; where nothing may lead there, write `never`")
     for plane in _planes(world, claim):
+        _refuse_no_way(world, plane, sources, sinks)
         yield Fewest(plane, sources, sinks, count, claim.at_least)
 
 
@@ -202,6 +205,20 @@ def _refuse_both(sources: Iterable[str], targets: Collection[str]) -> None:
     both = [name for name in sources if name in targets]
     if both:
         raise Fault(f"{both[0]} is both where it starts and where it must never get: no policy can meet that")
+
+
+def _refuse_no_way(world: World, plane: str, sources: Iterable[str], sinks: Iterable[str] | None) -> None:
+    """Refuse a plane whose gates lead nowhere near, whoever signs: there anything is true."""
+    ways = [index for index, way in enumerate(world.ways) if plane in world.rules[way.rule].planes]
+    starts = places(world, sources)
+    if sinks is None:
+        leads = any(world.ways[index].source in starts for index in ways)
+    else:
+        ends = places(world, sinks)
+        found = reach(world, ways, nodes(world, starts))
+        leads = any(node // len(world.assets) in ends for node in found.by)
+    if not leads:
+        raise Fault(f"no gate of the plane `{plane}` leads there, whoever signs, so there it says nothing")
 
 
 def _refuse_unknown_assets(world: World, assets: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from ringfence.proof.opinions import (
     second_opinion,
     unproved_invariants,
 )
-from ringfence.proof.questions import Fewest, Grounds, Moves, Never, ask
+from ringfence.proof.questions import Fault, Fewest, Grounds, Moves, Never, ask
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,11 @@ def objections(policy, z3, clingo, facts=()):
     """Ask everything twice."""
     grounds = Grounds(policy, facts)
     for name in policy.claims:
-        for asked in ask(grounds, name):
+        try:
+            questions = ask(grounds, name)
+        except Fault:  # A drawn claim may name a plane whose gates lead nowhere near.
+            continue
+        for asked in questions:
             found, world = answer(asked), asked.index.world
             match asked.question:
                 case Never() as question:

@@ -279,3 +279,16 @@ def test_a_mandate_counts_as_a_signature_that_is_left_out():
 def test_harbour_itself_shares_no_quorum():
     parsed = parse(harbour_text(), "policies/venue.yaml", include)
     assert shared_quorums(parsed.policy) == ()
+
+
+def test_a_claim_on_a_plane_whose_gates_lead_nowhere_near_is_vacuous():
+    """Taken off the vault, a withdrawal is no longer what the claim there watches: green would mislead."""
+    text = harbour_text()
+    start = text.index(WITHDRAW)
+    end = text.index("on: [", start)
+    moved = text[:end] + "on: [ledger]" + text[text.index("]", end) + 1 :]
+    policy = read(moved, "policies/venue.yaml", include).policy
+    verdicts = {verdict.claim: verdict for verdict in prove(policy)}
+    for claim in ("no_single_break_in_withdraws", "one_thief_is_slow"):
+        assert verdicts[claim].status == "vacuous"
+        assert "leads there, whoever signs" in verdicts[claim].words
