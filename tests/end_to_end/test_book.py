@@ -143,6 +143,10 @@ def test_a_hold_keeps_units_until_it_is_posted_or_voided(opened: CommandLine) ->
     (listed,) = opened("book", "hold", "list", "--json").json
     assert listed["held"] == [{"compartment": CASH, "asset": "USDC", "units": 700_000_000, "amount": "700"}]
     assert "2100-01-01" in opened("book", "hold", "list").out
+    assert "held" not in opened("book", "balance", "outside").out
+    shown = opened("book", "balance", CASH, "--json").json
+    assert [(one["amount"], one["held"]) for one in shown if one["asset"] == "USDC"] == [("1000", "700")]
+    assert "held" in opened("book", "balance").out
     poor = opened("book", "transfer", CASH, HEDGE, "301", "USDC", "--json")
     assert poor.json[0]["reason"] == "FREE_BALANCE_TOO_LOW"
     posted = opened("book", "hold", "post", listed["id"], "--amount", "200")
@@ -150,7 +154,9 @@ def test_a_hold_keeps_units_until_it_is_posted_or_voided(opened: CommandLine) ->
     assert balances(opened)[HEDGE] == "200"
     again = opened("book", "hold", "post", listed["id"], "--json")
     assert (again.code, again.json[0]["reason"]) == (1, "HOLD_HAS_ENDED")
-    opened("book", "hold", "new", CASH, HEDGE, "800", "USDC", *until, "--id", "8")
+    second = opened("book", "hold", "new", CASH, HEDGE, "800", "USDC", *until, "--id", "8")
+    assert f"its id is {8:032x}" in second.out
+    assert "its id is" not in opened("book", "explain", CASH, HEDGE, "1", "USDC").out
     assert opened("book", "hold", "void", "8").code == 0
     assert opened("book", "hold", "list", "--json").json == []
 

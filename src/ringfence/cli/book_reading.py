@@ -50,7 +50,10 @@ def opened(path: Path, open_book: OpenBook) -> "Iterator[Book]":
 
 
 def balance(at: At, compartment: Where = "", as_of: Moment = "", as_json: Json = False) -> None:
-    """Show what each compartment holds, contracts and debts too; now, or as of an instant."""
+    """Show what each compartment holds, contracts and debts too; now, or as of an instant.
+
+    Where something is held for requests that may still happen, `held` says how much of the amount it is.
+    """
     from functools import partial
 
     from ringfence import wiring
@@ -58,19 +61,21 @@ def balance(at: At, compartment: Where = "", as_of: Moment = "", as_json: Json =
 
     with opened(at, partial(wiring.read_book, until=_instant(as_of))) as book:
         _expect_compartment(book, compartment)
-        held = [
-            plain_balance(book.rules, path, asset, units)
+        lines = [
+            plain_balance(book.rules, path, asset, units, book.state.held(path, asset))
             for path, asset, units in sorted(book.state.balances())
             if compartment in ("", path)
         ]
     if as_json:
-        print_json(held)
+        print_json(lines)
         return
     table = Table("compartment", "asset")
-    table.add_column("amount", justify="right")
-    for line in held:
-        table.add_row(escape(line["compartment"]), line["asset"], line["amount"])
-    console.print(table if held else "nothing was ever booked there")
+    amounts = ("amount", "held") if any("held" in line for line in lines) else ("amount",)
+    for name in amounts:
+        table.add_column(name, justify="right")
+    for line in lines:
+        table.add_row(escape(line["compartment"]), line["asset"], *(line.get(name, "") for name in amounts))
+    console.print(table if lines else "nothing was ever booked there")
 
 
 def history(

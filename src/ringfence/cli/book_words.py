@@ -68,10 +68,11 @@ def show_units(rules: Rules, asset: str, units: int) -> str:
     return show_decimal(units, rule.decimals if rule else 0)
 
 
-def plain_balance(rules: Rules, compartment: str, asset: str, units: int) -> Plain:
-    """Write one balance as plain data."""
+def plain_balance(rules: Rules, compartment: str, asset: str, units: int, held: int) -> Plain:
+    """Write one balance as plain data; held: units of it that are kept for what may still happen, if any."""
     amount = show_units(rules, asset, units)
-    return {"compartment": compartment, "asset": asset, "units": units, "amount": amount}
+    balance: Plain = {"compartment": compartment, "asset": asset, "units": units, "amount": amount}
+    return balance | ({"held": show_units(rules, asset, held)} if held else {})
 
 
 def plain_hold(rules: Rules, identifier: int, hold: Hold) -> Plain:
@@ -157,7 +158,7 @@ def plain_rehearsal(
 
 def print_rehearsal(found: Plain) -> None:
     """Say for people what the answer would be, and what is permitted instead."""
-    print_answer(found)
+    print_answer({**found, "id": ""})  # nothing was asked, so no id counts
     if not found["accepted"]:
         console.print(f"         {escape(found['advice'])}", highlight=False, soft_wrap=True)
         for step in found["path"]:
@@ -177,7 +178,7 @@ def print_answer(answer: Plain) -> None:
     verb = "pending" if answer.get("pending") else "accepted"
     verb = "repeated" if answer.get("repeated") else verb
     console.print(f"[green]{verb}[/] {asked_words}", highlight=False, soft_wrap=True)
-    if answer.get("pending"):
+    if answer.get("id"):
         console.print(f"         its id is {answer['id']}", highlight=False)
 
 
