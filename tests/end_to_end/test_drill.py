@@ -6,23 +6,11 @@ import sys
 
 import pytest
 
-from ringfence.adapters.namespaces import entered_command
-from ringfence.kernel.errors import UnreachableError
 from ringfence.wiring_files import load_policy, shipped_policy
 
 
 @pytest.fixture(scope="module")
-def drills(needs_program, tmp_path_factory):
-    for program, package in (("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")):
-        needs_program(program, package)
-    import os
-
-    try:
-        entered_command(["true"])
-    except UnreachableError as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
+def drills(lab_is_possible, tmp_path_factory):
     picture = tmp_path_factory.mktemp("drill") / "spread.svg"
     done = subprocess.run(
         [sys.executable, "-m", "ringfence", "drill", "--json", "--picture", str(picture)],

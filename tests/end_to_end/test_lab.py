@@ -8,19 +8,6 @@ import sys
 import pytest
 
 from ringfence.adapters.namespaces import entered_command
-from ringfence.kernel.errors import UnreachableError
-
-
-@pytest.fixture(scope="module")
-def lab_is_possible(needs_program):
-    for program, package in (("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")):
-        needs_program(program, package)
-    try:
-        entered_command(["true"])
-    except UnreachableError as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
 
 
 def test_the_whole_venue_is_walled_and_every_wall_was_asked(lab_is_possible, root):

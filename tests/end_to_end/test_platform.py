@@ -4,24 +4,7 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from ringfence.adapters.namespaces import entered_command
-from ringfence.kernel.errors import UnreachableError
-
-
-@pytest.fixture(scope="module")
-def lab_is_possible(needs_program):
-    for program, package in (("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")):
-        needs_program(program, package)
-    import os
-
-    try:
-        entered_command(["true"])
-    except UnreachableError as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
 
 
 def test_a_day_of_the_platform_in_its_zones(lab_is_possible, root):
