@@ -16,9 +16,10 @@ from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import Head
 from ringfence.policy.model import Plane, Policy
-from ringfence.services.ledger import Book, OnRecord, no_report
+from ringfence.services.ledger import Book
 from ringfence.services.margin_facts import MarginFacts
 from ringfence.services.ports import BookStore, Clock, KeyRing, SnapshotShelf
+from ringfence.services.recovery import OnRecord, no_report
 
 if TYPE_CHECKING:
     from ringfence.planes.ledger.checkpoint import Checkpoint

@@ -23,7 +23,7 @@ from ringfence.planes.ledger.operations import Order, Request
 from ringfence.planes.network.compile import compile_flows
 from ringfence.policy.model import Policy
 from ringfence.proof.blast import blast
-from ringfence.services.ledger import requests_carried_out
+from ringfence.services.history import requests_carried_out
 from ringfence.services.platform.drill import DrillReport, Moved, equities, judge, moved_by
 from ringfence.services.platform.intruder import Attempt, Attempts, Plan
 from ringfence.services.platform.messages import Empty, pack, unpack

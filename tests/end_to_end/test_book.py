@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine, Said
 
-from ringfence.services import ledger
+from ringfence.services import checkpoints
 from ringfence.wiring import read_book
 from ringfence.wiring_files import shipped_policy
 
@@ -512,7 +512,7 @@ def test_a_shortened_file_is_found(opened: CommandLine, path: Path) -> None:
 def test_a_checkpoint_that_is_due_is_taken_and_a_wrong_key_does_not_hinder_it(
     opened: CommandLine, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "CHECKPOINT_RECORDS", 4)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_RECORDS", 4)
     key = path.with_name("harbour.book.keys") / "ledger_key.key"
     key.write_text("11" * 32 + "\n")
     for member in ("bob", "carol"):

@@ -18,7 +18,8 @@ from ringfence.kernel.errors import UsageError
 if TYPE_CHECKING:
     from ringfence.kernel.instant import Instant
     from ringfence.planes.ledger.journal import Head
-    from ringfence.services.ledger import Book, OnRecord
+    from ringfence.services.ledger import Book
+    from ringfence.services.recovery import OnRecord
 
 At = Annotated[Path, typer.Option("--at", envvar="RINGFENCE_BOOK", help="The file of the book.")]
 Where = Annotated[str, typer.Argument(help="A compartment, e.g. client/alice/hedge; all if left out.")]

@@ -51,7 +51,7 @@ from ringfence.planes.ledger.operations import (
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.tables import Hold
-from ringfence.services.ledger import Dated
+from ringfence.services.history import Dated
 
 Plain = dict[str, Any]
 """What `--json` prints."""

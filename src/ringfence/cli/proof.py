@@ -547,7 +547,7 @@ def _carried_out(at: Path) -> "tuple[Policy, list[Dated]]":
     from ringfence import wiring
     from ringfence.cli.book_reading import opened
     from ringfence.proof.rights import Dated
-    from ringfence.services.ledger import requests_carried_out
+    from ringfence.services.history import requests_carried_out
 
     with opened(at, wiring.read_book) as book:
         return book.rules.policy, [Dated(*done) for done in requests_carried_out(book.lines())]

@@ -14,7 +14,8 @@ from ringfence.kernel.instant import DAY_NS, Instant, show_instant
 from ringfence.kernel.money import show_decimal
 from ringfence.planes.ledger.operations import Request
 from ringfence.planes.ledger.rules import Rules
-from ringfence.services.ledger import Book, Dated
+from ringfence.services.history import Dated
+from ringfence.services.ledger import Book
 
 COLUMNS = ("record", "place", "leg", "at", "request", "debit", "credit", "asset", "units", "amount")
 """Columns of the CSV and Parquet exports; `units` is the whole number, `amount` the decimal."""

@@ -70,7 +70,7 @@ class Standing:
 
 
 class MarginFacts:
-    """The margin view of one book; see `services.ledger.MarginView`."""
+    """The margin view of one book; see `margin_view.MarginView`."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules

@@ -8,7 +8,8 @@ from books import BET, LATER, begun, deposit, fund, recovered, rows
 
 from ringfence.adapters.book_sqlite import SqliteStore, open_file, read_file
 from ringfence.planes.ledger.journal import JournalRecord
-from ringfence.services.ledger import Book, Dated
+from ringfence.services.history import Dated
+from ringfence.services.ledger import Book
 
 BOB = "client/bob/bet"
 
@@ -89,6 +90,6 @@ def test_a_trail_follows_from_the_journal(path: Path) -> None:
     store = open_file(path)
     book = recovered(store)
     written = list(store._run("SELECT sequence, links FROM trail ORDER BY sequence"))
-    book._renewed_trail()
+    book._history.renewed_trail()
     assert list(store._run("SELECT sequence, links FROM trail ORDER BY sequence")) == written
     assert isinstance(next(store.records(1)), JournalRecord)

@@ -19,7 +19,7 @@ from ringfence.planes.ledger.checkpoint import checkpoint_record, read_checkpoin
 from ringfence.planes.ledger.journal import Head, JournalRecord, Kind, head_of, sealed_after, verify_chain
 from ringfence.planes.ledger.operations import RevokeKey, Signature
 from ringfence.planes.ledger.snapshot import packed, unpacked
-from ringfence.services.ledger import CHECKPOINT_RECORDS
+from ringfence.services.checkpoints import CHECKPOINT_RECORDS
 from ringfence.services.snapshots import Wanted, candidates
 
 

@@ -29,7 +29,8 @@ from ringfence.planes.ledger.journal import (
 from ringfence.planes.ledger.laws import Violation
 from ringfence.planes.ledger.operations import Operation, Remark
 from ringfence.planes.ledger.trail import Links
-from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, STEP_BACK_NS_MAX, Book, NoMargin
+from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, STEP_BACK_NS_MAX, Book
+from ringfence.services.margin_view import NoMargin
 
 LATER = Instant(START + SECOND_NS)
 BETS = "client/alice/bet"

@@ -41,7 +41,7 @@ def test_rows_move_value_once_and_for_good(book: Book, shelf: Shelf) -> None:
     book.close()
     again = recovered(MemoryStore(shelf))
     assert again.state.balance(BET, "USDC") == 12
-    assert again.state.digest() == book._state.digest()
+    assert again.state.digest() == book._memory.state.digest()
     assert codes(again, batch) == [REPEATED, Reason.ID_ALREADY_REFUSED, REPEATED]
 
 

@@ -27,10 +27,6 @@ from ringfence.planes.ledger.signing import Verifier, signers_of
 from ringfence.planes.ledger.tables import Waiting
 from ringfence.policy.model import Line, Policy
 from ringfence.policy.parse import parse
-from ringfence.policy.show import show
-
-IN_FORCE = "in force"
-"""Where a book keeps the canonical text of the policy it adopted, for whoever opens it from a snapshot."""
 
 UNKEPT_SHOWN = 4
 """How many things without a place a refusal names."""
@@ -133,7 +129,6 @@ def _follow(ledger: Ledger, rules: Rules, at: Instant) -> None:
             tables.put(tables.windows, key, counter)
     tables.put(tables.replaced, old.digest.hex(), (old.name, at))
     tables.drop(tables.replaced, rules.digest.hex())
-    tables.put(tables.adopted, IN_FORCE, show(rules.policy))
     ledger.follow(rules)
 
 

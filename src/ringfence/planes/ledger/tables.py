@@ -109,7 +109,6 @@ class Tables:
     session_buckets: dict[str, int]
     adopting: dict[int, Waiting]
     replaced: dict[str, tuple[str, int]]
-    adopted: dict[str, str]
     holds: dict[int, Hold]
     held: dict[tuple[str, str], int]
     ended: dict[int, str]

@@ -30,8 +30,9 @@ from ringfence.planes.ledger.operations import (
 )
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.planes.network.wire import CallFailedError
+from ringfence.services.history import requests_carried_out
 from ringfence.services.instructions import Sign
-from ringfence.services.ledger import INSTANT_END, Book, requests_carried_out
+from ringfence.services.ledger import INSTANT_END, Book
 from ringfence.services.matching.engine import NumberedFill
 from ringfence.services.platform.messages import (
     BODY_BYTES_MAX,
