@@ -87,6 +87,11 @@ def read_book(
     return book
 
 
+def sessions_of(book: Book) -> tuple[tuple[str, str], ...]:
+    """List (service, concrete key): whose key each service has now, because a trading session ends there."""
+    return book.state.session_holdings(clock().now(), signatures_ed25519.verify)
+
+
 def records_in(path: str | Path) -> int:
     """Count the records of a book by its own note, for showing how far the reading of it is."""
     store = read_file(Path(path))

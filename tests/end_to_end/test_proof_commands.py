@@ -2,12 +2,18 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from command_line import CommandLine
 from platforms import BALANCES, PLATFORM, harbour_text
 
+from ringfence import wiring
+from ringfence.kernel.decision import Accepted
+from ringfence.kernel.instant import HOUR_NS
+from ringfence.planes.ledger.operations import OpenSession, signing_bytes
 from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.render_nftables import render_hub
 from ringfence.planes.network.sites import plan_sites
@@ -269,6 +275,34 @@ def test_what_a_book_does_is_compared(ringfence, tmp_path):
     assert "is declared and not registered" in said.out
     ringfence("book", "key", "new", "all", *book)
     assert "not registered" not in ringfence("proof", "drift", "two-buckets", *book).out
+
+
+def test_whoever_holds_a_session_of_a_book_has_the_key_in_its_proof(ringfence, tmp_path):
+    path, claim = tmp_path / "venue.book", ("--claim", "a_broken_risk_engine_moves_nothing")
+    book, certificate = ("--at", str(path)), str(tmp_path / "certificate.json")
+    ringfence("book", "open", "venue", *book)
+    ringfence("book", "key", "new", "all", *book)
+    ringfence("book", "client", "add", "zoe", *book)
+    assert ringfence("prove", "venue", *claim, *book).code == 0
+    open_session(path, Path(f"{path}.keys"))
+    said = ringfence("prove", "venue", *book, "--certificate", certificate)
+    assert (said.code, "refuted a_broken_risk_engine_moves_nothing" in said.out) == (1, True)
+    check = ("proof", "check", certificate, "--policy", "venue")
+    assert ringfence(*check, *book).code == 0
+    assert ringfence(*check).code == 1
+    assert "holding risk has client_key" in ringfence("proof", "drift", "venue", *book).out
+
+
+def open_session(path: Path, keys: Path) -> None:
+    """Let zoe's key open a trading session that ends at risk."""
+    with closing(wiring.embedded(path)) as book:
+        expires = wiring.clock().now() + HOUR_NS
+        opening = OpenSession(1, "client_key/zoe", "risk", ("client/zoe/hedge",), expires, book.rules.digest)
+        signature = wiring.key_ring(keys).sign("client_key/zoe", signing_bytes(opening))
+        (outcome,) = book.submit(
+            [msgspec.structs.replace(opening, signatures=(signature,))], wiring.clock().now()
+        )
+        assert outcome.decision == Accepted()
 
 
 def test_a_picture_marks_the_spread(ringfence):

@@ -33,10 +33,6 @@ class Svid:
     serial: int
     expires: Instant
 
-    def half_life(self, issued: Instant) -> Instant:
-        """Return the instant at which it should be replaced: half of its life after it was issued."""
-        return Instant(issued + (self.expires - issued) // 2)
-
 
 class Authority:
     """The certificate authority of one trust domain; `bundle` is what its peers must trust, in PEM."""

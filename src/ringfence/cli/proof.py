@@ -69,7 +69,8 @@ def claims(
         Path | None, typer.Option("--markdown", help="Write Markdown for a pull request here.")
     ] = None,
     at: Annotated[
-        Path | None, typer.Option("--at", help="A book: show what each exception moved so far.")
+        Path | None,
+        typer.Option("--at", help="A book: count its trading sessions, show what each exception moved."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -78,7 +79,7 @@ def claims(
     Exit code 1 where a claim does not hold.
     """
     loaded = proof_words.load(policy)
-    known = _facts(facts, loaded, hub)
+    known = (*_facts(facts, loaded, hub), *_sessions(at))
     opinion = _second_opinion(seconds_max) if second else None
     verdicts = _decide(loaded, only or [], known, opinion)
     _write_files(loaded, verdicts, certificate, sarif, markdown)
@@ -153,6 +154,9 @@ def check(
         Path | None, typer.Option("--policy", help="Also compare it with what this policy claims.")
     ] = None,
     facts: Facts = None,
+    at: Annotated[
+        Path | None, typer.Option("--at", help="The book whose trading sessions the claims counted.")
+    ] = None,
     second: Annotated[
         bool, typer.Option("--second", help="Let Z3 prove the invariants of exceptions again.")
     ] = False,
@@ -174,7 +178,8 @@ def check(
 
         wrong = (*wrong, *unproved_invariants(found, wiring.constraint_solver(seconds_max)))
     if policy is not None:
-        wrong = (*wrong, *differences(found, proof_words.load(policy), _facts(facts)))
+        known = (*_facts(facts), *_sessions(at))
+        wrong = (*wrong, *differences(found, proof_words.load(policy), known))
     if as_json:
         entries = [{"claim": one.claim, "plane": one.plane, "status": one.status} for one in found.entries]
         print_json({"policy": found.policy, "digest": found.digest, "entries": entries, "complaints": wrong})
@@ -511,7 +516,7 @@ def drift(
         running, facts = loaded, _observed(loaded, hub)
         if at is not None:
             running, seen = _observed_book(loaded, at)
-            found += seen
+            facts, found = (*facts, *_sessions(at)), [*found, *seen]
         rows, difference = drifted(loaded, running, facts)
         found += rows
         proof_words.show_drift(found, difference, as_json=as_json)
@@ -551,6 +556,18 @@ def _carried_out(at: Path) -> "tuple[Policy, list[Dated]]":
 
     with opened(at, wiring.read_book) as book:
         return book.rules.policy, [Dated(*done) for done in requests_carried_out(book.lines())]
+
+
+def _sessions(at: Path | None) -> "tuple[Fact, ...]":
+    """Read from a book which service has whose key, because a trading session ends there; () without one."""
+    if at is None:
+        return ()
+    from ringfence import wiring
+    from ringfence.cli.book_reading import opened
+    from ringfence.proof.observed import session_facts
+
+    with opened(at, wiring.read_book) as book:
+        return session_facts(wiring.sessions_of(book))
 
 
 def _observed(policy: "Policy", hub: Path | None) -> "tuple[Fact, ...]":

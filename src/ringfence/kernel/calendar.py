@@ -12,11 +12,6 @@ def window_index(at: Instant, length_ns: int) -> int:
     return at // length_ns
 
 
-def window_start(at: Instant, length_ns: int) -> Instant:
-    """Return the first instant of the fixed window of `length_ns` that holds `at`."""
-    return Instant(at - at % length_ns)
-
-
 def day_index(at: Instant) -> int:
     """Return the number of the UTC day that holds `at`, counted from 1970-01-01."""
     return at // DAY_NS

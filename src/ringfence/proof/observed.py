@@ -14,13 +14,23 @@ from ringfence.proof.cutoff import cast_for_amounts
 from ringfence.proof.difference import Difference, Meaning, compared
 from ringfence.proof.drift import drift
 from ringfence.proof.grounding import ground
-from ringfence.proof.world import Fact, SetFlows, extend
+from ringfence.proof.world import AddHolding, Fact, SetFlows, extend
 
 
 def observed_flows(policy: Policy, seen: Observed) -> SetFlows:
     """Write down which service can open a connection to which, on any port, as rules were read back."""
     pairs = (pair for pair, connections in seen.possible.items() if connections)
     return SetFlows(tuple(sorted(pair for pair in pairs if policy.services.keys() >= set(pair))))
+
+
+def session_facts(holdings: Iterable[tuple[str, str]]) -> tuple[AddHolding, ...]:
+    """Write down which service has whose key because a trading session ends there.
+
+    holdings: (service, concrete key), as a book lists its sessions in force. A question's members stand for
+    any member, so one member's session counts as everybody's: more is assumed lost than is, never less.
+    """
+    families = {(service, key.partition("/")[0]) for service, key in holdings}
+    return tuple(AddHolding(service, key) for service, key in sorted(families))
 
 
 def book_differences(policy: Policy, state: BookState) -> tuple[str, ...]:

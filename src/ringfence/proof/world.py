@@ -280,7 +280,7 @@ class AddKey(Row, frozen=True, tag="key", tag_field="fact"):
 
 
 class AddHolding(Row, frozen=True, tag="holds", tag_field="fact"):
-    """A service has a key."""
+    """A service has a key; the name of a family's key without a member means that of every member."""
 
     service: str
     key: str
@@ -363,7 +363,7 @@ def _with_fact(world: World, fact: Fact) -> World:
         case AddKey():
             return _with_key(world, fact)
         case AddHolding():
-            return _with_holding(world, fact.service, _named(world.keys, fact.key, "key"))
+            return _with_holding(world, fact.service, _keys_called(world, fact.key))
         case AddFlow():
             ends = (
                 _named(world.services, fact.source, "service"),
@@ -397,13 +397,19 @@ def _with_key(world: World, fact: AddKey) -> World:
         raise BadInput(f"the key `{fact.name}` is known already")
     key = Key(fact.name, fact.given, fact.person, fact.host)
     world = msgspec.structs.replace(world, keys=(*world.keys, key))
-    return _with_holding(world, fact.held_by, len(world.keys) - 1) if fact.held_by else world
+    return _with_holding(world, fact.held_by, (len(world.keys) - 1,)) if fact.held_by else world
 
 
-def _with_holding(world: World, service: str, key: int) -> World:
+def _keys_called(world: World, name: str) -> tuple[int, ...]:
+    """Return the key of this name, or those of every member where it is a family's."""
+    of_members = (index for index, key in enumerate(world.keys) if key.name.startswith(f"{name}/"))
+    return tuple(of_members) or (_named(world.keys, name, "key"),)
+
+
+def _with_holding(world: World, service: str, keys: tuple[int, ...]) -> World:
     index = _named(world.services, service, "service")
     services = list(world.services)
-    services[index] = Service(service, (*services[index].holds, key))
+    services[index] = Service(service, (*services[index].holds, *keys))
     return msgspec.structs.replace(world, services=tuple(services))
 
 

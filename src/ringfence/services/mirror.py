@@ -1,6 +1,6 @@
 """Living a replayed day again in a real book, operation by operation, and comparing where both ended."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ringfence.kernel.decision import Refused
@@ -67,8 +67,3 @@ def _submit(book: Book, batch: Batch) -> None:
                 f"at {show_instant(batch.at)} the book refused what the replay did: {refused.reason.name}, "
                 f"{refused.words}{where} [{type(operation).__name__}]"
             )
-
-
-def no_watch(hashes: Mapping[int, tuple[str, str]]) -> bool:
-    """Say whether nothing was watched."""
-    return not hashes

@@ -8,7 +8,6 @@ import pytest
 from ringfence.adapters.identity_x509 import (
     Authority,
     Peer,
-    Svid,
     client_context,
     peer_of,
     rotate,
@@ -114,8 +113,3 @@ def test_a_rotated_certificate_is_shown_from_the_next_connection_on(authority, n
     assert handshake(client, server)[0].serial == first.serial
     rotate(server, second)
     assert handshake(client, server)[0].serial == second.serial != first.serial
-
-
-def test_an_identity_is_due_for_rotation_at_half_its_life(now):
-    svid = Svid("spiffe://harbour/risk", b"", b"", 1, Instant(now + HOUR_NS))
-    assert svid.half_life(now) == now + HOUR_NS // 2

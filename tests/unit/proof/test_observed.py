@@ -13,8 +13,8 @@ from ringfence.planes.network.render_nftables import render_hub
 from ringfence.planes.network.sites import plan_sites
 from ringfence.proof.blast import blast
 from ringfence.proof.claims import prove
-from ringfence.proof.observed import book_differences, drifted, observed_flows
-from ringfence.proof.world import AddFlow, SetFlows, read_facts
+from ringfence.proof.observed import book_differences, drifted, observed_flows, session_facts
+from ringfence.proof.world import AddFlow, AddHolding, SetFlows, read_facts
 
 PUSHED = ("{from: risk, to: wallet, port: 9000}", "{from: wallet, to: risk, port: 9000}")
 
@@ -86,3 +86,9 @@ def test_a_book_of_another_policy_is_told_by_what_it_makes_possible():
     _, difference = drifted(harbour(), other, ())
     assert "withdraw opens with officer_a" in difference.newly_possible
     assert difference.no_longer_possible == ()
+
+
+def test_a_session_of_one_member_counts_as_everybodys():
+    found = session_facts([("risk", "client_key/zoe"), ("risk", "client_key/yan"), ("wallet", "officer_a")])
+    assert found == (AddHolding("risk", "client_key"), AddHolding("wallet", "officer_a"))
+    assert [one.status for one in prove(harbour(), found[:1])] != [one.status for one in prove(harbour())]

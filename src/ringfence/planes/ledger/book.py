@@ -5,7 +5,7 @@ way: an operation is carried out as a whole or refused and takes nothing with it
 never succeed. Conservation is checked after every request; a violation is our own mistake and raises.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -526,16 +526,6 @@ class BookState:
     def frozen(self) -> Mapping[str, str]:
         """Return every frozen scope with its reason. Do not change it."""
         return self._tables.frozen
-
-    def what_falls_due(self, links: Sequence[Settle | Fund], at: Instant) -> dict[Owed, int]:
-        """Return what settlements and funding would make owed, by (accrual, source, target, asset).
-
-        Nothing is decided or kept; KeyError where the policy declares no such instrument.
-        """
-        chain = settling.rehearse(self.ledger, links, at)
-        due = {key: self._tables.owed[key] for key in sorted(chain.due) if key in self._tables.owed}
-        self._tables.rollback()
-        return due
 
     # --- laws and digests
 

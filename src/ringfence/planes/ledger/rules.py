@@ -315,11 +315,6 @@ class Rules:
                 return way
         return None
 
-    def members_bound(self, gate: str, source: Place, target: Place) -> dict[str, str] | None:
-        """Say which member each variable of a gate stands for between two places; None where none leads."""
-        way = self.way(gate, source, target)
-        return None if way is None else way.binding(source.members, target.members)
-
     def gates_between(self, source: Place, target: Place) -> tuple[Way, ...]:
         """List every way from one place to another, in the order of the policy."""
         ways = (self.way(name, source, target) for name in self.gates)

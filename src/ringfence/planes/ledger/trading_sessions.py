@@ -144,7 +144,7 @@ def _fault(ledger: Ledger, state: SessionState, at: Instant, verify: Verifier) -
 def holdings(ledger: Ledger, at: Instant, verify: Verifier) -> Iterator[tuple[str, str]]:
     """Go through (service, key): who holds whose key now because a session ends there.
 
-    Facts for a proof (`proof.world.AddHolding`): whoever owns the service places orders as the key.
+    Facts for a proof (`proof.observed.session_facts`): whoever owns the service places orders as the key.
     """
     for _, state in sorted(ledger.tables.trading_sessions.items()):
         if not _fault(ledger, state, at, verify):
