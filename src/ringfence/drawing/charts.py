@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ringfence.drawing.markup import Attributes, Markup, element, join, slug, words
+from ringfence.drawing.markup import Attributes, Markup, element, join, picture, words
 from ringfence.drawing.scale import Scale, round_ticks, widened
 
 Tone = Literal["good", "bad", "accent", "calm", "muted"]
@@ -132,20 +132,7 @@ def bar_chart(title: str, description: str, bars: Sequence[Bar], axis: Axis) -> 
 
 
 def _chart(title: str, description: str, height: int, *inside: Markup) -> Markup:
-    name = slug(title)
-    frame: Attributes = {
-        "viewBox": f"0 0 {WIDTH} {height}",
-        "role": "img",
-        "class": "chart",
-        "aria_labelledby": f"{name}-title {name}-words",
-    }
-    return element(
-        "svg",
-        frame,
-        element("title", {"id": f"{name}-title"}, words(title)),
-        element("desc", {"id": f"{name}-words"}, words(description)),
-        *inside,
-    )
+    return picture(title, description, WIDTH, height, "chart", inside)
 
 
 def _grid(across: Scale, up: Scale, x: Axis, y: Axis, height: int) -> Markup:

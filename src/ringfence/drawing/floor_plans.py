@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ringfence.drawing.charts import WIDTH, Tone
-from ringfence.drawing.markup import Attributes, Markup, element, join, slug, words
+from ringfence.drawing.markup import Attributes, Markup, element, join, picture, words
 
 _ROW, _ROOM_HEAD, _ROOM_GAP, _PANEL_GAP = 26, 24, 10, 26
 _LABEL, _STATE, _LANE = 232, 150, 26
@@ -60,7 +60,6 @@ class Panel:
 
 def floor_plan(title: str, description: str, panels: Sequence[Panel]) -> Markup:
     """Draw panels one below the other; KeyError on a door of no row."""
-    name = slug(title)
     drawn: list[Markup] = []
     top = 30.0
     for panel in panels:
@@ -68,21 +67,12 @@ def floor_plan(title: str, description: str, panels: Sequence[Panel]) -> Markup:
         drawn += lines
         top += height + _PANEL_GAP
     lanes = max((len(panel.doors) for panel in panels), default=0)
-    frame: Attributes = {
-        "viewBox": f"0 0 {max(WIDTH, _first_lane() + lanes * _LANE + 70)} {int(top)}",
-        "role": "img",
-        "class": "chart plan",
-        "aria_labelledby": f"{name}-title {name}-words",
-    }
-    return element(
-        "svg",
-        frame,
-        element("title", {"id": f"{name}-title"}, words(title)),
-        element("desc", {"id": f"{name}-words"}, words(description)),
+    width = max(WIDTH, _first_lane() + lanes * _LANE + 70)
+    written = (
         element("text", {"x": 12, "y": 20, "class": "name"}, words(title)),
         element("text", {"x": 12, "y": int(top) - 12, "class": "tick"}, words(_LEGEND)),
-        *drawn,
     )
+    return picture(title, description, width, int(top), "chart plan", (*written, *drawn))
 
 
 def _first_lane() -> int:

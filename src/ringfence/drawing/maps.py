@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ringfence.drawing.charts import WIDTH, Tone
-from ringfence.drawing.markup import Attributes, Markup, element, join, slug, words
+from ringfence.drawing.markup import Attributes, Markup, element, join, picture, words
 
 _BOX_HEIGHT, _GAP, _HEAD, _LANE = 40, 14, 30, 44
 """Sizes in pixels; the lane between two areas is as wide as the word of a gate."""
@@ -49,21 +49,8 @@ def place_map(title: str, description: str, areas: Sequence[Area], arrows: Seque
         _area(area, _GAP + column * (width + _LANE), width, centres) for column, area in enumerate(areas)
     ]
     height = _HEAD + max((len(area.places) for area in areas), default=1) * (_BOX_HEIGHT + 26) + 24
-    name = slug(title)
-    frame: Attributes = {
-        "viewBox": f"0 0 {WIDTH} {height}",
-        "role": "img",
-        "class": "chart map",
-        "aria_labelledby": f"{name}-title {name}-words",
-    }
-    return element(
-        "svg",
-        frame,
-        element("title", {"id": f"{name}-title"}, words(title)),
-        element("desc", {"id": f"{name}-words"}, words(description)),
-        *drawn,
-        *(_arrow(arrow, centres, width) for arrow in arrows),
-    )
+    drawn += [_arrow(arrow, centres, width) for arrow in arrows]
+    return picture(title, description, WIDTH, height, "chart map", drawn)
 
 
 def _area(area: Area, x: float, width: float, centres: dict[str, tuple[float, float]]) -> Markup:

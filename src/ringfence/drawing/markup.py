@@ -5,7 +5,7 @@ it. Names of clients, gates and files come from outside, so nothing from outside
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NewType
 
 Markup = NewType("Markup", str)
@@ -44,3 +44,23 @@ def slug(text: str) -> str:
 def _value(value: str | int | float) -> str:
     # Two digits after the point are a fifth of a pixel on the largest chart; more only bloat the page.
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def picture(
+    title: str, description: str, width: float, height: float, kind: str, inside: Iterable[Markup]
+) -> Markup:
+    """Frame what is drawn as one SVG that also says its title and its description; kind: its class."""
+    name = slug(title)
+    frame: Attributes = {
+        "viewBox": f"0 0 {width} {height}",
+        "role": "img",
+        "class": kind,
+        "aria_labelledby": f"{name}-title {name}-words",
+    }
+    return element(
+        "svg",
+        frame,
+        element("title", {"id": f"{name}-title"}, words(title)),
+        element("desc", {"id": f"{name}-words"}, words(description)),
+        *inside,
+    )

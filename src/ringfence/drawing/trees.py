@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ringfence.drawing.charts import WIDTH, Tone
-from ringfence.drawing.markup import Markup, element, join, slug, words
+from ringfence.drawing.markup import Markup, element, join, picture, words
 
 _ROW, _INDENT = 24, 22
 
@@ -23,20 +23,8 @@ def tree(title: str, description: str, root: Node) -> Markup:
     """Draw a tree from its root at the top left; rows stand in depth-first order."""
     rows = list(_walk(root, 0))
     height = _ROW * len(rows) + 16
-    name = slug(title)
-    frame: dict[str, str | int | float] = {
-        "viewBox": f"0 0 {WIDTH} {height}",
-        "role": "img",
-        "class": "chart tree",
-        "aria_labelledby": f"{name}-title {name}-words",
-    }
-    return element(
-        "svg",
-        frame,
-        element("title", {"id": f"{name}-title"}, words(title)),
-        element("desc", {"id": f"{name}-words"}, words(description)),
-        *(_row(node, depth, number) for number, (node, depth) in enumerate(rows)),
-    )
+    drawn = (_row(node, depth, number) for number, (node, depth) in enumerate(rows))
+    return picture(title, description, WIDTH, height, "chart tree", drawn)
 
 
 def _walk(node: Node, depth: int) -> Iterator[tuple[Node, int]]:
