@@ -67,7 +67,7 @@ def make_orders(count: int) -> list[Order]:
 
 def time_orders(orders: Sequence[Order], store: BookStore) -> float:
     engine = Engine({"BTC-PERP": 10}, lambda bucket: bucket.split("/")[1])
-    service = MatchingService(engine, store, POLICY, lambda _: True)
+    service = MatchingService(engine, store, POLICY, lambda *_: True)
     service.carry_out([Band("BTC-PERP", 1, 10**6)], Instant(1))
     start = perf_counter()
     for at in range(0, len(orders), BATCH):

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from ringfence.services.matching.engine import (
     Halt,
     MatchingService,
     Submit,
+    Undo,
 )
 from ringfence.services.matching.order_book import Dropped, Matched, Refusal, Rested
 
@@ -37,7 +40,7 @@ def order(number, side="buy", contracts=1, limit=100, owner="alice", instrument=
     )
 
 
-def is_signed(submitted):
+def is_signed(submitted, at):
     signatures = submitted.order.signatures
     return bool(signatures) and signatures[0].value == b"good"
 
@@ -133,6 +136,11 @@ commands = st.lists(
         st.builds(Band, st.just("BTC-PERP"), st.sampled_from([50, 95]), st.sampled_from([105, 200])),
         st.builds(Halt, st.just("BTC-PERP"), st.booleans()),
         st.just(Expire("BTC-PERP")),
+        st.builds(
+            lambda number, side: Undo(number, "KEY_REVOKED", "no", at_fault=side),
+            st.integers(1, 12),
+            st.sampled_from([(), ("client/alice/hedge",), ("client/bob/hedge",)]),
+        ),
     ),
     max_size=40,
 )
@@ -144,7 +152,10 @@ def test_a_recovered_engine_is_the_one_that_crashed(told):
     shelf = Shelf()
     made = with_band(shelf)
     for at, command in enumerate(told, start=2):
-        made.carry_out([command], Instant(at))
+        with suppress(UsageError):  # a fill that is not there cannot be undone, and nothing is kept of that
+            made.carry_out([command], Instant(at))
+        bids, offers = (made.engine.book("BTC-PERP").depth(side) for side in ("buy", "sell"))
+        assert not bids or not offers or bids[0][0] < offers[0][0]
     again = Shelf()
     again.records = list(shelf.records)
     recovered = service(again)
@@ -155,6 +166,42 @@ def test_a_recovered_engine_is_the_one_that_crashed(told):
     assert recovered.carry_out([Submit(follow)], Instant(9_000)) == made.carry_out(
         [Submit(follow)], Instant(9_000)
     )
+
+
+@given(commands)
+@settings(max_examples=100)
+def test_contracts_are_conserved_whatever_is_undone(told):
+    """Filled and not undone, resting and dropped together are what was submitted."""
+    made = with_band()
+    submitted, filled, dropped = {}, {}, {}
+    for at, command in enumerate(told, start=2):
+        fills = made.engine.last_fill
+        try:
+            (events,) = made.carry_out([command], Instant(at))
+        except UsageError:
+            continue
+        taken = isinstance(command, Submit) and command.order.id not in submitted
+        refused = isinstance(command, Submit) and any(
+            isinstance(e, Dropped) and e.reason in BEFORE_THE_BOOK for e in events
+        )
+        if taken and not refused:
+            submitted[command.order.id] = command.order.contracts
+        if isinstance(command, Undo):
+            fill = made.engine.fills(command.fill - 1, 1)[0].fill
+            for side in (fill.buy, fill.sell):
+                filled[side.id] -= fill.contracts
+        for numbered in made.engine.fills(fills):
+            for side in (numbered.fill.buy, numbered.fill.sell):
+                filled[side.id] = filled.get(side.id, 0) + numbered.fill.contracts
+        for event in events:
+            if isinstance(event, Dropped) and not refused:
+                dropped[event.order] = dropped.get(event.order, 0) + event.contracts
+        for number, contracts in submitted.items():
+            found = filled.get(number, 0) + dropped.get(number, 0) + made.engine.left_of(number)
+            assert found == contracts, (number, command)
+
+
+BEFORE_THE_BOOK = {Refusal.ID_ALREADY_USED, Refusal.HALTED, Refusal.OUTSIDE_BAND, Refusal.EXPIRED}
 
 
 class FullStore(MemoryStore):

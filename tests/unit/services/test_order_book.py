@@ -147,6 +147,66 @@ def test_a_reduce_only_order_takes_no_more_than_closes_the_position(book, reduci
     assert all(event.reason is Refusal.DOES_NOT_REDUCE for event in dropped)
 
 
+# --- undoing a fill
+
+
+@pytest.fixture
+def filled(book):
+    """Order 1 offered 3 at 100, order 2 took 2 of them."""
+    book.submit(order(1, "sell", 3, 100), "alice", NOW)
+    book.submit(order(2, "buy", 2, 100), "bob", NOW)
+    return book
+
+
+def test_the_order_at_fault_ends_with_what_is_left_of_it(filled):
+    assert filled.withdraw(order(1, "sell", 3, 100), 2) == (Dropped(1, 3, Refusal.FILL_UNDONE),)
+    assert filled.depth("sell") == ()
+    assert filled.put_back(order(1, "sell", 3, 100), "alice", 1, NOW)[0].reason is Refusal.CANCELLED
+
+
+def test_what_was_not_at_fault_stands_again_in_its_old_place(filled):
+    filled.submit(order(3, "sell", 1, 100), "carol", NOW)
+    assert filled.put_back(order(1, "sell", 3, 100), "alice", 2, NOW) == (Rested(1, 3),)
+    events = filled.submit(order(4, "buy", 4, 100), "bob", NOW)
+    assert [(event.maker.id, event.contracts) for event in events] == [(1, 3), (3, 1)]
+
+
+def test_an_order_that_was_filled_whole_comes_back_before_those_who_came_later(book):
+    for number in (1, 2, 3):
+        book.submit(order(number, "sell", 1, 100), "alice", NOW)
+    book.submit(order(4, "buy", 1, 100), "bob", NOW)
+    assert book.put_back(order(1, "sell", 1, 100), "alice", 1, NOW) == (Rested(1, 1),)
+    events = book.submit(order(5, "buy", 3, 100), "bob", NOW)
+    assert [event.maker.id for event in events] == [1, 2, 3]
+
+
+def test_what_is_put_back_trades_with_what_came_in_the_meantime(filled):
+    filled.cancel(1)
+    filled.submit(order(3, "sell", 1, 90), "carol", NOW)
+    taken, rested = filled.put_back(order(2, "buy", 2, 100), "bob", 2, NOW)
+    assert (taken.maker.id, taken.contracts, taken.price_e10) == (3, 1, 90)
+    assert rested == Rested(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "change", "refusal"),
+    [
+        ({"time_in_force": "ioc"}, lambda book: None, Refusal.NOT_FILLED),
+        ({}, lambda book: book.set_band(50, 90), Refusal.OUTSIDE_BAND),
+        ({}, lambda book: book.set_band(50, 100), None),
+        ({}, lambda book: book.halt(), None),
+        ({}, lambda book: (book.submit(order(7, "sell", 1, 90), "carol", NOW), book.halt()), Refusal.HALTED),
+        ({"expires": 999}, lambda book: None, Refusal.EXPIRED),
+        ({"expires": 1_000}, lambda book: None, None),
+    ],
+)
+def test_what_may_not_stand_any_more_is_not_put_back(filled, words, change, refusal):
+    filled.cancel(1)
+    change(filled)
+    (event,) = filled.put_back(order(2, "buy", 2, 100, **words), "bob", 2, NOW)
+    assert event == (Rested(2, 2) if refusal is None else Dropped(2, 2, refusal))
+
+
 def test_an_expired_order_never_fills(book):
     book.submit(order(1, "sell", 1, 90, expires=1_000), "alice", NOW)
     book.submit(order(2, "sell", 1, 100, expires=1_001), "alice", NOW)

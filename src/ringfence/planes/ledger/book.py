@@ -507,6 +507,10 @@ class BookState:
         """Return the public keys the book knows, by concrete name. Do not change them."""
         return self._tables.keys
 
+    def former_keys(self) -> Mapping[str, tuple[bytes, int]]:
+        """Return what rotated keys stood for before, and until when that counts. Do not change it."""
+        return self._tables.former
+
     def waiting(self) -> tuple[Waiting, ...]:
         """Return the adoptions of another policy that wait; at most one does."""
         return tuple(self._tables.adopting.values())

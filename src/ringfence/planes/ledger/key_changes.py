@@ -32,15 +32,15 @@ def rotate(ledger: Ledger, record: RotateKey, at: Instant, verify: Verifier) -> 
     if record.expires < at:
         until = show_instant(Instant(record.expires))
         return Refused(Reason.REQUEST_EXPIRED, f"the rotation was good until {until}")
-    refused = _judge_both(record, old, verify) or make_known(ledger, key, record.public)
+    refused = judge_rotation(record, old, verify) or make_known(ledger, key, record.public)
     if refused is not None:
         return refused
     tables.put(tables.former, key, (old, record.old_until))
     return None
 
 
-def _judge_both(record: RotateKey, old: bytes, verify: Verifier) -> Refused | None:
-    """Refuse a rotation that the key as it stands and the new one did not both sign."""
+def judge_rotation(record: RotateKey, old: bytes, verify: Verifier) -> Refused | None:
+    """Refuse a rotation that the key as it stands (`old`) and the new one did not both sign."""
     # A key that is itself only a former one replaces nothing, so its older self is not asked.
     both = KnownKeys({record.key: old, NEXT: record.public}, {}, {}, 0)
     found = signers_of(record.signatures, signing_bytes(record), both, verify)

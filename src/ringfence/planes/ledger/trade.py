@@ -5,7 +5,9 @@ and changes nothing. Takeovers and deleveraging happen at the bankruptcy price t
 so they are exempt from the price band; every other fill lies inside it.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -69,8 +71,23 @@ def decide_fill(facts: FillFacts, fill: Fill) -> Accepted | Refused:
     refusals = [*_judge_fill(facts, fill)]
     if facts.instrument is not None:
         for side, other in ((facts.buy, facts.sell), (facts.sell, facts.buy)):
-            refusals += _judge_side(facts, fill, facts.instrument, side, other)
+            found = _judge_side(facts, fill, facts.instrument, side, other)
+            refusals += [_naming(side.side.bucket, refused) for refused in found]
     return min(refusals, key=lambda refused: refused.reason) if refusals else ACCEPTED
+
+
+def _naming(bucket: str, refused: Refused) -> Refused:
+    """Say whose side it is, where the words do not: the other side's order may still be filled."""
+    if bucket in sides_named(refused.words, (bucket,)):
+        return refused
+    return replace(refused, words=f"{bucket}: {refused.words}")
+
+
+def sides_named(words: str, buckets: Iterable[str]) -> tuple[str, ...]:
+    """Return the buckets that a refusal of a fill names: the sides that were at fault."""
+    return tuple(
+        bucket for bucket in buckets if re.search(rf"(?<![\w/.-]){re.escape(bucket)}(?![\w/-])", words)
+    )
 
 
 def _judge_fill(facts: FillFacts, fill: Fill) -> Iterator[Refused]:

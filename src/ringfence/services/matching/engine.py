@@ -55,7 +55,28 @@ class Expire(Record, frozen=True, tag="expire"):
     instrument: str
 
 
-Command = Submit | Cancel | Band | Halt | Expire
+class Undo(Record, frozen=True, tag="undo"):
+    """Undo a fill that the ledger refused: reason, words and rule are its answer.
+
+    at_fault: the buckets whose orders end; the other side's contracts stand again. None means that nobody is
+    named, and then the one that came to the other ends.
+    """
+
+    fill: int
+    reason: str
+    words: str
+    rule: str = ""
+    at_fault: tuple[str, ...] = ()
+
+
+Command = Submit | Cancel | Band | Halt | Expire | Undo
+
+
+IsSigned = Callable[[Submit, Instant], bool]
+"""Says whether an order carries at that instant the signatures that its bucket needs."""
+
+UNDONE_MAX = 100_000
+"""Of how many orders the refusal of a fill is remembered, for whoever asks; the oldest are forgotten."""
 
 
 class NumberedFill(Record, frozen=True):
@@ -78,13 +99,14 @@ class Engine:
         self._fills: list[Fill] = []
         self._dropped = 0
         self._forced: set[int] = set()
+        self._undone: dict[int, Undo] = {}
+        self.last_undone = 0
 
     def apply(self, command: Command, at: Instant) -> tuple[Event, ...]:
         """Carry out one command; UsageError where the instrument is not traded here."""
-        name = command.order.instrument if isinstance(command, Submit) else command.instrument
         if isinstance(command, Submit) and command.is_forced:
             self._forced.add(command.order.id)
-        events = self._carry_out(self.book(name), command, at)
+        events = self._undo(command, at) if isinstance(command, Undo) else self._carry_out(command, at)
         self._fills += [self._fill(event) for event in events if isinstance(event, Matched)]
         return events
 
@@ -100,10 +122,44 @@ class Engine:
             taker=event.taker.side,
         )
 
+    # --- fills that the ledger refused
+
+    def check_undo(self, number: int) -> Fill:
+        """Return a fill that can be undone; UsageError where it is none of ours, confirmed, or undone."""
+        if not max(self._dropped, self.last_undone) < number <= self.last_fill:
+            words = f"{max(self._dropped, self.last_undone) + 1} to {self.last_fill} can be undone, in order"
+            raise UsageError(f"fill {number} cannot be undone; {words}")
+        return self._fills[number - self._dropped - 1]
+
+    def undone(self, order: int) -> Undo | None:
+        """Return the last refusal of a fill of an order, None where there was none."""
+        return self._undone.get(order)
+
+    def _undo(self, command: Undo, at: Instant) -> tuple[Event, ...]:
+        fill = self.check_undo(command.fill)
+        self.last_undone = command.fill
+        book, at_fault = self.book(fill.instrument), command.at_fault or (_latecomer(fill),)
+        # A forced side leaves nothing behind: risk asks for it again, or does not.
+        orders = [side for side in (fill.buy, fill.sell) if isinstance(side, Order)]
+        self._undone.update((order.id, command) for order in orders)
+        while len(self._undone) > UNDONE_MAX:
+            del self._undone[next(iter(self._undone))]
+        events: list[Event] = []
+        for order in orders:
+            if order.bucket in at_fault:
+                events += book.withdraw(order, fill.contracts)
+        for order in orders:
+            if order.bucket not in at_fault:
+                events += book.put_back(order, self._owner_of(order.bucket), fill.contracts, at)
+        return tuple(events)
+
+    # --- parts
+
     def _side(self, order: Order) -> Order | Closing:
         return Closing(order.bucket, "liquidation") if order.id in self._forced else order
 
-    def _carry_out(self, book: OrderBook, command: Command, at: Instant) -> tuple[Event, ...]:
+    def _carry_out(self, command: Submit | Cancel | Band | Halt | Expire, at: Instant) -> tuple[Event, ...]:
+        book = self.book(command.order.instrument if isinstance(command, Submit) else command.instrument)
         if isinstance(command, Submit):
             owner = self._owner_of(command.order.bucket)
             return book.submit(command.order, owner, at, command.reducible)
@@ -132,6 +188,10 @@ class Engine:
     def standing(self, bucket: str) -> tuple[tuple[Order, int], ...]:
         """Return every order of a bucket that stands in any book, with the contracts it has left."""
         return tuple(found for book in self._books.values() for found in book.standing(bucket))
+
+    def left_of(self, order: int) -> int:
+        """Return how many contracts of an order stand in any book."""
+        return sum(book.resting_contracts(order) for book in self._books.values())
 
     def book(self, instrument: str) -> OrderBook:
         """Return one instrument's book; UsageError where it is not traded here."""
@@ -166,7 +226,7 @@ class MatchingService:
         engine: Engine,
         store: BookStore,
         policy: bytes,
-        is_signed: Callable[[Submit], bool],
+        is_signed: IsSigned,
     ) -> None:
         self.engine = engine
         self._store = store
@@ -176,9 +236,7 @@ class MatchingService:
         self._stopped = ""
 
     @classmethod
-    def recover(
-        cls, engine: Engine, store: BookStore, policy: bytes, is_signed: Callable[[Submit], bool]
-    ) -> Self:
+    def recover(cls, engine: Engine, store: BookStore, policy: bytes, is_signed: IsSigned) -> Self:
         """Open a journal and tell an empty engine again everything it was told; JournalBroken as found."""
         service = cls(engine, store, policy, is_signed)
         for record in verify_chain(store.records(), store.head()):
@@ -196,7 +254,7 @@ class MatchingService:
         if self._stopped:
             raise StoreFailed(self._stopped)
         for command in commands:
-            self._check(command)
+            self._check(command, at)
         at = Instant(max(at, self._head.at + 1)) if self._head else at
         record = orders_record(self._head, at, self._policy, msgspec.json.encode(commands))
         outcomes = tuple(self.engine.apply(command, at) for command in commands)
@@ -208,13 +266,24 @@ class MatchingService:
         self._head = head_of(record)
         return outcomes
 
-    def _check(self, command: Command) -> None:
+    def _check(self, command: Command, at: Instant) -> None:
+        if isinstance(command, Undo):
+            self.engine.check_undo(command.fill)
+            return
         if not isinstance(command, Submit):
             self.engine.book(command.instrument)
             return
         self.engine.book(command.order.instrument)
-        if not self._is_signed(command):
+        if not self._is_signed(command, at):
             raise UsageError(f"order {command.order.id:032x} is not signed by who may trade its bucket")
+
+
+def _latecomer(fill: Fill) -> str:
+    """Name the side that goes where a refusal names nobody: the forced one, else the one that took."""
+    for side in (fill.buy, fill.sell):
+        if isinstance(side, Closing):
+            return side.bucket
+    return fill.buy.bucket if fill.taker == "buy" else fill.sell.bucket
 
 
 def read_commands(record: JournalRecord) -> tuple[Command, ...]:

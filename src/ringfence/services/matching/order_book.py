@@ -1,14 +1,14 @@
 """One instrument's orders in price-time priority, as a deterministic state machine.
 
-`submit`, `cancel` and `set_band` change the book and answer with what happened, in order. The same calls give
-the same answers on every machine, which is how the engine recovers: it replays them. Nothing here reads a
-clock; `at` comes with each call.
+`submit`, `cancel`, `set_band` and the two halves of undoing a fill change the book and answer with what
+happened, in order. The same calls give the same answers on every machine, which is how the engine recovers:
+it replays them. Nothing here reads a clock; `at` comes with each call.
 
 Invariants, each with a property test of the same name:
     no_cross          the best bid is below the best ask after every call
     price_time        a better price fills first, and at one price the earlier order
     limit_respected   nobody trades beyond the limit that was signed, or outside the band
-    conserved         contracts of an order: filled + resting + cancelled = submitted
+    conserved         contracts of an order: filled and not undone + resting + cancelled = submitted
 """
 
 from bisect import bisect_left, insort
@@ -39,6 +39,7 @@ class Refusal(Enum):
     NOT_FILLED = "what an immediate order could not fill at once is dropped"
     CANCELLED = "the order was cancelled by its owner"
     HALTED = "the instrument takes no new orders now"
+    FILL_UNDONE = "the book refused a fill of the order, which was at fault, so nothing of it stands any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,11 @@ class _Resting:
     order: Order
     owner: str
     left: int
+    arrived: int
+
+
+_OVER = 0
+"""The arrival of an order that was ended before it was filled: nothing of it is ever put back."""
 
 
 class OrderBook:
@@ -91,7 +97,7 @@ class OrderBook:
         self._sides = {"buy": _Side(best_is_highest=True), "sell": _Side(best_is_highest=False)}
         self._resting: dict[int, _Resting] = {}
         self._of_bucket: dict[str, dict[int, _Resting]] = {}
-        self._used: set[int] = set()
+        self._arrived: dict[int, int] = {}
         self._band: tuple[int, int] | None = None
         self._halted = False
 
@@ -131,13 +137,13 @@ class OrderBook:
         refusal = self._refusal(order, at)
         if refusal is not None:
             return (Dropped(order.id, order.contracts, refusal),)
-        self._used.add(order.id)
+        self._arrived[order.id] = len(self._arrived) + 1
         wanted = order.contracts
         if order.reduce_only:
             wanted = min(wanted, reducible or 0)
             if wanted <= 0:
                 return (Dropped(order.id, order.contracts, Refusal.DOES_NOT_REDUCE),)
-        events = self._take(order, owner, wanted, at)
+        events = self._enter(order, owner, wanted, at)
         if order.contracts > wanted:
             events.append(Dropped(order.id, order.contracts - wanted, Refusal.DOES_NOT_REDUCE))
         return tuple(events)
@@ -146,6 +152,44 @@ class OrderBook:
         """Take an order out of the book; nothing happens where it does not stand there."""
         resting = self._resting.get(order)
         return () if resting is None else (self._drop(resting, Refusal.CANCELLED),)
+
+    def withdraw(self, order: Order, contracts: int) -> tuple[Event, ...]:
+        """Undo a fill of `contracts` for the order at fault: neither they nor what is left of it stand."""
+        self._arrived[order.id] = _OVER
+        resting = self._resting.get(order.id)
+        if resting is not None:
+            self._take_out(resting)
+            contracts += resting.left
+        return (Dropped(order.id, contracts, Refusal.FILL_UNDONE),)
+
+    def put_back(self, order: Order, owner: str, contracts: int, at: Instant) -> tuple[Event, ...]:
+        """Undo a fill of `contracts` for an order that was not at fault: they stand again, in its old place.
+
+        Where they would meet an order that came in the meantime, they trade with it. What was immediate, has
+        expired, was cancelled by its owner or lies outside the band by now is dropped.
+        """
+        resting = self._resting.get(order.id)
+        if resting is not None:
+            resting.left += contracts
+            return (Rested(order.id, resting.left),)
+        refusal = self._refusal_to_put_back(order, at)
+        if refusal is not None:
+            return (Dropped(order.id, contracts, refusal),)
+        return tuple(self._enter(order, owner, contracts, at))
+
+    def _refusal_to_put_back(self, order: Order, at: Instant) -> Refusal | None:
+        if order.time_in_force != "gtc":
+            return Refusal.NOT_FILLED
+        if self._arrived.get(order.id, _OVER) == _OVER:
+            return Refusal.CANCELLED
+        if order.expires < at:
+            return Refusal.EXPIRED
+        if self._band is None:
+            return Refusal.NO_BAND
+        low_e10, high_e10 = self._band
+        if order.limit_e10 > high_e10 if order.side == "buy" else order.limit_e10 < low_e10:
+            return Refusal.OUTSIDE_BAND
+        return Refusal.HALTED if self._halted and self._best_against(order) is not None else None
 
     def expire(self, at: Instant) -> tuple[Event, ...]:
         """Take out every order whose last instant has passed, the oldest id first."""
@@ -170,7 +214,7 @@ class OrderBook:
         return resting.left if resting else 0
 
     def _refusal(self, order: Order, at: Instant) -> Refusal | None:
-        if order.id in self._used:
+        if order.id in self._arrived:
             return Refusal.ID_ALREADY_USED
         if order.instrument != self.instrument:
             return Refusal.OTHER_INSTRUMENT
@@ -187,6 +231,12 @@ class OrderBook:
         if not self._band[0] <= order.limit_e10 <= self._band[1]:
             return Refusal.OUTSIDE_BAND
         return None
+
+    def _enter(self, order: Order, owner: str, wanted: int, at: Instant) -> list[Event]:
+        events = self._take(order, owner, wanted, at)
+        if any(isinstance(event, Dropped) and event.order == order.id for event in events):
+            self._arrived[order.id] = _OVER
+        return events
 
     def _take(self, order: Order, owner: str, wanted: int, at: Instant) -> list[Event]:
         events: list[Event] = self._drop_expired_ahead_of(order, at)
@@ -239,13 +289,14 @@ class OrderBook:
             return []
         if order.time_in_force != "gtc":
             return [Dropped(order.id, left, Refusal.NOT_FILLED)]
-        resting = _Resting(order, owner, left)
+        resting = _Resting(order, owner, left, self._arrived[order.id])
         self._resting[order.id] = resting
         self._of_bucket.setdefault(order.bucket, {})[order.id] = resting
         self._sides[order.side].add(resting)
         return [Rested(order.id, left)]
 
     def _drop(self, resting: _Resting, reason: Refusal) -> Dropped:
+        self._arrived[resting.order.id] = _OVER
         self._take_out(resting)
         return Dropped(resting.order.id, resting.left, reason)
 
@@ -272,7 +323,12 @@ class _Side:
         if rank not in self._levels:
             insort(self._ranks, rank)
             self._levels[rank] = deque()
-        self._levels[rank].append(resting)
+        level = self._levels[rank]
+        if level and level[-1].arrived > resting.arrived:
+            # It is put back before everybody who came after it.
+            level.insert(bisect_left(level, resting.arrived, key=_arrival), resting)
+        else:
+            level.append(resting)
 
     def remove(self, resting: _Resting) -> None:
         rank = self._sign * resting.order.limit_e10
@@ -291,6 +347,10 @@ class _Side:
     def levels(self) -> Iterator[tuple[int, deque[_Resting]]]:
         for rank in reversed(self._ranks):
             yield self._sign * rank, self._levels[rank]
+
+
+def _arrival(resting: _Resting) -> int:
+    return resting.arrived
 
 
 _OPPOSITE: dict[str, str] = {"buy": "sell", "sell": "buy"}

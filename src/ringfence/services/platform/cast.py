@@ -10,11 +10,21 @@ import msgspec
 
 from ringfence.kernel.ids import RequestId, request_id
 from ringfence.kernel.instant import DAY_NS, Clock
-from ringfence.planes.ledger.operations import Cancel, Move, Order, Request, Signature, signing_bytes
+from ringfence.planes.ledger.operations import (
+    Cancel,
+    Move,
+    Order,
+    Request,
+    RevokeKey,
+    RotateKey,
+    Signature,
+    signing_bytes,
+)
 from ringfence.planes.ledger.rules import Rules
 from ringfence.services.platform.messages import (
     Asked,
     CancelOrder,
+    KeyChange,
     Orders,
     Outcome,
     Outcomes,
@@ -102,7 +112,18 @@ class Cast:
         cancel = msgspec.structs.replace(bare, signatures=tuple(self._sign(key, content) for key in keys))
         return unpack(Outcome, await self._say("cancel_request", pack(cancel)))
 
-    async def outcome(self, request: Request) -> Outcome | None:
-        """Ask what became of a request; None where the gateway does not know yet."""
+    async def rotate(self, rotation: RotateKey) -> Outcome:
+        """Send the rotation of a key, signed by the key as it stands and by the new one."""
+        return unpack(Outcome, await self._say("change_key", pack(KeyChange(rotation))))
+
+    async def revoke(self, key: str, reason: str, *keys: str) -> Outcome:
+        """Send the revocation of a key, signed with some keys."""
+        bare = RevokeKey(key, reason)
+        content = signing_bytes(bare)
+        signed = msgspec.structs.replace(bare, signatures=tuple(self._sign(one, content) for one in keys))
+        return unpack(Outcome, await self._say("change_key", pack(KeyChange(signed))))
+
+    async def outcome(self, request: Request | Order) -> Outcome | None:
+        """Ask what became of a request or order; None where the gateway does not know yet."""
         found = unpack(Outcomes, await self._say("outcomes", pack(Asked((request.id,))))).outcomes
         return found[0] if found else None

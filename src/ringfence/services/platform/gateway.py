@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ringfence.kernel.errors import UnreachableError
 from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.ledger.operations import Cancel, Request, Signature, signing_bytes
 from ringfence.planes.ledger.signing import SIGNATURES_MAX
@@ -16,10 +17,12 @@ from ringfence.planes.network.wire import CallFailedError
 from ringfence.services.platform.messages import (
     Asked,
     CancelOrder,
+    KeyChange,
     Orders,
     Outcome,
     Outcomes,
     Requests,
+    change_id,
     pack,
     unpack,
 )
@@ -39,6 +42,7 @@ class Gateway:
     def __init__(self, peers: Peers) -> None:
         self._waiting: dict[int, Request] = {}
         self._cancels: list[Cancel] = []
+        self._changes: list[KeyChange] = []
         self._told: dict[int, Outcome] = {}
         self._peers = peers
         self._carried = 0
@@ -51,7 +55,8 @@ class Gateway:
             "cancel": Method("internet", lambda body, _: self._cancel(unpack(CancelOrder, body))),
             "request": Method("internet", serve(Request, self.take)),
             "cancel_request": Method("internet", serve(Cancel, self.take_cancel)),
-            "outcomes": Method("internet", serve(Asked, self.outcomes)),
+            "change_key": Method("internet", serve(KeyChange, self.take_change)),
+            "outcomes": Method("internet", lambda body, _: self._outcomes(unpack(Asked, body))),
             "pull": Method("ledger", serve(Outcomes, self.pull)),
         }
 
@@ -91,10 +96,17 @@ class Gateway:
         self._cancels.append(cancel)
         return Outcome(cancel.request, "waiting")
 
-    def outcomes(self, asked: Asked, now: Instant) -> Outcomes:  # noqa: ARG002
+    def take_change(self, change: KeyChange, now: Instant) -> Outcome:  # noqa: ARG002
+        """Keep a key's rotation or revocation until the ledger pulls it."""
+        if len(self._changes) >= WAITING_MAX:
+            raise CallFailedError("overloaded", f"{WAITING_MAX} changes of keys wait already")
+        self._changes.append(change)
+        return Outcome(change_id(change), "waiting")
+
+    def outcomes(self, asked: Asked) -> tuple[Outcome, ...]:
         """Say what became of requests, as far as it is known here."""
         found = (self._told.get(one) for one in asked.ids)
-        return Outcomes(tuple(one for one in found if one is not None))
+        return tuple(one for one in found if one is not None)
 
     def pull(self, told: Outcomes, now: Instant) -> Requests:  # noqa: ARG002
         """Hand over what waits; `told` is what became of what was handed over before."""
@@ -104,9 +116,9 @@ class Gateway:
                 self._waiting.pop(outcome.id, None)
         while len(self._told) > TOLD_MAX:
             del self._told[next(iter(self._told))]
-        cancels = tuple(self._cancels[:PULLED_MAX])
-        del self._cancels[: len(cancels)]
-        return Requests(tuple(self._waiting.values())[:PULLED_MAX], cancels)
+        cancels, changes = tuple(self._cancels[:PULLED_MAX]), tuple(self._changes[:PULLED_MAX])
+        del self._cancels[: len(cancels)], self._changes[: len(changes)]
+        return Requests(tuple(self._waiting.values())[:PULLED_MAX], cancels, changes)
 
     async def _order(self, body: Orders) -> bytes:
         if len(body.orders) > ORDERS_MAX:
@@ -116,6 +128,18 @@ class Gateway:
 
     async def _cancel(self, body: CancelOrder) -> bytes:
         return pack(await ask(self._peers, "matching", "cancel", body, Outcomes))
+
+    async def _outcomes(self, asked: Asked) -> bytes:
+        """Say what became of requests, and of orders after they were answered: matching knows those."""
+        if len(asked.ids) > ORDERS_MAX:
+            raise CallFailedError("bad_body", f"at most {ORDERS_MAX} outcomes are told at once")
+        found = self.outcomes(asked)
+        unknown = Asked(tuple({*asked.ids} - {one.id for one in found}))
+        try:
+            of_orders = (await ask(self._peers, "matching", "outcomes", unknown, Outcomes)).outcomes
+        except UnreachableError:
+            of_orders = ()
+        return pack(Outcomes((*found, *of_orders)))
 
     async def _forget(self, now: Instant) -> None:
         for identifier in [key for key, request in self._waiting.items() if request.expires < now]:

@@ -9,14 +9,13 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.kernel.decision import Accepted, Decision, Refused
+from ringfence.kernel.decision import Accepted, Decision, Reason, Refused
 from ringfence.kernel.errors import UnreachableError
 from ringfence.kernel.instant import SECOND_NS, Clock, Instant
 from ringfence.planes.ledger.journal import JournalRecord
 from ringfence.planes.ledger.operations import (
     CarryOut,
-    Closing,
-    Fill,
+    Keys,
     OpenMember,
     Operation,
     PriceFact,
@@ -25,35 +24,41 @@ from ringfence.planes.ledger.operations import (
     Remark,
     Request,
     RevokeKey,
+    RotateKey,
     Signature,
     signing_bytes,
 )
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.planes.network.wire import CallFailedError
-from ringfence.services.history import requests_carried_out
+from ringfence.services.history import Dated, requests_carried_out
 from ringfence.services.instructions import Sign
 from ringfence.services.ledger import INSTANT_END, Book
 from ringfence.services.matching.engine import NumberedFill
+from ringfence.services.platform.fills_pulled import VOID, FillsPulled
 from ringfence.services.platform.messages import (
     BODY_BYTES_MAX,
     After,
     Approved,
     Arrival,
     Arrivals,
+    BookKeys,
     ChainEntries,
     Deposit,
     Empty,
     Fills,
     FillsAfter,
     Followed,
+    FormerKey,
+    KeyChange,
     News,
     Outcome,
     Outcomes,
     Prices,
     Requests,
+    change_id,
     outcome_of,
 )
-from ringfence.services.platform.own_ids import fill_id, is_reserved, last_known
+from ringfence.services.platform.own_ids import fill_id, fill_number, is_reserved, last_known
 from ringfence.services.platform.service import OPERATOR, Duty, Method, Peers, ask, serve
 from ringfence.services.platform.signers import Signers
 
@@ -62,7 +67,7 @@ PULL_NS = SECOND_NS // 20
 WAITING_MAX = 10_000
 RECORDS_MAX = 200
 
-Admin = OpenMember | RegisterKey | RevokeKey
+Admin = OpenMember | RegisterKey | RotateKey | RevokeKey
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
@@ -94,12 +99,12 @@ class LedgerService:
         self._waiting: dict[int, Request] = {}
         self._tell: list[Outcome] = []
         self._carried_out: list[int] = []
-        self._fills = last_known(lambda number: self._is_known(fill_id(number)))
-        self._forced: list[NumberedFill] = []
+        decided = last_known(lambda number: self._is_known(fill_id(number)))
+        self._fills = FillsPulled(decided)
+        self._rotations: list[RotateKey] = []
         self._arrivals = 0
         self._followed = -1
         self._prices: dict[str, PriceFact] = {}
-        self._refused_fills = 0
         for request in self._paid_for_before():
             self._note_carried_out(request)
         self._learn()
@@ -108,7 +113,7 @@ class LedgerService:
     def methods(self) -> Mapping[str, Method]:
         """The wallet pulls what it has to sign, and hands it back signed."""
         return {
-            "approved": Method("wallet", serve(Empty, self.approved)),
+            "approved": Method("wallet", serve(After, self.approved)),
             "signed": Method("wallet", serve(Requests, self.take_signed)),
             "admit": Method(OPERATOR, serve(Admission, self.admit)),
             "holdings": Method(OPERATOR, serve(Empty, self.holdings)),
@@ -123,8 +128,8 @@ class LedgerService:
         """Say how far the book is."""
         return {
             "records": self._book.head.sequence + 1,
-            "fills": self._fills,
-            "refused fills": self._refused_fills,
+            "fills": self._fills.decided,
+            "refused fills": self._fills.refused_in_all,
             "waiting": len(self._waiting),
         }
 
@@ -137,7 +142,6 @@ class LedgerService:
     def admit(self, body: Admission, now: Instant) -> Outcomes:
         """Open members and register keys."""
         outcomes = self._submit(body.operations, now)
-        self._learn()
         return Outcomes(tuple(outcome_of(0, one) for one in outcomes))
 
     def holdings(self, _: Empty, now: Instant) -> Holdings:  # noqa: ARG002
@@ -154,8 +158,11 @@ class LedgerService:
 
     # --- the wallet
 
-    def approved(self, _: Empty, now: Instant) -> Approved:
-        """Return the requests that only the wallet still has to sign, and what was carried out of them."""
+    def approved(self, has: After, now: Instant) -> Approved:
+        """Return the requests that only the wallet still has to sign, and what was carried out of them.
+
+        has: how many rotations of keys the wallet has seen; it is told of those after them.
+        """
         to_sign = tuple(
             request
             for request in self._waiting.values()
@@ -163,7 +170,9 @@ class LedgerService:
         )
         state = self._book.state
         keys = dict(state.public_keys()) if to_sign else {}
-        return Approved(to_sign, tuple(self._carried_out[-RECORDS_MAX:]), keys, tuple(state.revoked_keys()))
+        rotations = tuple(self._rotations[has.after : has.after + RECORDS_MAX])
+        carried_out = tuple(self._carried_out[-RECORDS_MAX:])
+        return Approved(to_sign, carried_out, keys, tuple(state.revoked_keys()), rotations)
 
     def take_signed(self, body: Requests, now: Instant) -> Outcomes:
         """Take requests back that the wallet has signed."""
@@ -212,16 +221,20 @@ class LedgerService:
         return seen.get(receipt.reference) == Deposit(receipt.target, receipt.asset, receipt.units)
 
     async def _pull_fills(self) -> None:
-        keys = dict(self._book.state.public_keys())
-        asked = FillsAfter(self._fills, keys, tuple(self._signers.revoked))
+        asked = FillsAfter(self._fills.decided, self._fills.settled, self._keys(), self._fills.refused)
         found = await self._asked("matching", "fills", asked, Fills)
-        fresh = [one for one in found.fills if one.number > self._fills] if found else []
-        plain = [one for one in fresh if not _is_forced(one.fill)]
-        outcomes = self._submit([self._fill_request(one) for one in plain], self._clock.now())
-        self._refused_fills += sum(isinstance(one, Refused) for one in outcomes)
-        self._forced = [one for one in fresh if _is_forced(one.fill)]
-        if fresh and not self._forced:
-            self._fills = fresh[-1].number
+        if found is None:
+            return
+        self._fills.heard(found.undone)
+        plain = self._fills.take(found.fills)
+        decisions = self._submit([self._fill_request(one) for one in plain], self._clock.now())
+        for one, decision in zip(plain, decisions, strict=True):
+            self._fills.note(one, decision)
+
+    def _keys(self) -> BookKeys:
+        state = self._book.state
+        former = {name: FormerKey(*before) for name, before in state.former_keys().items()}
+        return BookKeys(dict(state.public_keys()), former, tuple(state.revoked_keys()))
 
     def _fill_request(self, numbered: NumberedFill) -> Request:
         digest = self._book.rules.digest
@@ -231,28 +244,28 @@ class LedgerService:
         records, head = self._records(self._followed + 1), self._book.head.sequence
         reached = records[-1].sequence if records else self._followed
         # Risk can only say whether a bucket is to be closed where it knows everything that happened.
-        forced = tuple(self._forced) if reached == head else ()
+        forced = self._fills.forced[:RECORDS_MAX] if reached == head else ()
         found = await self._asked("risk", "pull", News(records, forced), Followed)
         if found is None:
             return
         self._followed = min(found.sequence, head)
-        requests = [self._countersigned(request) for request in found.requests]
-        self._submit(requests, self._clock.now())
+        requests = {request.id: self._countersigned(request) for request in found.requests}
         if forced and self._followed == head:
-            self._finish_forced({request.id for request in requests})
+            self._decide_forced(forced, requests)
+        plain = [request for request in requests.values() if fill_number(request.id) is None]
+        self._submit(plain, self._clock.now())
 
-    def _finish_forced(self, signed: set[int]) -> None:
-        """Go on after fills with a forced side: what risk did not sign is void, and kept as a remark."""
-        void = [one for one in self._forced if fill_id(one.number) not in signed]
-        words = "risk did not sign the forced side"
-        now = self._clock.now()
-        for one in void:
-            marker = Request(fill_id(one.number), (), self._book.rules.digest, INSTANT_END - 1)
-            remark = Remark("void_fill", str(one.number), words)
-            self._submit([remark, marker], now)
-        self._refused_fills += len(void)
-        self._fills = max(one.number for one in self._forced)
-        self._forced = []
+    def _decide_forced(self, forced: Sequence[NumberedFill], signed: Mapping[int, Request]) -> None:
+        """Decide the next fills that have a forced side, together; what risk did not sign is void."""
+        digest = self._book.rules.digest
+        void = [Remark("void_fill", str(n.number), VOID) for n in forced if fill_id(n.number) not in signed]
+        requests = [
+            signed.get(fill_id(one.number)) or Request(fill_id(one.number), (), digest, INSTANT_END - 1)
+            for one in forced
+        ]
+        decisions = self._submit([*void, *requests], self._clock.now())
+        for one, decision in zip(forced, decisions[len(void) :], strict=True):
+            self._fills.note(one, decision)
 
     def _records(self, first: int) -> tuple[JournalRecord, ...]:
         """Return the records from `first` on, as many as fit one frame."""
@@ -279,8 +292,20 @@ class LedgerService:
             (decision,) = self._submit([cancel], now)
             if not isinstance(decision, Refused):
                 self._tell.append(Outcome(cancel.request, "refused", "REQUEST_CANCELLED", cancel.reason))
+        self._tell += [self._change_key(changed, now) for changed in found.changes]
         for request in found.requests:
             self._tell.append(self._take(request, now))
+
+    def _change_key(self, changed: KeyChange, now: Instant) -> Outcome:
+        """Change a key for whoever has it; the operator's own ways of revoking are not for strangers."""
+        change, identifier = changed.change, change_id(changed)
+        if isinstance(change, RevokeKey) and self._book.rules.freeze_needs is None:
+            signed = self._signers.of(change.signatures, signing_bytes(change), now)
+            if change.key not in signed:
+                words = f"revoking {change.key} needs its own signature"
+                return Outcome(identifier, "refused", Reason.NEEDS_NOT_MET.name, words)
+        (decision,) = self._submit([change], now)
+        return outcome_of(identifier, decision)
 
     # --- requests
 
@@ -291,7 +316,7 @@ class LedgerService:
         known = self._waiting.get(request.id)
         if known is not None and signing_bytes(known) == signing_bytes(request):
             request = msgspec.structs.replace(request, signatures=(*known.signatures, *request.signatures))
-        request = self._with_good_signatures(request)
+        request = self._with_good_signatures(request, now)
         missing = self._missing(request)
         if missing == {LEDGER_KEY}:
             request = self._countersigned(request)
@@ -316,7 +341,17 @@ class LedgerService:
 
     def _paid_for_before(self) -> Iterator[Request]:
         """Read in the journal what the wallet may still have to pay since before this process began."""
-        return (request for _, request in requests_carried_out(self._book.lines()))
+        return (request for _, request in requests_carried_out(self._noted(self._book.lines())))
+
+    def _noted(self, lines: Iterable[Dated]) -> Iterator[Dated]:
+        """Take note, on the way, of refused fills and of rotations, which others may not have heard of."""
+        for dated in lines:
+            operation, decision = dated.line.operation, dated.line.decision
+            if isinstance(operation, Request) and isinstance(decision, Refused):
+                self._fills.note_refused(operation, decision)
+            elif isinstance(operation, RotateKey) and decision == Accepted():
+                self._rotations.append(operation)
+            yield dated
 
     def _note_carried_out(self, request: Request) -> None:
         """Tell the wallet later what it has signed and may pay now."""
@@ -335,12 +370,12 @@ class LedgerService:
             words = "it expired before all had signed"
             self._tell.append(Outcome(identifier, "refused", "REQUEST_EXPIRED", words))
 
-    def _with_good_signatures(self, request: Request) -> Request:
+    def _with_good_signatures(self, request: Request, now: Instant) -> Request:
         """Keep one good signature of each key: strangers may have sent bad ones in somebody's name."""
         content = signing_bytes(request)
         good: dict[str, Signature] = {}
         for one in request.signatures:
-            if one.key not in good and self._signers.of((one,), content):
+            if one.key not in good and self._signers.of((one,), content, now):
                 good[one.key] = one
         return msgspec.structs.replace(request, signatures=tuple(good.values()))
 
@@ -358,14 +393,26 @@ class LedgerService:
         outcomes = self._book.submit(operations, now)
         if self._book.is_checkpoint_due:
             self._book.checkpoint(now, self._sign)
-        return tuple(outcome.decision for outcome in outcomes)
+        decisions = tuple(outcome.decision for outcome in outcomes)
+        self._note_keys(operations, decisions)
+        return decisions
+
+    def _note_keys(self, operations: Sequence[Operation], decisions: Sequence[Decision]) -> None:
+        """Judge by the keys that the book knows from now on, and tell the wallet of each rotation."""
+        if not any(isinstance(operation, OpenMember | Keys) for operation in operations):
+            return
+        self._rotations += [
+            operation
+            for operation, decision in zip(operations, decisions, strict=True)
+            if isinstance(operation, RotateKey) and decision == Accepted()
+        ]
+        self._learn()
 
     def _is_known(self, identifier: int) -> bool:
         return self._book.state.is_used(identifier)
 
     def _learn(self) -> None:
-        state = self._book.state
-        self._signers.follow(state.public_keys(), tuple(state.revoked_keys()))
+        self._signers.follow(self._keys())
 
     async def _asked(
         self, target: str, method: str, body: msgspec.Struct, answer: type[_Answer]
@@ -375,7 +422,3 @@ class LedgerService:
             return await ask(self._peers, target, method, body, answer)
         except (UnreachableError, CallFailedError):
             return None
-
-
-def _is_forced(fill: Fill) -> bool:
-    return isinstance(fill.buy, Closing) or isinstance(fill.sell, Closing)

@@ -1,13 +1,14 @@
 """The service `matching`: takes signed orders, asks risk about each, matches them, and keeps the fills.
 
 What it was told is durable before anybody hears of it. It moves no money: the ledger pulls the fills with
-both signed orders and judges each by itself.
+both signed orders and judges each by itself. A fill that it refuses is undone here, and that is durable too.
 """
 
 from collections.abc import Mapping, Sequence
 
 from ringfence.kernel.decision import Refused
 from ringfence.kernel.errors import UnreachableError, UsageError
+from ringfence.kernel.ids import RequestId
 from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.kernel.money import PPM
 from ringfence.planes.ledger.operations import Order, PriceFact
@@ -25,9 +26,11 @@ from ringfence.services.matching.engine import (
     Halt,
     MatchingService,
     Submit,
+    Undo,
 )
 from ringfence.services.matching.order_book import Dropped, Event, Matched, Refusal, Rested
 from ringfence.services.platform.messages import (
+    Asked,
     CancelOrder,
     Check,
     Checks,
@@ -40,6 +43,7 @@ from ringfence.services.platform.messages import (
     Outcomes,
     Priced,
     Prices,
+    RefusedFill,
     Resting,
     Verdict,
     Verdicts,
@@ -51,6 +55,7 @@ from ringfence.services.platform.signers import Signers, owner_in
 from ringfence.services.ports import BookStore
 
 FILLS_MAX = 500
+ASKED_MAX = 500
 _TRUSTED = ("fresh", "degraded")
 
 
@@ -81,6 +86,7 @@ class Matching:
         return {
             "submit": Method("gateway", lambda body, now: self._submit(unpack(Orders, body), now)),
             "cancel": Method("gateway", serve(CancelOrder, self.cancel)),
+            "outcomes": Method("gateway", serve(Asked, self.outcomes)),
             "prices": Method("marks", serve(Prices, self.take_prices)),
             "fills": Method("ledger", serve(FillsAfter, self.fills)),
         }
@@ -93,7 +99,8 @@ class Matching:
     def figures(self) -> Mapping[str, int | str]:
         """Say how many fills there were and which instruments have a band."""
         banded = sum(band is not None for band in self._bands.values())
-        return {"fills": self._desk.engine.last_fill, "instruments": banded}
+        engine = self._desk.engine
+        return {"fills": engine.last_fill, "instruments": banded, "last undone": engine.last_undone}
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -102,7 +109,7 @@ class Matching:
     # --- orders
 
     async def _submit(self, body: Orders, now: Instant) -> bytes:
-        signed = [order for order in body.orders if self._signers.may_trade(order)]
+        signed = [order for order in body.orders if self._signers.may_trade(order, now)]
         verdicts = dict(zip(_ids(signed), await self._judged(signed), strict=True))
         return pack(Outcomes(self.take_orders(body.orders, verdicts, now)))
 
@@ -136,7 +143,7 @@ class Matching:
 
     def cancel(self, cancel: CancelOrder, now: Instant) -> Outcomes:
         """Take an order out of the book for whoever may trade its bucket."""
-        if not self._signers.may_cancel(cancel):
+        if not self._signers.may_cancel(cancel, now):
             return Outcomes((Outcome(cancel.order, "refused", "SIGNATURE_INVALID", "it is not signed"),))
         standing = {order.id for order, _ in self._desk.engine.standing(cancel.bucket)}
         if cancel.order not in standing:
@@ -164,22 +171,54 @@ class Matching:
             for order, left in self._desk.engine.standing(bucket)
         )
 
-    def _is_signed(self, submitted: Submit) -> bool:
+    def _is_signed(self, submitted: Submit, at: Instant) -> bool:
         if submitted.is_forced:
-            return self._signers.is_forced(submitted.order)
-        return self._signers.may_trade(submitted.order)
+            return self._signers.is_forced(submitted.order, at)
+        return self._signers.may_trade(submitted.order, at)
 
     # --- fills
 
-    def fills(self, asked: FillsAfter, now: Instant) -> Fills:  # noqa: ARG002
-        """Return the fills after a number; up to it they are durable in the book and forgotten here."""
-        self._signers.follow(asked.keys, asked.revoked)
+    def fills(self, asked: FillsAfter, now: Instant) -> Fills:
+        """Return the fills after a number; up to it the book has decided: what it refused is undone here.
+
+        What is settled is forgotten. Whatever comes twice, after a crash of either side, was
+        undone already and changes nothing.
+        """
+        self._signers.follow(asked.keys)
+        self._undo(asked.refused, now)
         try:
             found = self._desk.engine.fills(asked.after, FILLS_MAX)
         except ValueError as fault:
             raise CallFailedError("failed", str(fault)) from None
-        self._desk.engine.confirm(asked.after)
-        return Fills(found)
+        self._desk.engine.confirm(asked.settled)
+        return Fills(found, self._desk.engine.last_undone)
+
+    def _undo(self, refused: Sequence[RefusedFill], now: Instant) -> None:
+        fresh = {one.number: one for one in refused if one.number > self._desk.engine.last_undone}
+        commands = [
+            Undo(number, one.reason, one.words, one.rule, one.at_fault)
+            for number, one in sorted(fresh.items())
+        ]
+        if not commands:
+            return
+        try:
+            self._desk.carry_out(commands, now)
+        except UsageError as fault:
+            raise CallFailedError("failed", str(fault)) from None
+
+    def outcomes(self, asked: Asked, now: Instant) -> Outcomes:  # noqa: ARG002
+        """Say what became of orders after they were answered: that a fill was undone, or that they stand."""
+        found = (self._outcome(RequestId(one)) for one in asked.ids[:ASKED_MAX])
+        return Outcomes(tuple(one for one in found if one is not None))
+
+    def _outcome(self, order: RequestId) -> Outcome | None:
+        engine = self._desk.engine
+        left, undone = engine.left_of(order), engine.undone(order)
+        stands = f"{left} stand" if left else "nothing of it stands"
+        if undone is not None:
+            words = f"fill {undone.fill} was undone: {undone.words}; {stands}"
+            return Outcome(order, "undone", undone.reason, words, undone.rule)
+        return Outcome(order, "standing", words=stands) if left else None
 
     # --- prices
 

@@ -19,7 +19,10 @@ from ringfence.planes.ledger.operations import (
     Receipt,
     Record,
     Request,
+    RevokeKey,
+    RotateKey,
     Signature,
+    signing_bytes,
 )
 from ringfence.planes.network.wire import CallFailedError
 from ringfence.services.matching.engine import NumberedFill
@@ -54,7 +57,7 @@ class Outcome(Record, frozen=True):
     """What became of one request or order: its id, whether it was accepted, and why not.
 
     state: `accepted`, `pending` (its delay has to pass), `refused`, `waiting` (signatures are missing), or
-    what a matching engine says.
+    what a matching engine says; `undone` of an order means that a fill of it was.
     """
 
     id: int
@@ -140,18 +143,46 @@ class Verdicts(Record, frozen=True):
 # --- fills -------------------------------------------------------------------------------------
 
 
-class FillsAfter(Record, frozen=True):
-    """Ask for fills above a number; all up to it are durable in the book. keys: the public keys it knows."""
+class FormerKey(Record, frozen=True):
+    """What a rotated key stood for before; what that signed counts until an instant."""
 
-    after: int
-    keys: dict[str, bytes]
+    public: bytes
+    until: int
+
+
+class BookKeys(Record, frozen=True):
+    """The public keys as they stand in the book: of each name now, before its rotation, and revoked."""
+
+    current: dict[str, bytes]
+    former: dict[str, FormerKey] = msgspec.field(default_factory=dict)
     revoked: tuple[str, ...] = ()
 
 
+class RefusedFill(Record, frozen=True):
+    """A fill that the book refused, with its answer, and the buckets that were at fault (none: nobody)."""
+
+    number: int
+    reason: str
+    words: str
+    rule: str = ""
+    at_fault: tuple[str, ...] = ()
+
+
+class FillsAfter(Record, frozen=True):
+    """Ask for fills above a number. settled: all up to it are decided, and those of them that the book
+    refused are in `refused` or were told before."""
+
+    after: int
+    settled: int
+    keys: BookKeys
+    refused: tuple[RefusedFill, ...] = ()
+
+
 class Fills(Record, frozen=True):
-    """Fills in order, without a gap."""
+    """Fills in order, without a gap. undone: up to which number refused fills were undone, durably."""
 
     fills: tuple[NumberedFill, ...]
+    undone: int = 0
 
 
 # --- prices ------------------------------------------------------------------------------------
@@ -186,11 +217,23 @@ class Prices(Record, frozen=True):
 # --- requests on their way to the book ---------------------------------------------------------
 
 
+class KeyChange(Record, frozen=True):
+    """A key's own rotation or revocation."""
+
+    change: RotateKey | RevokeKey
+
+
+def change_id(change: KeyChange) -> int:
+    """Return the id by which the outcome of a change is asked for."""
+    return int.from_bytes(signing_bytes(change.change)[:15])
+
+
 class Requests(Record, frozen=True):
-    """Signed requests, and orders to end pending ones."""
+    """Signed requests, orders to end pending ones, and changes of keys."""
 
     requests: tuple[Request, ...] = ()
     cancels: tuple[Cancel, ...] = ()
+    changes: tuple[KeyChange, ...] = ()
 
 
 class News(Record, frozen=True):
@@ -273,15 +316,20 @@ class Paid(Record, frozen=True):
 
 
 class OpenVault(Record, frozen=True):
-    """The keys of a member, as they stand in the vaults that were made for it."""
+    """The keys of a member, as they stand in the vaults that were made for it, and rotations of keys."""
 
-    keys: dict[str, bytes]
+    keys: dict[str, bytes] = msgspec.field(default_factory=dict)
+    rotations: tuple[RotateKey, ...] = ()
 
 
 class Approved(Record, frozen=True):
-    """What the wallet pulls: requests that need its signature, and ids of those that the book carried out."""
+    """What the wallet pulls: requests that need its signature, and ids of those that the book carried out.
+
+    rotations: those that follow the ones the wallet says it has, each with both keys' signatures.
+    """
 
     to_sign: tuple[Request, ...] = ()
     carried_out: tuple[int, ...] = ()
     keys: dict[str, bytes] = msgspec.field(default_factory=dict)
     revoked: tuple[str, ...] = ()
+    rotations: tuple[RotateKey, ...] = ()

@@ -206,8 +206,10 @@ class ChainStandIn:
         return self._note(f"tx{len(self._noted) + 1}", deposit, now)
 
     def open(self, opened: OpenVault, now: Instant) -> Empty:  # noqa: ARG002
-        """Make the vaults of a member, for its keys."""
+        """Make the vaults of a member, for its keys; take rotations that both keys signed."""
         self._signers.learn(opened.keys)
+        for rotation in opened.rotations:
+            self._signers.rotate(rotation)
         return Empty()
 
     def broadcast(self, payment: Payment, now: Instant) -> Paid:

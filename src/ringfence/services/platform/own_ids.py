@@ -23,6 +23,11 @@ def fill_id(number: int) -> RequestId:
     return RequestId(_FILLS + number)
 
 
+def fill_number(identifier: int) -> int | None:
+    """Return the number of the fill whose request has this id; None where it belongs to none."""
+    return identifier - _FILLS if _FILLS < identifier < _ARRIVALS else None
+
+
 def arrival_id(reference: str) -> RequestId:
     """Return the id of the request that moves in what arrived under a reference."""
     digest = tagged_digest("ringfence arrival", reference.encode())

@@ -4,53 +4,76 @@ from collections.abc import Mapping, Sequence
 
 from ringfence.kernel.decision import Refused
 from ringfence.kernel.digest import tagged_digest
+from ringfence.kernel.instant import Instant
+from ringfence.planes.ledger.key_changes import judge_rotation
 from ringfence.planes.ledger.needs import names_for, unmet
-from ringfence.planes.ledger.operations import Move, Order, Request, Signature, signing_bytes
+from ringfence.planes.ledger.operations import Move, Order, Request, RotateKey, Signature, signing_bytes
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import KnownKeys, Verifier, signers_of
 from ringfence.policy.model import KeyNeed
-from ringfence.services.platform.messages import CancelOrder
+from ringfence.services.platform.messages import BookKeys, CancelOrder
 
 RISK_KEY = "risk_key"
 
 
 class Signers:
-    """The public keys a service knows, and the question who signed."""
+    """The public keys a service knows as they count at an instant, and the question who signed.
+
+    A service that trusts the book takes its keys as they stand there (`follow`). One that trusts nobody takes
+    the first public key of a name (`learn`), and another one only with the rotation that both keys signed.
+    """
 
     def __init__(self, rules: Rules, verify: Verifier) -> None:
         self._rules = rules
         self._verify = verify
-        self.keys: dict[str, bytes] = {}
-        self.revoked: dict[str, str] = {}
+        self._current: dict[str, bytes] = {}
+        self._former: dict[str, tuple[bytes, int]] = {}
+        self._revoked: dict[str, str] = {}
 
-    def learn(self, keys: Mapping[str, bytes], revoked: Sequence[str] = ()) -> None:
-        """Take note of keys that the book knows. A key that is known already never changes."""
-        for name, public in keys.items():
-            self.keys.setdefault(name, public)
-        self.revoked.update(dict.fromkeys(revoked, "the book revoked it"))
+    def learn(self, keys: Mapping[str, bytes], revoked: Sequence[str] = ()) -> dict[str, bytes]:
+        """Take note of keys; one that is known already never changes. Returns the new ones.
 
-    def follow(self, keys: Mapping[str, bytes], revoked: Sequence[str] = ()) -> None:
-        """Let every name stand for what the book says now, rotated keys too: for whoever trusts the book."""
-        self.keys.update(keys)
-        self.revoked.update(dict.fromkeys(revoked, "the book revoked it"))
+        Whoever says that a key was revoked is believed: that can only stop something.
+        """
+        fresh = {name: public for name, public in keys.items() if name not in self._current}
+        self._current |= fresh
+        self._revoked.update(dict.fromkeys(revoked, "the book revoked it"))
+        return fresh
 
-    def of(self, signatures: Sequence[Signature], content: bytes) -> frozenset[str]:
-        """Return the keys that signed `content`; none where any signature does not count."""
-        known = KnownKeys(self.keys, {}, self.revoked, 0)
+    def rotate(self, rotation: RotateKey) -> bool:
+        """Let a key stand for another public key, where the key as it stands and the new one both signed."""
+        old = self._current.get(rotation.key)
+        if old is None or old == rotation.public or rotation.key in self._revoked:
+            return False
+        if judge_rotation(rotation, old, self._verify) is not None:
+            return False
+        self._current[rotation.key] = rotation.public
+        self._former[rotation.key] = old, rotation.old_until
+        return True
+
+    def follow(self, keys: BookKeys) -> None:
+        """Let every name stand for what the book says now: for whoever trusts the book."""
+        self._current.update(keys.current)
+        self._former = {name: (former.public, former.until) for name, former in keys.former.items()}
+        self._revoked.update(dict.fromkeys(keys.revoked, "the book revoked it"))
+
+    def of(self, signatures: Sequence[Signature], content: bytes, at: Instant) -> frozenset[str]:
+        """Return the keys that signed `content`; none where any signature does not count at that instant."""
+        known = KnownKeys(self._current, self._former, self._revoked, at)
         found = signers_of(signatures, content, known, self._verify)
         return frozenset() if isinstance(found, Refused) else found
 
-    def may_trade(self, order: Order) -> bool:
+    def may_trade(self, order: Order, at: Instant) -> bool:
         """Say whether an order carries the signatures that its bucket's trading needs."""
-        return self._trades(order.bucket, self.of(order.signatures, signing_bytes(order)))
+        return self._trades(order.bucket, self.of(order.signatures, signing_bytes(order), at))
 
-    def may_cancel(self, cancel: CancelOrder) -> bool:
+    def may_cancel(self, cancel: CancelOrder, at: Instant) -> bool:
         """Say whether whoever may trade a bucket takes one of its orders back."""
-        return self._trades(cancel.bucket, self.of(cancel.signatures, cancel_bytes(cancel)))
+        return self._trades(cancel.bucket, self.of(cancel.signatures, cancel_bytes(cancel), at))
 
-    def is_forced(self, order: Order) -> bool:
+    def is_forced(self, order: Order, at: Instant) -> bool:
         """Say whether risk signed an order to close a bucket."""
-        return order.reduce_only and RISK_KEY in self.of(order.signatures, signing_bytes(order))
+        return order.reduce_only and RISK_KEY in self.of(order.signatures, signing_bytes(order), at)
 
     def missing(self, request: Request, signed: frozenset[str]) -> frozenset[str]:
         """Name the keys of single needs that a request of moves still lacks; a quorum counts as its words."""

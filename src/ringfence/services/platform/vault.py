@@ -41,7 +41,7 @@ class Vault:
         moves = list(self._moves(request))
         if not moves or len(moves) != len(request.links):
             return "it is not made of moves through gates that a vault checks"
-        signed = self._signers.of(request.signatures, signing_bytes(request))
+        signed = self._signers.of(request.signatures, signing_bytes(request), now)
         missing = self._signers.missing(request, signed) - may_lack
         if missing:
             return f"it lacks {', '.join(sorted(missing))}"

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 import msgspec
 
 from ringfence.kernel.instant import SECOND_NS, Instant
-from ringfence.planes.ledger.operations import Record, Request, signing_bytes
+from ringfence.planes.ledger.operations import Record, Request, RotateKey, signing_bytes
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.services.instructions import Sign
-from ringfence.services.platform.messages import Approved, Empty, Outcomes, Paid, Payment, Requests
+from ringfence.services.platform.messages import After, Approved, Outcomes, Paid, Payment, Requests
 from ringfence.services.platform.outside import Lines
 from ringfence.services.platform.service import Duty, Method, Peers, ask
 from ringfence.services.platform.signers import Signers
@@ -26,18 +26,21 @@ WALLET_KEY = "wallet_key"
 
 
 class Noted(Record, frozen=True):
-    """One line on the wallet's disk: a request it signed at a time, or that it paid."""
+    """One line on the wallet's disk: a request it signed at a time or that it paid, or keys it learned."""
 
     at: int
-    request: Request
+    request: Request | None = None
     is_paid: bool = False
+    keys: dict[str, bytes] = msgspec.field(default_factory=dict)
+    rotation: RotateKey | None = None
 
 
 class Wallet:
     """What was signed and paid here.
 
     public_keys: those of officers and services, known from the beginning; the keys of members come from the
-    ledger with the first request, and the first one known of a name stays.
+    ledger with the first request, and the first one known of a name stays: another one takes its place only
+    with a rotation that both signed, which the wallet verifies itself.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Wallet:
         self._vault = Vault(rules, self._signers)
         self._lines = lines
         self.refused: dict[int, str] = {}
+        self._rotations = 0
         for line in lines.read():
             self._remember(msgspec.json.decode(line, type=Noted))
 
@@ -78,8 +82,8 @@ class Wallet:
         """Hold nothing."""
 
     async def _pull(self, now: Instant) -> None:
-        approved = await ask(self._peers, "ledger", "approved", Empty(), Approved)
-        self._signers.learn(approved.keys, approved.revoked)
+        approved = await ask(self._peers, "ledger", "approved", After(self._rotations), Approved)
+        self.learn(approved, now)
         signed = self.sign_all(approved, now)
         for request in signed.requests:
             # The chain's own delay runs from its announcement.
@@ -89,6 +93,16 @@ class Wallet:
         for request in self.payable(approved, now):
             if (await ask(self._peers, "chain", "broadcast", Payment(request), Paid)).is_paid:
                 self._note(Noted(now, request, is_paid=True))
+
+    def learn(self, approved: Approved, now: Instant) -> None:
+        """Take note of new members' keys, and of rotations that both keys signed."""
+        fresh = self._signers.learn(approved.keys, approved.revoked)
+        if fresh:
+            self._lines.append(msgspec.json.encode(Noted(now, keys=fresh)))
+        for rotation in approved.rotations:
+            self._rotations += 1
+            if self._signers.rotate(rotation):
+                self._lines.append(msgspec.json.encode(Noted(now, rotation=rotation)))
 
     def sign_all(self, approved: Approved, now: Instant) -> Requests:
         """Sign what may be signed; say why not of the rest."""
@@ -118,7 +132,10 @@ class Wallet:
         self._remember(noted)
 
     def _remember(self, noted: Noted) -> None:
-        if noted.is_paid:
+        self._signers.learn(noted.keys)
+        if noted.rotation is not None:
+            self._signers.rotate(noted.rotation)
+        elif noted.request is not None and noted.is_paid:
             self._vault.paid.add(noted.request.id)
-        else:
+        elif noted.request is not None:
             self._vault.announce(noted.request, Instant(noted.at))
