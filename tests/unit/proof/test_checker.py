@@ -9,7 +9,7 @@ from platforms import GATES, SUPPLIES, gate, harbour, harbour_text, include, pla
 
 from ringfence.kernel.instant import DAY_NS, HOUR_NS
 from ringfence.policy.parse import read
-from ringfence.proof import trading
+from ringfence.proof import exemption, trading
 from ringfence.proof.certificate import Certificate, Entry, certify, seal
 from ringfence.proof.checker import THEFTS_MAX, complaints, shows_closed
 from ringfence.proof.claims import prove
@@ -311,6 +311,19 @@ def test_an_end_of_the_claim_need_not_be_paid_only_what_is_owed():
     asked = ask(Grounds(policy), "one_client_never_pays_for_another")[0]
     entry = next(one for one in found.entries if one.question == asked.question)
     assert isinstance(entry.evidence, Closed)
+
+
+def test_a_member_who_pays_for_others_is_seen_where_the_engine_is_blind(monkeypatch):
+    monkeypatch.setattr(exemption, "_pays_for_others", lambda rule, source: False)
+    pools = "  cover:\n    from: [insurance/directional, insurance/hedge"
+    text = harbour_text(
+        ("      - cover: insurance/directional\n", '      - cover: "client/{client}/hedge"\n'),
+        (f"{pools}]", f'{pools}, "client/{{client}}/hedge"]'),
+    )
+    found = prove(read(text, "venue.yaml", include).policy)
+    claim = "a_strategy_never_drains_another"
+    assert [one.status for one in found if one.claim == claim] == ["proved"]
+    assert any(claim in words for words in complaints(certify("venue", b"", found)))
 
 
 def test_a_cap_of_nothing_bounds_any_number_of_members():
