@@ -13,13 +13,21 @@ from rich.markup import escape
 
 from ringfence.cli import book_keys
 from ringfence.cli.arguments import PolicyFile
+from ringfence.cli.book_addresses import address_app
 from ringfence.cli.book_adoption import app as adoption_app
+from ringfence.cli.book_chains import chain, exchange
 from ringfence.cli.book_corrections import correct, position_app
 from ringfence.cli.book_desk import (
     Amount,
+    Announced,
     AssetName,
+    Beside,
     Desk,
+    Expires,
+    Gate,
     Keys,
+    OwnId,
+    Reason,
     Scope,
     Source,
     Target,
@@ -27,12 +35,16 @@ from ringfence.cli.book_desk import (
     open_desk,
     ring_at,
 )
-from ringfence.cli.book_fills import fill
+from ringfence.cli.book_fills import fill, order_app
 from ringfence.cli.book_holds import hold_app
 from ringfence.cli.book_import import import_opening
 from ringfence.cli.book_keeping import backup, export, restore
+from ringfence.cli.book_mandates import mandate_app, top_up
 from ringfence.cli.book_proofs import check_proof, checkpoint, prove_entry, prove_growth
 from ringfence.cli.book_reading import At, balance, drift, history, opened, verify
+from ringfence.cli.book_sessions import session_app
+from ringfence.cli.book_settlement import collect, funding, owed, settle
+from ringfence.cli.book_statements import remark, statement_app
 from ringfence.cli.book_stops import expect_stop, stops
 from ringfence.cli.book_waiting import approve, cancel, carry_out, pending
 from ringfence.cli.book_watch import watch
@@ -49,9 +61,15 @@ app.add_typer(clients_app, name="client")
 app.add_typer(adoption_app, name="adoption")
 app.add_typer(hold_app, name="hold")
 app.add_typer(position_app, name="position")
-app.command()(correct)
-app.command()(fill)
-for read in (balance, history, verify, drift, export, stops):
+app.add_typer(order_app, name="order")
+app.add_typer(mandate_app, name="mandate")
+app.add_typer(session_app, name="session")
+app.add_typer(address_app, name="address")
+app.add_typer(statement_app, name="statement")
+app.command("top-up")(top_up)
+for asks in (chain, exchange, correct, fill, settle, funding, collect, remark):
+    app.command()(asks)
+for read in (balance, history, owed, verify, drift, export, stops):
     app.command()(read)
 app.command("watch")(watch)
 app.command("import")(import_opening)
@@ -171,16 +189,12 @@ def transfer(
     amount: Amount,
     asset: AssetName,
     at: At,
-    gate: Annotated[str, typer.Option("--gate", help="The gate, where several lead there.")] = "",
-    reason: Annotated[str, typer.Option("--reason", help="Words, for a gate that asks for them.")] = "",
+    gate: Gate = "",
+    reason: Reason = "",
     reverses: Annotated[str, typer.Option("--reverses", help="Id of the request to be reversed.")] = "",
-    identifier: Annotated[str, typer.Option("--id", help="Your own id, in hexadecimal.")] = "",
-    expires: Annotated[
-        str, typer.Option("--expires", help="Until when it counts; 5 minutes if left out.")
-    ] = "",
-    announce: Annotated[
-        bool, typer.Option("--announce", help="Let it wait for the signatures that are missing.")
-    ] = False,
+    identifier: OwnId = "",
+    expires: Expires = "",
+    announce: Announced = False,
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
@@ -189,12 +203,10 @@ def transfer(
     Sent again with the same --id and --expires it moves nothing twice. Through a gate with a delay it is
     pending at first: `book pending` lists it, `book carry-out` carries it out.
     """
-    from ringfence.planes.ledger.operations import Announce
-
     with open_desk(at, keys, as_json) as desk:
         move = desk.move(source, target, amount, asset, gate)
-        request = desk.request(move, identifier, expires, reason, reverses, waits=announce)
-        desk.submit(Announce(request) if announce else request)
+        beside = Beside(identifier, expires, reason, reverses, announce=announce)
+        desk.ask((move,), (move,), beside)
 
 
 @app.command()
@@ -214,7 +226,7 @@ def deposit(
     with open_desk(at, keys, as_json) as desk:
         move = desk.move(source, target, amount, asset)
         receipt = instructions.receipt(desk.book.rules, move, reference, desk.sign)
-        desk.submit(receipt, desk.request(move))
+        desk.submit(receipt, desk.request((move,), (move,)))
 
 
 @app.command()
@@ -238,7 +250,7 @@ def explain(
     amount: Amount,
     asset: AssetName,
     at: At,
-    gate: Annotated[str, typer.Option("--gate", help="The gate, where several lead there.")] = "",
+    gate: Gate = "",
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
@@ -248,7 +260,8 @@ def explain(
 
     with opened(at, wiring.read_book) as book:
         desk = Desk(book, ring_at(at, keys), wiring.clock().now())
-        request = desk.request(desk.move(source, target, amount, asset, gate))
+        move = desk.move(source, target, amount, asset, gate)
+        request = desk.request((move,), (move,))
         found = plain_rehearsal(book.rules, request, *book.rehearse(request, desk.now))
     if as_json:
         print_json(found)

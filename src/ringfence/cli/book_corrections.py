@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.book_desk import Keys, Source, Target, open_desk, parse_typed
+from ringfence.cli.book_desk import (
+    Announced,
+    Beside,
+    Expires,
+    Keys,
+    OwnId,
+    Source,
+    Target,
+    open_desk,
+    parse_typed,
+)
 from ringfence.cli.book_reading import At
 from ringfence.cli.output import Json
 from ringfence.kernel.errors import UsageError
@@ -22,6 +32,7 @@ def correct(
     why: Annotated[str, typer.Argument(help="The reason, in words; it is journalled.")],
     at: At,
     amount: Annotated[str, typer.Option("--amount", help="Only a part of it, e.g. 40.5.")] = "",
+    announce: Announced = False,
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
@@ -38,7 +49,7 @@ def correct(
         if amount:
             units = instructions.parse_amount(rules, amount, moves[0].asset)
             moves = [desk.resized(moves[0], units)]
-        desk.ask(moves, moves, why, reverses=identifier)
+        desk.ask(moves, moves, Beside(reason=why, reverses=original, announce=announce))
 
 
 @position_app.command("move")
@@ -49,6 +60,9 @@ def move_position(
     instrument: Annotated[str, typer.Argument(help="An instrument of the policy, e.g. BTC-PERP.")],
     at: At,
     gate: Annotated[str, typer.Option("--gate", help="The exchange, where several do that.")] = "",
+    identifier: OwnId = "",
+    expires: Expires = "",
+    announce: Announced = False,
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
@@ -57,9 +71,9 @@ def move_position(
     from ringfence.services import instructions
 
     with open_desk(at, keys, as_json) as desk:
-        name = gate or instructions.find_exchange(desk.book.rules, source, target, instrument)
+        name = gate or instructions.find_exchange(desk.book.rules, [(source, target, instrument)])
         move = Move(name, source, target, instrument, contracts)
-        desk.ask((move,), (move,), exchange=name)
+        desk.ask((move,), (move,), Beside(identifier, expires, exchange=name, announce=announce))
 
 
 def _entries_of(book: "Book", identifier: int) -> "tuple[Entry, ...]":

@@ -35,6 +35,34 @@ Scope = Annotated[
     ),
 ]
 Why = Annotated[str, typer.Argument(help="The reason, in words; it is journalled.")]
+Gate = Annotated[str, typer.Option("--gate", help="The gate, where several lead there.")]
+Reason = Annotated[str, typer.Option("--reason", help="Words, for a gate that asks for them.")]
+OwnId = Annotated[str, typer.Option("--id", help="Your own id, in hexadecimal.")]
+Expires = Annotated[str, typer.Option("--expires", help="Until when it counts; 5 minutes if left out.")]
+Announced = Annotated[
+    bool, typer.Option("--announce", help="Let it wait for the signatures that are missing.")
+]
+Until = Annotated[str, typer.Option("--until", help="A time with its zone, e.g. 2030-01-01T00:00:00Z.")]
+Steps = Annotated[
+    list[str],
+    typer.Argument(help='One move each, in quotes: "SOURCE TARGET AMOUNT ASSET", and a gate if need be.'),
+]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is typed beside the moves of a request; "" where nothing was."""
+
+    identifier: str = ""
+    expires: str = ""
+    reason: str = ""
+    reverses: str = ""
+    exchange: str = ""
+    hold_until: int = 0
+    announce: bool = False
+
+
+PLAIN = Beside()
 
 
 @dataclass
@@ -72,30 +100,49 @@ class Desk:
             gate or instructions.find_gate(rules, source, target, asset), source, target, asset, units
         )
 
+    def moves(self, steps: "Sequence[str]") -> "list[Move]":
+        """Read movements as they were typed, each in words of its own, and find their gates."""
+        return [self.move(*split_step(step)) for step in steps]
+
+    def legs(self, steps: "Sequence[str]", exchange: str = "") -> "list[Move]":
+        """Read the legs of an exchange as they were typed, and find it where it is not named."""
+        from ringfence.planes.ledger.operations import Move
+        from ringfence.services import instructions
+
+        rules = self.book.rules
+        typed = [split_step(step) for step in steps]
+        name = exchange or instructions.find_exchange(rules, [(one[0], one[1], one[3]) for one in typed])
+        return [
+            Move(name, source, target, asset, instructions.parse_amount(rules, amount, asset))
+            for source, target, amount, asset, _ in typed
+        ]
+
     def request(
-        self,
-        move: "Move",
-        identifier: str = "",
-        expires: str = "",
-        reason: str = "",
-        reverses: str = "",
-        hold_until: int = 0,
-        waits: bool = False,
+        self, links: "Sequence[Link]", through: "Sequence[Move]", beside: Beside = PLAIN
     ) -> "Request":
-        """Make a movement a request, signed with what is at hand; waits: others sign it later."""
+        """Make links a request, signed with what is at hand of the keys that moves `through` need."""
         from ringfence.kernel.ids import parse_id
         from ringfence.services import instructions
 
-        return instructions.transfer(
+        return instructions.chain(
             self.book.rules,
-            move,
+            links,
+            through,
             self.sign,
-            identifier=parse_typed(parse_id, identifier) if identifier else self.new_id(),
-            expires=self._expiry(expires, move.gate, waits),
-            reason=reason,
-            reverses=parse_typed(parse_id, reverses) if reverses else 0,
-            hold_until=hold_until,
+            identifier=parse_typed(parse_id, beside.identifier) if beside.identifier else self.new_id(),
+            expires=self._expiry(through, beside),
+            reason=beside.reason,
+            exchange=beside.exchange,
+            reverses=parse_typed(parse_id, beside.reverses) if beside.reverses else 0,
+            hold_until=beside.hold_until,
         )
+
+    def ask(self, links: "Sequence[Link]", through: "Sequence[Move]", beside: Beside = PLAIN) -> None:
+        """Submit links as one request; announced where others sign it later."""
+        from ringfence.planes.ledger.operations import Announce
+
+        request = self.request(links, through, beside)
+        self.submit(Announce(request) if beside.announce else request)
 
     def resized(self, move: "Move", units: int) -> "Move":
         """Return the same movement of another amount."""
@@ -103,49 +150,44 @@ class Desk:
 
         return msgspec.structs.replace(move, units=units)
 
-    def ask(
-        self,
-        links: "Sequence[Link]",
-        through: "Sequence[Move]",
-        reason: str = "",
-        exchange: str = "",
-        reverses: int = 0,
-    ) -> None:
-        """Submit links as one request, signed with what is at hand of the keys that moves `through` need."""
-        from ringfence.services import instructions
-
-        request = instructions.chain(
-            self.book.rules,
-            links,
-            through,
-            self.sign,
-            identifier=self.new_id(),
-            expires=instructions.default_expiry(self.now),
-            reason=reason,
-            exchange=exchange,
-            reverses=reverses,
-        )
-        self.submit(request)
-
     def sign(self, name: str, message: bytes) -> "Signature | None":
         """Sign with a key at hand that the book still counts; None where there is none."""
         return None if name in self.book.state.revoked_keys() else self.ring.sign(name, message)
 
-    def _expiry(self, typed: str, gate: str, waits: bool) -> "Instant":
-        from ringfence.kernel.instant import parse_instant
+    def _expiry(self, through: "Sequence[Move]", beside: Beside) -> "Instant":
         from ringfence.services import instructions
 
-        if typed:
-            return parse_typed(parse_instant, typed)
-        rule = self.book.rules.gates.get(gate)
-        delay_ns = rule.delay_ns if rule is not None else 0
-        return instructions.default_expiry(self.now, delay_ns, waits)
+        if beside.expires:
+            return self.instant(beside.expires)
+        rules = self.book.rules
+        passed = [rules.gates.get(move.gate) for move in through]
+        passed += [rules.exchanges[move.gate].gate for move in through if move.gate in rules.exchanges]
+        delay_ns = max((gate.delay_ns for gate in passed if gate is not None), default=0)
+        return instructions.default_expiry(self.now, delay_ns, beside.announce)
+
+    def instant(self, typed: str) -> "Instant":
+        """Read a time as it was typed."""
+        from ringfence.kernel.instant import parse_instant
+
+        return parse_typed(parse_instant, typed)
 
     def new_id(self) -> "RequestId":
         """Make an id that nobody else makes."""
         from ringfence.kernel.ids import request_id
 
         return request_id(self.now, int.from_bytes(os.urandom(10), "big"))
+
+
+def split_step(step: str) -> tuple[str, str, str, str, str]:
+    """Split a typed move into source, target, amount, asset and gate ("" where none is named)."""
+    words = step.split()
+    if len(words) not in (4, 5):
+        raise UsageError(
+            f"{step!r} is no move; write four words and perhaps a gate, "
+            f'e.g. "client/alice/cash client/alice/hedge 100 USDC"'
+        )
+    source, target, amount, asset, *named = words
+    return source, target, amount, asset, named[0] if named else ""
 
 
 @contextmanager

@@ -1,29 +1,71 @@
-"""`ringfence book fill`: two signed orders become a trade in the book."""
+"""`ringfence book fill` and `order`: two signed orders become a trade in the book."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 
-from ringfence.cli.book_desk import Desk, Keys, open_desk
-from ringfence.cli.book_reading import At
-from ringfence.cli.output import Json
+from ringfence.cli.book_desk import Desk, Expires, Keys, open_desk, ring_at
+from ringfence.cli.book_reading import At, opened
+from ringfence.cli.output import Json, console, print_json
+from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
     from ringfence.planes.ledger.operations import Order
 
+order_app = typer.Typer(no_args_is_help=True, help="Orders: sign one, to be filled by somebody else.")
 
-def fill(
-    instrument: Annotated[str, typer.Argument(help="An instrument of the policy, e.g. BTC-PERP.")],
-    contracts: Annotated[int, typer.Argument(min=1, help="How many contracts pass.")],
-    price: Annotated[str, typer.Argument(help="The price of one whole base unit, e.g. 65000.5.")],
-    buyer: Annotated[str, typer.Option("--buyer", help="The bucket that buys, e.g. client/alice/hedge.")],
-    seller: Annotated[str, typer.Option("--seller", help="The bucket that sells.")],
+Instrument = Annotated[str, typer.Argument(help="An instrument of the policy, e.g. BTC-PERP.")]
+Side = Literal["buy", "sell"]
+
+
+@order_app.command("sign")
+def sign_order(
+    bucket: Annotated[str, typer.Argument(help="The bucket it is for, e.g. client/alice/hedge.")],
+    side: Annotated[Side, typer.Argument(help="buy or sell.")],
+    contracts: Annotated[int, typer.Argument(min=1, help="How many contracts at most.")],
+    instrument: Instrument,
+    price: Annotated[str, typer.Argument(help="The worst price it may be filled at, e.g. 65000.5.")],
+    to: Annotated[Path, typer.Option("--to", help="The file to write the signed order to.")],
     at: At,
-    taker: Annotated[Literal["buy", "sell"], typer.Option("--taker", help="Who pays the taker fee.")] = "buy",
+    expires: Expires = "",
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="It may only reduce.")] = False,
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Book a trade of two buckets, each with an order at this price, signed with every key at hand.
+    """Sign an order and write it to a file; nothing is asked of the book, and each party does so at home."""
+    import msgspec
+
+    from ringfence import wiring
+    from ringfence.services import instructions
+
+    price_e10 = instructions.parse_price(price)
+    with opened(at, wiring.read_book) as book:
+        desk = Desk(book, ring_at(at, keys), wiring.clock().now())
+        until = desk.instant(expires) if expires else instructions.default_expiry(desk.now)
+        signed = _order(desk, bucket, instrument, side, contracts, price_e10, until, reduce_only)
+    _write(to, msgspec.json.format(msgspec.json.encode(signed), indent=2) + b"\n")
+    names = [one.key for one in signed.signatures]
+    if as_json:
+        print_json({"file": str(to), "id": f"{signed.id:032x}", "signed": names})
+    else:
+        words = f"{side} {contracts} {instrument} for {bucket}, signed by {', '.join(names) or 'nobody'}"
+        console.print(f"{escape(str(to))}: {words}", highlight=False, soft_wrap=True)
+
+
+def fill(
+    instrument: Instrument,
+    contracts: Annotated[int, typer.Argument(min=1, help="How many contracts pass.")],
+    price: Annotated[str, typer.Argument(help="The price of one whole base unit, e.g. 65000.5.")],
+    at: At,
+    buyer: Annotated[str, typer.Option("--buyer", help="The bucket that buys, or the file of its order.")],
+    seller: Annotated[str, typer.Option("--seller", help="The bucket that sells, or the file of its order.")],
+    taker: Annotated[Side, typer.Option("--taker", help="Who pays the taker fee.")] = "buy",
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Book a trade of two orders: those in files, or made at this price and signed with every key at hand.
 
     Contracts pass through clearing, fees become owed, and margin judges both ends.
     """
@@ -32,18 +74,67 @@ def fill(
 
     price_e10 = instructions.parse_price(price)
     with open_desk(at, keys, as_json) as desk:
-        buys = _order(desk, buyer, instrument, "buy", contracts, price_e10)
-        sells = _order(desk, seller, instrument, "sell", contracts, price_e10)
+        expires = instructions.default_expiry(desk.now)
+
+        def order(named: str, side: Side) -> "Order":
+            if _is_file(desk, named):
+                return _read(Path(named), side)
+            return _order(desk, named, instrument, side, contracts, price_e10, expires)
+
+        buys, sells = order(buyer, "buy"), order(seller, "sell")
         desk.ask((Fill(instrument, contracts, price_e10, buys, sells, taker),), ())
 
 
+def _is_file(desk: Desk, named: str) -> bool:
+    return desk.book.rules.place(named) is None and Path(named).is_file()
+
+
+def _read(file: Path, side: Side) -> "Order":
+    import msgspec
+
+    from ringfence.planes.ledger.operations import Order
+
+    try:
+        order = msgspec.json.decode(file.read_bytes(), type=Order)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"{file} is no order: {error}; `ringfence book order sign` writes one") from None
+    if order.side != side:
+        raise UsageError(f"{file} is an order to {order.side}, and one to {side} is asked here")
+    return order
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror}") from None
+
+
 def _order(
-    desk: Desk, bucket: str, instrument: str, side: Literal["buy", "sell"], contracts: int, price_e10: int
+    desk: Desk,
+    bucket: str,
+    instrument: str,
+    side: Side,
+    contracts: int,
+    price_e10: int,
+    expires: int,
+    reduce_only: bool = False,
 ) -> "Order":
     from ringfence.planes.ledger.operations import Order
     from ringfence.services import instructions
 
     rules = desk.book.rules
-    expires = instructions.default_expiry(desk.now)
-    bare = Order(desk.new_id(), bucket, instrument, side, contracts, price_e10, expires, rules.digest)
+    bare = Order(
+        desk.new_id(),
+        bucket,
+        instrument,
+        side,
+        contracts,
+        price_e10,
+        expires,
+        rules.digest,
+        reduce_only=reduce_only,
+    )
     return instructions.order(rules, bare, desk.sign)

@@ -11,6 +11,7 @@ from ringfence.kernel.errors import BadInput, UsageError, ViolationError
 
 if TYPE_CHECKING:
     from ringfence.planes.ledger.checkpoint import Checkpoint, EntryProof, GrowthProof, ProvenEntry
+    from ringfence.planes.ledger.rules import Rules
 
 Out = Annotated[Path | None, typer.Option("--out", help="Write the document to this file too.")]
 Keys = Annotated[
@@ -53,10 +54,10 @@ def prove_entry(
     except ValueError as error:
         raise UsageError(str(error)) from None
     with opened(at, wiring.read_book) as book:
-        proof = book.prove_entry(wanted)
+        proof, rules = book.prove_entry(wanted), book.rules
     _hand_out(proof, out, as_json)
     if not as_json:
-        _print_proven(proof)
+        _print_proven(proof, rules)
 
 
 def prove_growth(
@@ -159,29 +160,41 @@ def _publics(texts: list[str]) -> list[bytes]:
         raise UsageError("a public key is 64 hexadecimal digits") from None
 
 
-def _print_proven(document: "Checkpoint | EntryProof | GrowthProof") -> None:
+def _print_proven(document: "Checkpoint | EntryProof | GrowthProof", rules: "Rules | None" = None) -> None:
+    """Say what a document proves; without the rules of its book, amounts are in units."""
     from ringfence.planes.ledger.checkpoint import EntryProof, GrowthProof
 
     if isinstance(document, EntryProof):
         for entry in document.entries:
-            console.print(_shown(entry), highlight=False, markup=False, soft_wrap=True)
+            _print_entry(entry, rules)
         top = document.checkpoint
-        console.print(f"in the book of the checkpoint at record {top.sequence}, {top.size} entries")
+        words = f"in the book of the checkpoint at record {top.sequence}, {top.size} entries"
+        console.print(words, highlight=False)
     elif isinstance(document, GrowthProof):
         earlier, later = document.earlier, document.later
         words = f"the book at record {later.sequence} begins with all {earlier.size} entries"
         console.print(f"{words} of the one at record {earlier.sequence}", highlight=False)
     else:
-        console.print(f"checkpoint of {document.size} entries up to record {document.sequence}")
+        words = f"checkpoint of {document.size} entries up to record {document.sequence}"
+        console.print(words, highlight=False)
 
 
-def _shown(entry: "ProvenEntry") -> str:
-    """Put an entry in words: where it stands, and what it says."""
+def _print_entry(entry: "ProvenEntry", rules: "Rules | None") -> None:
+    """Put an entry in words: where it stands, what was asked and answered."""
+    import msgspec
+
+    from ringfence.cli.book_words import plain_answer, print_answer
     from ringfence.kernel.instant import Instant, show_instant
-
-    place = f"record {entry.sequence}, place {entry.place}, {show_instant(Instant(entry.at))}"
-    if not entry.route:
-        return f"{place}: {entry.content.decode(errors='replace')}"
+    from ringfence.planes.ledger.journal import Answered
     from ringfence.planes.ledger.rows import show_entry
 
-    return f"{place}: {show_entry(entry.content)} by {entry.route.decode(errors='replace')}"
+    place = f"record {entry.sequence}, place {entry.place}, {show_instant(Instant(entry.at))}"
+    if entry.route:
+        words = f"{place}: {show_entry(entry.content)} by {entry.route.decode(errors='replace')}"
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+        return
+    console.print(f"[dim]{place}[/]", highlight=False)
+    try:
+        print_answer(plain_answer(rules, msgspec.json.decode(entry.content, type=Answered)))
+    except msgspec.DecodeError:
+        console.print(entry.content.decode(errors="replace"), highlight=False, markup=False, soft_wrap=True)

@@ -67,7 +67,19 @@ def carry_out(identifier: Identifier, at: At, keys: Keys = None, as_json: Json =
     from ringfence.planes.ledger.operations import CarryOut
 
     with open_desk(at, keys, as_json) as desk:
-        desk.submit(CarryOut(parse_typed(parse_id, identifier)))
+        number = parse_typed(parse_id, identifier)
+        if number not in desk.book.state.pending() and not _was_pending(desk, number):
+            raise UsageError(f"{identifier} was never pending; `book pending` lists what is")
+        desk.submit(CarryOut(number))
+
+
+def _was_pending(desk: Desk, number: int) -> bool:
+    """Say whether a request was ever announced in this book: asked again, it gets the answer it had."""
+    from ringfence.planes.ledger.operations import Announce, Request
+
+    announced = (dated.line.operation for dated in desk.book.lines() if dated.line.pending)
+    requests = (one.request if isinstance(one, Announce) else one for one in announced)
+    return any(isinstance(one, Request) and one.id == number for one in requests)
 
 
 def _pending(desk: Desk, identifier: str) -> "Pending":

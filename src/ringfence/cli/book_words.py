@@ -62,8 +62,10 @@ def show_head(head: Head) -> str:
     return f"{head.sequence}:{head.hash.hex()}"
 
 
-def show_units(rules: Rules, asset: str, units: int) -> str:
-    """Write units as a decimal; contracts have no digits after the point."""
+def show_units(rules: Rules | None, asset: str, units: int) -> str:
+    """Write units as a decimal; contracts have no digits after the point. Without rules they stay units."""
+    if rules is None:
+        return f"{units} units of"
     rule = rules.assets.get(asset)
     return show_decimal(units, rule.decimals if rule else 0)
 
@@ -86,12 +88,14 @@ def plain_hold(rules: Rules, identifier: int, hold: Hold) -> Plain:
     return {"id": show_id(identifier), "until": until, "moves": moves, "held": held}
 
 
-def plain_answer(rules: Rules, line: Answered) -> Plain:
+def plain_answer(rules: Rules | None, line: Answered) -> Plain:
     """Write an operation and its answer as plain data."""
     answer: Plain = {"asked": asked(rules, line.operation), "accepted": line.refused is None}
     if isinstance(line.operation, Request | Announce):
         one = line.operation.request if isinstance(line.operation, Announce) else line.operation
         answer["id"] = show_id(one.id)
+        if len(one.links) > 1:
+            answer["links"] = [_asked_link(rules, link) for link in one.links]
     if line.repeated:
         answer["repeated"] = True
     if line.pending:
@@ -166,23 +170,28 @@ def print_rehearsal(found: Plain) -> None:
 
 
 def print_answer(answer: Plain) -> None:
-    """Say for people what was asked, answered and booked."""
-    asked_words = escape(answer["asked"])
-    if not answer["accepted"]:
-        rule = f"  [dim]{escape(answer['rule'])}[/]" if answer["rule"] else ""
-        console.print(f"[red]refused[/]  {asked_words}", highlight=False, soft_wrap=True)
-        console.print(
-            f"         {answer['reason']}: {escape(answer['words'])}{rule}", highlight=False, soft_wrap=True
-        )
-        return
+    """Say for people what was asked, answered and booked; each link of a chain on a line of its own."""
+    links = [escape(link) for link in answer.get("links", ())]
+    asked_words = f"{len(links)} links, all or none" if links else escape(answer["asked"])
     verb = "pending" if answer.get("pending") else "accepted"
     verb = "repeated" if answer.get("repeated") else verb
-    console.print(f"[green]{verb}[/] {asked_words}", highlight=False, soft_wrap=True)
-    if answer.get("id"):
-        console.print(f"         its id is {answer['id']}", highlight=False)
+    shown = f"[green]{verb}[/]" if answer["accepted"] else "[red]refused[/] "
+    _say(f"{shown} {asked_words}")
+    for link in links:
+        _say(f"         {link}")
+    if not answer["accepted"]:
+        rule = f"  [dim]{escape(answer['rule'])}[/]" if answer["rule"] else ""
+        which = f"link {answer['leg'] + 1}: " if links else ""
+        _say(f"         {which}{answer['reason']}: {escape(answer['words'])}{rule}")
+    elif answer.get("id"):
+        _say(f"         its id is {answer['id']}")
 
 
-def asked(rules: Rules, operation: Operation) -> str:
+def _say(words: str) -> None:
+    console.print(words, highlight=False, soft_wrap=True)
+
+
+def asked(rules: Rules | None, operation: Operation) -> str:
     """Say in a few words what an operation asks for."""
     match operation:
         case Request():
@@ -254,7 +263,7 @@ def _halt(kind: str) -> str:
     return kind if kind in ("freeze", "stop") else f"halt ({kind})"
 
 
-def _asked_link(rules: Rules, link: Link) -> str:
+def _asked_link(rules: Rules | None, link: Link) -> str:
     match link:
         case Move():
             amount = show_units(rules, link.asset, link.units)
@@ -268,7 +277,7 @@ def _asked_link(rules: Rules, link: Link) -> str:
         case Fund():
             return f"funding of {link.instrument}, {show_decimal(link.rate_e10, PRICE_DIGITS)} of notional"
         case Post():
-            part = f", {' '.join(map(str, link.units))} units of it" if link.units else ""
-            return f"post hold {link.hold:032x}{part}"
+            part = ", in part" if link.units else ""
+            return f"post hold {show_id(link.hold)}{part}"
         case Void():
-            return f"void hold {link.hold:032x}"
+            return f"void hold {show_id(link.hold)}"

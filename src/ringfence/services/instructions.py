@@ -20,6 +20,7 @@ from ringfence.planes.ledger.operations import (
     Cancel,
     CancelAdoption,
     Freeze,
+    Fund,
     Link,
     Move,
     Opening,
@@ -32,12 +33,13 @@ from ringfence.planes.ledger.operations import (
     Resume,
     RevokeKey,
     RotateKey,
+    Settle,
     Signature,
     Signed,
     signing_bytes,
 )
 from ringfence.planes.ledger.pending import Pending
-from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.rules import EVIDENCE_NEEDS, Rules
 from ringfence.policy.model import HaltKind, KeyNeed, Policy
 from ringfence.policy.show import show
 
@@ -52,12 +54,13 @@ Sign = Callable[[str, bytes], Signature | None]
 
 
 def parse_amount(rules: Rules, text: str, asset: str) -> int:
-    """Turn a decimal amount of an asset into whole units; UsageError where it is none."""
+    """Turn a decimal amount of an asset, or a count of contracts, into units; UsageError where it is none."""
     rule = rules.assets.get(asset)
-    if rule is None:
-        raise UsageError(f"{asset} is no asset of this policy; {', '.join(sorted(rules.assets))} are")
+    if rule is None and asset not in rules.instruments:
+        known = ", ".join([*sorted(rules.assets), *sorted(rules.instruments)])
+        raise UsageError(f"{asset} is no asset of this policy; {known} are")
     try:
-        return parse_decimal(text, rule.decimals)
+        return parse_decimal(text, rule.decimals if rule is not None else 0)
     except ValueError as error:
         raise UsageError(f"{error}; write e.g. 100.25 {asset}") from None
 
@@ -80,19 +83,21 @@ def find_gate(rules: Rules, source: str, target: str, asset: str) -> str:
     return gates[0].name if gates else ""
 
 
-def find_exchange(rules: Rules, source: str, target: str, asset: str) -> str:
-    """Name the exchange one leg of which moves the asset from source to target; "" where none does.
+def find_exchange(rules: Rules, legs: Sequence[tuple[str, str, str]]) -> str:
+    """Name the exchange that has a leg for each of these (source, target, asset); "" where none does.
 
     Raises UsageError where several do, and names them.
     """
-    start, end = rules.place(source), rules.place(target)
-    if start is None or end is None:
-        return ""
-    ways = {name: rules.way(name, start, end) for name in rules.exchanges}
-    found = [name for name, way in ways.items() if way is not None and way.accepts(asset)]
+    found = [name for name in rules.exchanges if all(_leads(rules, name, *leg) for leg in legs)]
     if len(found) > 1:
         raise UsageError(f"several exchanges do that: {', '.join(found)}; choose one with --gate")
     return found[0] if found else ""
+
+
+def _leads(rules: Rules, exchange: str, source: str, target: str, asset: str) -> bool:
+    start, end = rules.place(source), rules.place(target)
+    way = rules.way(exchange, start, end) if start is not None and end is not None else None
+    return way is not None and way.accepts(asset)
 
 
 def default_expiry(now: Instant, delay_ns: int = 0, waits: bool = False) -> Instant:
@@ -126,9 +131,17 @@ def transfer(
     hold_until: int = 0,
 ) -> Request:
     """Make a request of one move, signed with every key its gate asks for that `sign` has."""
-    bare = Request(identifier, (move,), rules.digest, expires, reason=reason, reverses=reverses)
-    bare = msgspec.structs.replace(bare, hold_until=hold_until)
-    return msgspec.structs.replace(bare, signatures=_sign(bare, keys_through(rules, (move,)), sign))
+    return chain(
+        rules,
+        (move,),
+        (move,),
+        sign,
+        identifier=identifier,
+        expires=expires,
+        reason=reason,
+        reverses=reverses,
+        hold_until=hold_until,
+    )
 
 
 def chain(
@@ -142,10 +155,15 @@ def chain(
     reason: str = "",
     exchange: str = "",
     reverses: int = 0,
+    hold_until: int = 0,
 ) -> Request:
-    """Make a request of several links, signed with every key that the moves `through` ask for."""
+    """Make a request of several links, signed with every key that they and the moves `through` ask for."""
     bare = Request(identifier, tuple(links), rules.digest, expires, exchange, reason, reverses)
-    return msgspec.structs.replace(bare, signatures=_sign(bare, keys_through(rules, through), sign))
+    bare = msgspec.structs.replace(bare, hold_until=hold_until)
+    keys = dict.fromkeys(keys_through(rules, through))
+    if any(isinstance(link, Settle | Fund) for link in links):
+        keys |= dict.fromkeys(keys_named(EVIDENCE_NEEDS, _plain_name))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, tuple(keys), sign))
 
 
 def keys_through(rules: Rules, moves: Sequence[Move]) -> list[str]:
@@ -176,7 +194,7 @@ def order(rules: Rules, bare: Order, sign: Sign) -> Order:
     place = rules.place(bare.bucket)
     needs = place.rule.trade_needs if place is not None else ()
     keys = keys_named(needs, names_for(rules.keys, place, None))
-    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, keys, sign))
 
 
 def receipt(rules: Rules, move: Move, reference: str, sign: Sign) -> Receipt:
@@ -184,7 +202,7 @@ def receipt(rules: Rules, move: Move, reference: str, sign: Sign) -> Receipt:
     bare = Receipt(reference, move.source, move.target, move.asset, move.units)
     services = rules.computed_by.get("receipts", ())
     keys = [key for service in services for key in rules.holders.get(service, ())]
-    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, keys, sign))
 
 
 def freeze(
@@ -194,7 +212,7 @@ def freeze(
     bare = Freeze(scope, reason, identifier, kind=kind)
     rule = rules.halts.get(kind)
     keys = keys_named(rule.needs if rule else (), _plain_name)
-    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, keys, sign))
 
 
 def resume(
@@ -204,7 +222,7 @@ def resume(
     bare = Resume(scope, reason, identifier, kind=kind)
     rule = rules.halts.get(kind)
     keys = keys_named(rule.lift if rule else (), _plain_name)
-    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, keys, sign))
 
 
 def adoption(
@@ -228,7 +246,7 @@ def signed_opening(rules: Rules, opening: Opening, sign: Sign) -> Opening:
     """Sign an opening with those of `adoption` that `sign` has."""
     words = rules.policy.adoption
     keys = keys_named(words.needs if words else (), _plain_name)
-    return msgspec.structs.replace(opening, signatures=_sign(opening, keys, sign))
+    return msgspec.structs.replace(opening, signatures=signed_by(opening, keys, sign))
 
 
 def countersigned(rules: Rules, proposal: AdoptPolicy, sign: Sign) -> AdoptPolicy:
@@ -236,7 +254,7 @@ def countersigned(rules: Rules, proposal: AdoptPolicy, sign: Sign) -> AdoptPolic
     words = rules.policy.adoption
     wanted = keys_named(words.needs if words else (), _plain_name)
     signed = {one.key for one in proposal.signatures}
-    added = _sign(proposal, [key for key in wanted if key not in signed], sign)
+    added = signed_by(proposal, [key for key in wanted if key not in signed], sign)
     return msgspec.structs.replace(proposal, signatures=(*proposal.signatures, *added))
 
 
@@ -245,7 +263,7 @@ def cancellation(rules: Rules, number: int, reason: str, identifier: RequestId, 
     words = rules.policy.adoption
     bare = CancelAdoption(number, reason, identifier)
     keys = keys_named(words.cancel if words else (), _plain_name)
-    return msgspec.structs.replace(bare, signatures=_sign(bare, keys, sign))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, keys, sign))
 
 
 def next_of(key: str) -> str:
@@ -266,30 +284,27 @@ def revocation(rules: Rules, key: str, reason: str, sign: Sign) -> RevokeKey:
     """Make the order never to count a key again, signed by itself and by those who may freeze."""
     bare = RevokeKey(key, reason)
     names = dict.fromkeys((key, *keys_named(rules.freeze_needs or (), _plain_name)))
-    return msgspec.structs.replace(bare, signatures=_sign(bare, tuple(names), sign))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, tuple(names), sign))
 
 
 def approval(pending: Pending, expires: int, sign: Sign) -> Approve:
     """Sign a pending request with every key it asks for that `sign` has."""
     bare = Approve(pending.request.id, pending.content, expires)
-    return msgspec.structs.replace(bare, signatures=_sign(bare, pending.asked, sign))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, pending.asked, sign))
 
 
 def cancelling(pending: Pending, keys: Collection[str], reason: str, sign: Sign) -> Cancel:
     """Make the order to end a pending request, signed with those of the keys that `sign` has."""
     bare = Cancel(pending.request.id, pending.content, reason)
-    return msgspec.structs.replace(bare, signatures=_sign(bare, sorted(keys), sign))
+    return msgspec.structs.replace(bare, signatures=signed_by(bare, sorted(keys), sign))
 
 
 def _plain_name(need: KeyNeed) -> str:
     return f"{need.key}/{need.member}" if need.member else need.key
 
 
-def _sign(
-    record: Signed,
-    keys: Iterator[str] | Sequence[str],
-    sign: Sign,
-) -> tuple[Signature, ...]:
+def signed_by(record: Signed, keys: Iterator[str] | Sequence[str], sign: Sign) -> tuple[Signature, ...]:
+    """Return the signatures of those of the keys that `sign` has."""
     message = signing_bytes(record)
     signatures = (sign(key, message) for key in keys)
     return tuple(signature for signature in signatures if signature is not None)

@@ -6,12 +6,14 @@ force that long after it was registered; until then the one before it stays in f
 nothing moves there. A book in which no address of a place was ever registered leaves it to who pays.
 """
 
+from collections.abc import Iterator
+
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant, show_duration, show_instant
 from ringfence.planes.ledger.ledger import Ledger
-from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.needs import keys_named, names_for, unmet
 from ringfence.planes.ledger.operations import PinAddress, signing_bytes
-from ringfence.planes.ledger.rules import GateRule, Place
+from ringfence.planes.ledger.rules import GateRule, Place, Rules
 from ringfence.planes.ledger.signing import Verifier, signers_of
 
 ADDRESS_LENGTH_MAX = 256
@@ -50,6 +52,15 @@ def address_of(ledger: Ledger, place: Place, at: Instant) -> str | None:
     return cooled[-1][0] if cooled else None
 
 
+def registered(ledger: Ledger) -> Iterator[tuple[str, str, Instant, Instant]]:
+    """Go through every address that matters: place, address, since when it is known, from when it counts."""
+    for path, entries in sorted(ledger.tables.addresses.items()):
+        place = ledger.place(path)
+        length_ns = _cooling_ns(ledger, place) if place is not None else 0
+        for text, since in entries:
+            yield path, text, Instant(since), Instant(since + length_ns)
+
+
 def fault_of_address(ledger: Ledger, gate: GateRule, target: Place, at: Instant) -> Refused | None:
     """Refuse what would go to a place whose every registered address is still cooling."""
     entries = ledger.tables.addresses.get(target.path)
@@ -79,19 +90,33 @@ def _kept(ledger: Ledger, place: Place, at: Instant) -> list[tuple[str, int]]:
 
 def _missing(ledger: Ledger, place: Place, signed: frozenset[str]) -> str:
     """Name who has still to sign for an address of a place; "" where nobody has."""
-    rules = ledger.rules
-    own = [
+    own = _own_keys(ledger.rules, place)
+    if own:
+        return next((name for name in own if name not in signed), "")
+    names = names_for(ledger.rules.keys, place, None)
+    lacking = [unmet(gate.needs, signed, names) for gate in _gates_to(ledger.rules, place)]
+    return "" if "" in lacking else next(iter(lacking), "nobody")
+
+
+def keys_asked(rules: Rules, place: Place) -> tuple[str, ...]:
+    """Name every key that may count for an address of a place."""
+    names = names_for(rules.keys, place, None)
+    of_gates = (key for gate in _gates_to(rules, place) for key in keys_named(gate.needs, names))
+    return _own_keys(rules, place) or tuple(dict.fromkeys(of_gates))
+
+
+def _own_keys(rules: Rules, place: Place) -> tuple[str, ...]:
+    return tuple(
         f"{name}/{member}"
         for name, key in sorted(rules.policy.keys.items())
         if key.per is not None and key.signs == "by_hand" and (member := place.member_of(key.per)) is not None
-    ]
-    if own:
-        return next((name for name in own if name not in signed), "")
-    names = names_for(rules.keys, place, None)
-    lacking = [
-        unmet(way.gate.needs, signed, names)
+    )
+
+
+def _gates_to(rules: Rules, place: Place) -> list[GateRule]:
+    return [
+        way.gate
         for (_, _, end), leading in rules.ways.items()
         for way in leading
         if end == place.rule.index and not way.gate.accrual
     ]
-    return "" if "" in lacking else next(iter(lacking), "nobody")

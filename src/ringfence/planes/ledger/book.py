@@ -79,7 +79,7 @@ from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.planes.ledger.stopping import is_book_stopped
-from ringfence.planes.ledger.tables import Hold, Owed, Totals, Waiting
+from ringfence.planes.ledger.tables import Given, Hold, Owed, SessionState, Totals, Waiting
 
 LINKS_MAX: Final = 1 << 20
 """Most links of one request."""
@@ -482,6 +482,22 @@ class BookState:
         """Return the address of a place outside that is in force; None where none has cooled."""
         place = self.ledger.place(compartment)
         return addresses.address_of(self.ledger, place, at) if place is not None else None
+
+    def addresses(self) -> Iterator[tuple[str, str, Instant, Instant]]:
+        """Go through (place, address, known since, counts from) of every address that matters."""
+        return addresses.registered(self.ledger)
+
+    def mandates(self) -> tuple[Given, ...]:
+        """List the mandates that were not taken back, with what was moved under each."""
+        return tuple(one for _, one in sorted(self._tables.mandates.items()))
+
+    def statements(self) -> Mapping[str, Statement]:
+        """Return the newest statement of each word. Do not change it."""
+        return self._tables.statements
+
+    def trading_sessions(self) -> Mapping[int, SessionState]:
+        """Return every trading session by its id, closed ones too. Do not change it."""
+        return self._tables.trading_sessions
 
     def session_holdings(self, at: Instant, verify: Verifier) -> tuple[tuple[str, str], ...]:
         """List (service, key): who may place whose orders now because a session ends there."""

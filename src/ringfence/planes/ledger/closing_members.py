@@ -38,16 +38,20 @@ def _remains(ledger: Ledger, party: str, member: str) -> Iterator[str]:
         place = ledger.rules.place(path)
         return place is not None and not place.rule.two_sided and (party, member) in members_of(place)
 
+    def show(asset: str, units: int) -> str:
+        rule = ledger.rules.assets.get(asset)
+        return rule.show(units) if rule is not None else f"{units} {asset}"
+
     for (path, asset), (debits, credits) in sorted(tables.balances.items()):
         if debits != credits and is_own(path):
-            yield f"{credits - debits} units of {asset} in {path}"
+            yield f"{show(asset, credits - debits)} in {path}"
     for instrument, sessions in sorted(tables.sessions.items()):
         for path, value in sorted(sessions.items()):
             if value and is_own(path):
                 yield f"an unsettled session value of {value} in {instrument} in {path}"
     for (accrual, source, target, asset), units in sorted(tables.owed.items()):
         if is_own(source) or is_own(target):
-            yield f"{units} units of {asset} owed by {source} to {target} ({accrual})"
+            yield f"{show(asset, units)} owed by {source} to {target} ({accrual})"
     for identifier, hold in sorted(tables.holds.items()):
         if any(is_own(path) for path, _, _ in hold.reserved):
             yield f"a hold ({identifier:032x})"

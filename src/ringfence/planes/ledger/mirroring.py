@@ -56,7 +56,8 @@ def uncovered(ledger: Ledger, escrow: Place) -> str:
         if asset.mirrors is not None:
             issued, locked = issued_units(ledger, name, escrow), locked_units(ledger, asset.mirrors, escrow)
             if issued > locked:
-                return f"{issued} units of {name} would stand on {locked} of {asset.mirrors} in escrow"
+                coin = ledger.rules.assets[asset.mirrors]
+                return f"{asset.show(issued)} would stand on {coin.show(locked)} in escrow"
     return ""
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from ringfence.kernel.money import show_decimal
 from ringfence.policy.families import fill, is_variable, parts_of
 from ringfence.policy.model import Cap, Finding, Instrument, KeyNeed, Need, Plane, Policy, PriceAuthority
 
@@ -219,6 +220,10 @@ class AssetRule:
     price: str | None
     interest_ppm: int = 0
     mirrors: str | None = None
+
+    def show(self, units: int) -> str:
+        """Write units with the asset's name, as people read them."""
+        return f"{show_decimal(units, self.decimals)} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from ringfence.kernel.decision import Accepted, Reason, Refused
-from ringfence.kernel.money import UNITS_MAX, show_decimal
+from ringfence.kernel.money import UNITS_MAX
 from ringfence.planes.ledger.operations import Move
 from ringfence.planes.ledger.rules import AssetRule, Place, Way
 from ringfence.planes.ledger.stopping import refusal
@@ -132,36 +132,28 @@ def _decide_at_gate(facts: Facts, move: Move, asset: AssetRule, way: Way) -> Acc
 def _decide_amount(facts: Facts, move: Move, asset: AssetRule, way: Way) -> Accepted | Refused:
     gate, units = way.gate, move.units
     if facts.room_units is not None and units > facts.room_units:
-        left = f"its limit `{facts.limit}` leaves {_show(facts.room_units, asset)}"
-        words = f"{_show(units, asset)} was asked of {gate.name}; {left}"
+        left = f"its limit `{facts.limit}` leaves {asset.show(facts.room_units)}"
+        words = f"{asset.show(units)} was asked of {gate.name}; {left}"
         return Refused(Reason.GATE_LIMIT_EXCEEDED, words, gate.line)
     if facts.entitled_units is not None and units > facts.entitled_units:
-        owed = f"{_show(facts.entitled_units, asset)} is owed by {move.source} to {move.target}"
-        words = f"{_show(units, asset)} was asked of {gate.name}; {owed}"
+        owed = f"{asset.show(facts.entitled_units)} is owed by {move.source} to {move.target}"
+        words = f"{asset.show(units)} was asked of {gate.name}; {owed}"
         return Refused(Reason.ENTITLEMENT_EXCEEDED, words, gate.line)
     if facts.free_units is not None and units > facts.free_units:
-        words = (
-            f"{move.source} has {_show(facts.free_units, asset)} free, and {_show(units, asset)} was asked"
-        )
+        words = f"{move.source} has {asset.show(facts.free_units)} free, and {asset.show(units)} was asked"
         return Refused(Reason.FREE_BALANCE_TOO_LOW, words, gate.line)
     if units > facts.total_room_units:
         return Refused(Reason.BALANCE_TOO_LARGE, f"a total of {move.asset} would pass 2^128 - 1 units")
     if facts.debt_room_units is not None and units > facts.debt_room_units:
-        words = f"{move.target} may owe {_show(facts.debt_room_units, asset)} more, up to the cap"
+        words = f"{move.target} may owe {asset.show(facts.debt_room_units)} more, up to the cap"
         return Refused(Reason.DEBT_CAP_EXCEEDED, words, gate.line)
     if facts.mandate_units is not None and units > facts.mandate_units:
-        words = (
-            f"{_show(facts.mandate_units, asset)} is left of the mandate, and {_show(units, asset)} was asked"
-        )
+        words = f"{asset.show(facts.mandate_units)} is left of the mandate, and {asset.show(units)} was asked"
         return Refused(Reason.MANDATE_EXCEEDED, words, gate.line)
     return facts.price if facts.price is not None else ACCEPTED
 
 
 # --- refusals in words -------------------------------------------------------------------------
-
-
-def _show(units: int, asset: AssetRule) -> str:
-    return f"{show_decimal(units, asset.decimals)} {asset.name}"
 
 
 def _no_gate(move: Move) -> Refused:
@@ -194,8 +186,8 @@ def _judge_reversal(facts: Facts, move: Move, asset: AssetRule, way: Way) -> Ref
         words = f"the request to be reversed moved no {asset.name} from {move.target} to {move.source}"
         return Refused(Reason.REVERSED_TRANSFER_UNKNOWN, words, gate.line)
     if move.units > facts.reversible_units:
-        left = _show(facts.reversible_units, asset)
-        words = f"{left} is left to reverse, and {_show(move.units, asset)} was asked"
+        left = asset.show(facts.reversible_units)
+        words = f"{left} is left to reverse, and {asset.show(move.units)} was asked"
         return Refused(Reason.REVERSAL_EXCEEDS_ORIGINAL, words, gate.line)
     return None
 
@@ -209,5 +201,5 @@ def _not_releasable(releasable_units: int | None, asset: AssetRule, way: Way) ->
     if releasable_units is None:
         words = f"{way.gate.name} opens when releasable, and nobody said how much is"
     else:
-        words = f"{_show(releasable_units, asset)} is releasable; margin holds the rest"
+        words = f"{asset.show(releasable_units)} is releasable; margin holds the rest"
     return Refused(Reason.CONDITION_NOT_MET, words, way.gate.line)

@@ -37,7 +37,7 @@ def pay_out(harbour, units):
 
 def test_a_member_closes_when_nothing_is_left(harbour):
     harbour.deposit("alice", 5 * USDC)
-    assert refused_words(harbour, CLOSE).endswith(f"still has 5000000 units of USDC in {CASH}")
+    assert refused_words(harbour, CLOSE).endswith(f"still has 5 USDC in {CASH}")
     pay_out(harbour, 5 * USDC)
     harbour.must(CLOSE)
     assert harbour.must(CLOSE).decision.repeated
@@ -61,8 +61,8 @@ def test_every_thing_that_remains_is_named(harbour):
     harbour.price("BTC", 100_000)
     harbour.trade(HEDGE, "client/bob/hedge", 2, 100_000)
     words = refused_words(harbour, CLOSE)
-    assert "2 units of BTC-PERP in client/alice/hedge" in words
-    assert "100000000 units of USDC in client/alice/hedge" in words
+    assert "2 BTC-PERP in client/alice/hedge" in words
+    assert "100 USDC in client/alice/hedge" in words
     assert "an unsettled session value" in words
     assert "(fees)" in words
 
