@@ -60,6 +60,60 @@ def test_evaluator_packets_and_reader_agree_on_drawn_policies(lab_is_possible, r
     inside(root, "inside_random.py", 600, RINGFENCE_DRAWN="0:100")
 
 
+def test_every_way_a_probe_ends_is_told_apart(lab_is_possible, root):
+    inside(root, "inside_probes.py", 120)
+
+
+NOT_ROOT = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps"]
+ROOT_WITHOUT_POWERS = ["unshare", "--user", "--map-root-user"]
+SPENT = "echo 0 > /proc/sys/user/max_user_namespaces"
+# A container's root may still name the owner of a file's capabilities; a user namespace needs no more.
+POWERLESS = "setpriv --ambient-caps=-all --inh-caps=-all --bounding-set=-all,+setfcap --"
+
+
+@pytest.mark.parametrize(
+    "who", [NOT_ROOT, ROOT_WITHOUT_POWERS], ids=["nobody special", "root of a container"]
+)
+@pytest.mark.parametrize("command", ["lab", "up", "drill gateway"])
+def test_without_root_and_without_user_namespaces_a_plain_sentence_says_so(
+    lab_is_possible, root, tmp_path, who, command
+):
+    words = f"{sys.executable} -m ringfence {command} --json"
+    done = subprocess.run(
+        [*who, "sh", "-c", f"{SPENT} && exec {POWERLESS} {words}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=root,
+        env={**os.environ, "RINGFENCE_RUN": str(tmp_path)},
+    )
+    said = json.loads(done.stdout)["error"]
+    assert done.returncode == 3, said
+    assert said.startswith("this machine lets us make no network namespaces: "), said
+    assert "run as root with CAP_SYS_ADMIN, or allow user namespaces" in said
+    assert done.stderr.count("\n") <= 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    "who", [NOT_ROOT, ROOT_WITHOUT_POWERS], ids=["nobody special", "root of a container"]
+)
+def test_user_namespaces_alone_are_enough_for_the_lab(lab_is_possible, root, tmp_path, who):
+    """Without a capability on the machine, as in CI: the whole network is built, walled and asked."""
+    words = f"{sys.executable} -m ringfence lab policies/venue.yaml --json"
+    done = subprocess.run(
+        [*who, "sh", "-c", f"exec {POWERLESS} {words}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=root,
+        env={**os.environ, "RINGFENCE_RUN": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["holds"]
+
+
 @pytest.mark.nightly
 def test_evaluator_packets_and_reader_agree_on_a_thousand_drawn_policies(lab_is_possible, root):
     inside(root, "inside_random.py", 3_600, RINGFENCE_DRAWN="100:1000")
@@ -109,7 +163,7 @@ def test_the_rules_of_a_lab_that_stands_are_changed_from_outside(standing_lab):
     assert "nobody confirmed" in said["error"]
     revoked = ringfence("net status", code=1)  # what was revoked before stays revoked
     assert {place["place"] for place in revoked["places"] if place["missing"]} == {"hub", "matching", "risk"}
-    assert ringfence("net apply", "--confirm", "60", typed="yes\n")["generation"] == 3
+    assert ringfence("net apply", "--confirm", "60", typed="yes\n")["generation"] == 2
     assert ringfence("net learn") == []
 
 

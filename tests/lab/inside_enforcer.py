@@ -180,12 +180,40 @@ def held(lab, enforcer):
 
 def test_revoking_a_flow_ends_its_established_connections(lab, enforcer, held):
     flow, connection = held
-    cut = enforcer.revoke(flow, nothing)
+    cut = enforcer.revoke(flow)
     assert cut >= 1
     assert not connection.passes()
     assert wrong_cells(lab, flows=list(RULES.flows)) == []
     with pytest.raises(UsageError, match="nothing to revoke"):
-        enforcer.revoke(flow, nothing)
+        enforcer.revoke(flow)
+    with pytest.raises(UsageError, match="nothing to revoke"):
+        enforcer.revoke(flow, with_flow(flow))
+
+
+def test_a_revoked_flow_is_closed_before_anything_is_read(lab, enforcer, held):
+    flow, connection = held
+
+    class Unreadable(Nft):
+        def ruleset(self):
+            raise UnreachableError("nft refused: no")
+
+    for name in (HUB, flow.source, flow.target):
+        enforcer.places[name] = Unreadable(partial(lab.command, name))
+    with pytest.raises(UnreachableError):
+        enforcer.revoke(flow)
+    assert not connection.passes()
+    assert not knock(lab, flow)
+
+
+def test_a_flow_is_revoked_where_others_wrote_the_rules_of_a_place_too(lab, enforcer, held):
+    flow, connection = held
+    document = copy.deepcopy(enforcer.generation.documents[flow.target])
+    drop_element(document, "m_input4", flow.port)
+    accept_all(document, "c_input", match({"payload": {"protocol": "tcp", "field": "dport"}}, flow.port))
+    enforcer.places[flow.target].load(document)
+    assert enforcer.revoke(flow, with_flow(flow)) >= 1
+    assert not connection.passes()
+    assert not any(enforcer.drift(RULES).values())
 
 
 def test_loading_alone_would_not_have_ended_them(enforcer, held):
@@ -313,7 +341,7 @@ def test_status_says_what_is_not_loaded_and_counts_generations(enforcer):
 def test_established_connections_that_no_flow_permits_are_listed(enforcer, held):
     flow, _ = held
     assert flow in {one for one, _ in enforcer.undeclared(RULES)}
-    assert enforcer.revoke(flow, nothing, enforcer.in_force(with_flow(flow))) >= 1
+    assert enforcer.revoke(flow, with_flow(flow)) >= 1
     assert flow not in {one for one, _ in enforcer.undeclared(RULES)}
 
 

@@ -47,9 +47,7 @@ def is_entered() -> bool:
 def entered_command(command: Sequence[str]) -> list[str]:
     """Return the command that runs `command` in new namespaces; UnreachableError where that cannot be."""
     _require_programs()
-    flags = "-nm" if os.geteuid() == 0 else "-Urnm"
-    _require_namespaces(flags)
-    return ["unshare", flags, *_marked(command)]
+    return ["unshare", _possible_flags(), *_marked(command)]
 
 
 def _marked(command: Sequence[str]) -> list[str]:
@@ -126,13 +124,18 @@ def _require_programs() -> None:
         )
 
 
-def _require_namespaces(flags: str) -> None:
-    tried = subprocess.run(["unshare", flags, "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        raise UnreachableError(
-            "this machine lets us make no network namespaces: "
-            f"{tried.stderr.strip() or 'unshare failed'}; run as root, or allow user namespaces"
-        )
+def _possible_flags() -> str:
+    """Say how namespaces can be made here; root of a container may be as powerless as anybody else."""
+    said = ""
+    for flags in ("-nm", "-Urnm") if os.geteuid() == 0 else ("-Urnm",):
+        tried = subprocess.run(["unshare", flags, "true"], capture_output=True, text=True, check=False)
+        if not tried.returncode:
+            return flags
+        said = tried.stderr.strip() or "unshare failed"
+    raise UnreachableError(
+        f"this machine lets us make no network namespaces: {said}; run as root with CAP_SYS_ADMIN, or allow "
+        "user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone)"
+    )
 
 
 def path_of(place: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ringfence.kernel.errors import UnreachableError
-from ringfence.planes.network.render_nftables import HUB_TABLE, QUARANTINE_SET
 
 Json = dict[str, Any]
 
@@ -61,14 +60,6 @@ class Nft:
         """Remove every rule at this place, those of others too."""
         self._run(["nft", "flush", "ruleset"])
 
-    def quarantine(self, interface: str) -> None:
-        """Cut an end off at the hub: no packet of it passes any more, established or not."""
-        self._element("add", interface)
-
-    def release(self, interface: str) -> None:
-        """Let an end take part again."""
-        self._element("delete", interface)
-
     def established(self) -> tuple[Connection, ...]:
         """List the connections in use that the kernel knows here, as their first packets asked for them."""
         found: list[Connection] = []
@@ -102,10 +93,6 @@ class Nft:
         if done.returncode and "0 flow entries" not in done.stderr:
             raise UnreachableError(f"conntrack failed: {_said(done.stderr)}")
         return done.stdout
-
-    def _element(self, verb: str, interface: str) -> None:
-        element = {"family": "inet", "table": HUB_TABLE, "name": QUARANTINE_SET, "elem": [interface]}
-        self.load({"nftables": [{verb: {"element": element}}]})
 
     def _run(self, command: Sequence[str], text: str = "") -> str:
         done = subprocess.run(self._place(command), input=text, capture_output=True, text=True, check=False)

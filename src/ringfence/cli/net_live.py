@@ -136,8 +136,7 @@ def revoke(
     """
     found, rules = _enforcement(policy, at, network, interface)
     flow = flow_of(source, target, port)
-    enforcer = found.enforcer
-    ended = enforcer.revoke(flow, lambda _: (), enforcer.in_force(rules))
+    ended = found.enforcer.revoke(flow, rules)
     if json:
         print_json({"flow": str(flow), "ended": ended})
     else:

@@ -17,6 +17,12 @@ from typing import Any, Protocol, TypeVar
 from ringfence.kernel.errors import RingfenceError, UnreachableError, UsageError, ViolationError
 from ringfence.planes.network.compile import TRANSPORTS, Flow, Rules
 from ringfence.planes.network.flow import explain
+from ringfence.planes.network.live_nftables import (
+    closing_at_guard,
+    closing_at_hub,
+    cutting_off,
+    letting_in,
+)
 from ringfence.planes.network.loaded import Loaded, owner_of, read_guard, read_hub, restoring
 from ringfence.planes.network.modes import Mode, Modes, mode_of, passes_undeclared
 from ringfence.planes.network.observe import Drift, drift
@@ -47,12 +53,6 @@ class RulesetPlace(Protocol):
 
     def flush(self) -> None:
         """Remove every rule."""
-
-    def quarantine(self, interface: str) -> None:
-        """Pass no packet from or to an interface any more."""
-
-    def release(self, interface: str) -> None:
-        """Pass packets of an interface again, as the rules say."""
 
     def established(self) -> tuple[tuple[str, str, int, str, int], ...]:
         """List connections in use: protocol, source address and port, target address and port."""
@@ -156,14 +156,7 @@ class Enforcer:
 
         names: the only places that are asked; the others count as permitting everything.
         """
-        found = {}
-        rulesets = self._rulesets(names)
-        if HUB in rulesets:
-            found[HUB] = drift(rules, observe_hub(rulesets.pop(HUB), self.sites))
-        if rulesets:
-            inside = [(a, b) for a in self.sites for b in self.sites if a != b and {a, b} & rulesets.keys()]
-            found["services"] = drift(rules, observe_guards(rulesets, self.sites), inside)
-        return found
+        return self._drifts(rules, self._rulesets(names))
 
     def status(self, rules: Rules) -> tuple[PlaceStatus, ...]:
         """Say of every place what it has loaded and how that differs from the rules."""
@@ -207,34 +200,67 @@ class Enforcer:
 
     def quarantine(self, end: str) -> None:
         """Cut an end off from everything, established connections too."""
-        self._hub().quarantine(self._site(end).interface)
+        self._hub().load(cutting_off(self._site(end).interface))
 
     def release(self, end: str) -> None:
         """Let an end that was cut off take part again."""
-        self._hub().release(self._site(end).interface)
+        self._hub().load(letting_in(self._site(end).interface))
 
-    def revoke(self, flow: Flow, probe: Probe, rules: Rules | None = None) -> int:
+    def revoke(self, flow: Flow, rules: Rules | None = None) -> int:
         """Close one flow now, and end its established connections; returns how many those were.
 
-        rules: what is in force, where this process did not put it there. The policy still declares the flow:
-        take it out there too, or the next `apply` opens it again.
+        The flow is taken out of the rules that stand, at the hub first, and what is established is ended;
+        then they are read back. Where they are not what is left of the declared ones, these are loaded whole.
+
+        rules: what the policy declares, where this process did not put it in force. The policy still declares
+        the flow: take it out there too, or the next `apply` opens it again.
         """
-        in_force = rules or (self.generation.rules if self.generation else None)
-        if in_force is None or flow not in in_force.flows:
+        declared = rules or (self.generation.rules if self.generation else None)
+        if declared is None or flow not in declared.flows:
+            raise UsageError(f"{flow} is not in force, so there is nothing to revoke")
+        touched = [name for name in self.places if name in (HUB, flow.source, flow.target)]
+        first, others = touched[:1], touched[1:]
+        closed = [self._close(declared, name, flow) for name in first]
+        closed += self._everywhere(others, lambda name: self._close(declared, name, flow)).values()
+        rulesets = self._rulesets(touched)
+        in_force = self._in_force(declared, rulesets)
+        if not any(was_open for was_open, _ in closed) and flow not in in_force.flows:
             raise UsageError(f"{flow} is not in force, so there is nothing to revoke")
         left = replace(in_force, flows={one: two for one, two in in_force.flows.items() if one != flow})
-        touched = [name for name in self.places if name in (HUB, flow.source, flow.target)]
-        self._put(left, touched, probe, lambda: True)
-        return sum(self._everywhere(touched, lambda name: self._cut(self.places[name], flow)).values())
+        self._settle(left, touched, rulesets)
+        # What was being opened in the very moment the flow was closed is established only now.
+        return sum(ended for _, ended in closed) + sum(self._cut(self.places[name], flow) for name in first)
 
     def in_force(self, rules: Rules) -> Rules:
         """Return the rules without the flows that a place has closed, such as revoked ones."""
-        standing = self._standing_in(rules, self._rulesets())
-        drifts = [_unmeant(rules, found, standing) for found in self.drift(rules).values()]
-        closed = {flow for found in drifts for flow in found.missing}
-        return replace(rules, flows={one: two for one, two in rules.flows.items() if one not in closed})
+        return self._in_force(rules, self._rulesets())
 
     # --- steps ---------------------------------------------------------------------------------
+
+    def _close(self, rules: Rules, name: str, flow: Flow) -> tuple[bool, int]:
+        """Take a flow out of the rules that stand at a place, and end what is established of it there.
+
+        Returns whether it was among them, and how many connections were ended.
+        """
+        place, was_open = self.places[name], True
+        try:
+            place.load(
+                closing_at_hub(rules, self.sites, flow)
+                if name == HUB
+                else closing_at_guard(rules, self.sites, flow, name)
+            )
+        except UnreachableError:
+            # It is not there, or somebody else wrote what is; reading back finds out.
+            was_open = False
+        return was_open, self._cut(place, flow)
+
+    def _settle(self, left: Rules, touched: Collection[str], rulesets: Mapping[str, Json]) -> None:
+        """Remember what is left after a change at some places; load it where they hold something else."""
+        standing = self._standing_in(left, rulesets)
+        if self._differences(left, standing, rulesets):
+            self._put(left, touched, lambda _: (), lambda: True)
+        else:
+            self._remember(left, standing, self._documents(left, standing, touched))
 
     def _put(
         self, rules: Rules, names: Collection[str], probe: Probe, confirm: Callable[[], bool]
@@ -249,7 +275,8 @@ class Enforcer:
             self.watchdog.arm(before)
         try:
             self._everywhere(names, lambda name: self.places[name].load(documents[name]))
-            _refuse("what was loaded is not what was declared", self._differences(rules, standing, names))
+            loaded = self._rulesets(names)
+            _refuse("what was loaded is not what was declared", self._differences(rules, standing, loaded))
             _refuse("packets do not go as declared", probe(rules))
             if not confirm():
                 raise ViolationError("nobody confirmed the new rules in time; the old ones are back")
@@ -258,6 +285,9 @@ class Enforcer:
         except BaseException:
             self._restore(before)
             raise
+        return self._remember(rules, standing, documents)
+
+    def _remember(self, rules: Rules, standing: Standing, documents: Mapping[str, Json]) -> Generation:
         kept = self.generation.documents if self.generation else {}
         self.generation = Generation(rules, {**kept, **documents}, standing.generation)
         return self.generation
@@ -289,15 +319,30 @@ class Enforcer:
             for name in names
         }
 
-    def _differences(self, rules: Rules, standing: Standing, names: Collection[str]) -> tuple[str, ...]:
+    def _differences(self, rules: Rules, standing: Standing, rulesets: Mapping[str, Json]) -> tuple[str, ...]:
         found: list[str] = []
-        for where, difference in self.drift(rules, names).items():
+        for where, difference in self._drifts(rules, rulesets).items():
             unmeant = _unmeant(rules, difference, standing)
             found += [f"{where}: {flow} is declared and closed" for flow in unmeant.missing]
             found += [f"{where}: {excess} is open and not declared" for excess in unmeant.excess]
         return tuple(found)
 
     # --- reading -------------------------------------------------------------------------------
+
+    def _drifts(self, rules: Rules, rulesets: Mapping[str, Json]) -> dict[str, Drift]:
+        found, guards = {}, {name: ruleset for name, ruleset in rulesets.items() if name != HUB}
+        if HUB in rulesets:
+            found[HUB] = drift(rules, observe_hub(rulesets[HUB], self.sites))
+        if guards:
+            inside = [(a, b) for a in self.sites for b in self.sites if a != b and {a, b} & guards.keys()]
+            found["services"] = drift(rules, observe_guards(guards, self.sites), inside)
+        return found
+
+    def _in_force(self, rules: Rules, rulesets: Mapping[str, Json]) -> Rules:
+        standing = self._standing_in(rules, rulesets)
+        drifts = [_unmeant(rules, found, standing) for found in self._drifts(rules, rulesets).values()]
+        closed = {flow for found in drifts for flow in found.missing}
+        return replace(rules, flows={one: two for one, two in rules.flows.items() if one not in closed})
 
     def _loaded(self, rules: Rules, name: str, ruleset: Json) -> Loaded:
         if name == HUB:

@@ -4,7 +4,8 @@ The two layers are independent: the hub decides by interface, the service's own 
 connection passes only if the hub, its source and its target all permit it. Every hook looks a new connection
 up in one verdict map, so that its cost does not grow with the policy, and the order is fixed:
 
-    quarantine   first, in both directions, before anything that is established
+    quarantine   first, in both directions, before anything that is established; a chain of its own that is
+                 empty while nobody is cut off, for every packet goes through it
     spoofing     a source address that does not belong to its interface is dropped
     established  replies, and errors that belong to a permitted connection
     neighbours   IPv6 neighbour discovery, without which IPv6 is dead
@@ -29,6 +30,8 @@ Closed = Literal["drop", "reset"]
 
 HUB_TABLE = "rf_hub"
 GUARD_TABLE = "rf_guard"
+FORWARD_CHAIN = "c_forward"
+QUARANTINE_CHAIN = "c_quarantine"
 QUARANTINE_SET = "s_quarantine"
 FLOWS_MAP = "m_flows"
 TRIED_SET = "s_tried"
@@ -69,25 +72,28 @@ def render_hub(
 ) -> Json:
     """Write the hub's ruleset."""
     table = _Table(HUB_TABLE)
-    table.add_set(QUARANTINE_SET, "ifname", [sites[end].interface for end in standing.quarantined])
+    cut_off = [sites[end].interface for end in standing.quarantined]
+    table.add_set(QUARANTINE_SET, "ifname", cut_off, size=len(sites))
     keys = ["ifname", "ifname", "inet_proto", "inet_service"]
-    table.add_map(FLOWS_MAP, keys, [_hub_element(rules, sites, flow) for flow in rules.flows])
+    table.add_map(FLOWS_MAP, keys, [hub_element(rules, sites, flow) for flow in rules.flows])
     for name in (TRIED_SET, PROBED_SET):
         table.add_record(name, keys)
-    table.add_chain("c_forward", "forward")
-    for side in ("iifname", "oifname"):
-        table.add_rule("c_forward", _match(_meta(side), f"@{QUARANTINE_SET}"), {"drop": None})
-    table.add_rule("c_forward", _match(_spoofed(), False), {"drop": None})
-    _add_established(table, "c_forward")
+    table.add_chain(QUARANTINE_CHAIN)
+    for expressions in QUARANTINE_RULES if cut_off else ():
+        table.add_rule(QUARANTINE_CHAIN, *expressions)
+    table.add_chain(FORWARD_CHAIN, "forward")
+    table.add_rule(FORWARD_CHAIN, {"jump": {"target": QUARANTINE_CHAIN}})
+    table.add_rule(FORWARD_CHAIN, _match(_spoofed(), False), {"drop": None})
+    _add_established(table, FORWARD_CHAIN)
     ends = [_meta("iifname"), _meta("oifname"), *_service_key()]
-    table.add_rule("c_forward", _lookup(ends, FLOWS_MAP))
+    table.add_rule(FORWARD_CHAIN, _lookup(ends, FLOWS_MAP))
     for protocol in ("ip", "ip6"):
         for name, operator in ((TRIED_SET, "!="), (PROBED_SET, "==")):
             mark = _match(_payload(protocol, "dscp"), PROBE_MARK, operator)
-            table.add_rule("c_forward", _has_ports(), mark, _record(ends, name))
+            table.add_rule(FORWARD_CHAIN, _has_ports(), mark, _record(ends, name))
     if watched(rules, standing.modes):
         _add_watching(table, rules, sites, standing.modes)
-    _add_closing(table, "c_forward", closed, _note(rules, standing.generation, "enforce"))
+    _add_closing(table, FORWARD_CHAIN, closed, _note(rules, standing.generation, "enforce"))
     # The hub itself is nobody's target; only neighbour discovery may reach it.
     table.add_chain("c_input", "input")
     table.add_rule("c_input", _match(_meta("iifname"), "lo"), {"accept": None})
@@ -110,8 +116,8 @@ def render_guard(
         side = _match(_meta("iifname" if hook == "input" else "oifname"), sites[service].inner)
         for family, kind in (("4", "ipv4_addr"), ("6", "ipv6_addr")):
             keys = [kind, "inet_proto", "inet_service"]
-            elements = [one for flow in flows for one in _guard_elements(rules, sites, flow, end, family)]
-            table.add_map(f"m_{hook}{family}", keys, elements, is_interval=True)
+            elements = [one for flow in flows for one in guard_elements(rules, sites, flow, end, family)]
+            table.add_map(guard_map(hook, family), keys, elements)
             for name in (TRIED_SET, PROBED_SET):
                 table.add_record(f"{name}_{hook}{family}", keys)
         table.add_chain(chain, hook)
@@ -119,7 +125,7 @@ def render_guard(
         _add_usual(table, chain)
         for family, protocol in (("4", "ip"), ("6", "ip6")):
             key = [_payload(protocol, end), *_service_key()]
-            table.add_rule(chain, side, _lookup(key, f"m_{hook}{family}"))
+            table.add_rule(chain, side, _lookup(key, guard_map(hook, family)))
             for name, operator in ((TRIED_SET, "!="), (PROBED_SET, "==")):
                 mark = _match(_payload(protocol, "dscp"), PROBE_MARK, operator)
                 record = _record(key, f"{name}_{hook}{family}")
@@ -135,12 +141,19 @@ def render_guard(
 # --- elements ----------------------------------------------------------------------------------
 
 
-def _hub_element(rules: Rules, sites: Sites, flow: Flow) -> list[Any]:
+def guard_map(hook: str, family: str) -> str:
+    """Name the verdict map of one hook in the place of a service; `family` is "4" or "6"."""
+    return f"m_{hook}{family}"
+
+
+def hub_element(rules: Rules, sites: Sites, flow: Flow) -> list[Any]:
+    """Return the element that opens a flow at the hub, with its verdict."""
     key = [sites[flow.source].interface, sites[flow.target].interface, flow.protocol, flow.port]
     return _element(key, rules.flows[flow].rule)
 
 
-def _guard_elements(rules: Rules, sites: Sites, flow: Flow, field: str, family: str) -> Iterable[list[Any]]:
+def guard_elements(rules: Rules, sites: Sites, flow: Flow, field: str, family: str) -> Iterable[list[Any]]:
+    """List the elements that open a flow at one of its ends, by the other end's addresses of one family."""
     addresses = sites[flow.source if field == "saddr" else flow.target].addresses
     spans, show = (addresses.v4, show_v4) if family == "4" else (addresses.v6, show_v6)
     for first, last in spans:
@@ -152,6 +165,11 @@ def _element(key: Sequence[Any], rule: str) -> list[Any]:
     value: Json = {"concat": list(key)}
     # nft takes comments of at most 128 bytes.
     return [{"elem": {"val": value, "comment": rule[-120:]}} if rule else value, {"accept": None}]
+
+
+def _has_range(element: Sequence[Any]) -> bool:
+    key = element[0]["elem"]["val"] if "elem" in element[0] else element[0]
+    return any(isinstance(part, dict) for part in key["concat"])
 
 
 # --- rules -------------------------------------------------------------------------------------
@@ -182,11 +200,11 @@ def _add_watching(table: "_Table", rules: Rules, sites: Sites, modes: Mapping[st
         (WARNED_SET, warned),
         (LENIENT_SET, (*chosen, *rules.externals)),
     ):
-        table.add_set(name, "ifname", sorted(sites[end].interface for end in ends))
+        table.add_set(name, "ifname", sorted(sites[end].interface for end in ends), size=len(sites))
     for name, verdict in ((WARNED_SET, _LOGGED), (WATCHED_SET, {"accept": None})):
         for one, other in ((name, LENIENT_SET), (LENIENT_SET, name)):
             both = [_match(_meta("iifname"), f"@{one}"), _match(_meta("oifname"), f"@{other}")]
-            table.add_rule("c_forward", *both, verdict)
+            table.add_rule(FORWARD_CHAIN, *both, verdict)
 
 
 def _note(rules: Rules, generation: int, mode: Mode) -> str:
@@ -239,6 +257,17 @@ def _service_key() -> list[Json]:
     return [_meta("l4proto"), _payload("th", "dport")]
 
 
+QUARANTINE_RULES: tuple[list[Json], ...] = tuple(
+    [_match(_meta(side), f"@{QUARANTINE_SET}"), {"drop": None}] for side in ("iifname", "oifname")
+)
+"""What the chain of quarantine holds while anybody is cut off."""
+
+
+def _room(elements: int) -> int:
+    """Return the size of a set or map; the kernel takes no more, and a person may have to add some."""
+    return 2 * elements + 16
+
+
 class _Table:
     """The commands that replace one table in a single transaction."""
 
@@ -248,20 +277,22 @@ class _Table:
         # Added first so that deleting it cannot fail; all in one transaction, so it is never absent.
         self._commands: list[Json] = [{"add": table}, {"delete": table}, {"add": table}]
 
-    def add_set(self, name: str, kind: str, elements: list[str]) -> None:
+    def add_set(self, name: str, kind: str, elements: list[str], size: int) -> None:
         content = {"elem": elements} if elements else {}
-        self._commands.append({"add": {"set": {**self._here, "name": name, "type": kind, **content}}})
+        shape = {"name": name, "type": kind, "size": _room(size), **content}
+        self._commands.append({"add": {"set": {**self._here, **shape}}})
 
-    def add_map(self, name: str, kinds: list[str], elements: list[Any], is_interval: bool = False) -> None:
+    def add_map(self, name: str, kinds: list[str], elements: list[Any]) -> None:
+        # A map whose size is known is a plain hash in the kernel; ranges need a slower kind of map.
+        is_interval = any(_has_range(element) for element in elements)
         shape: Json = {
             **self._here,
             "name": name,
             "type": kinds,
             "map": "verdict",
             "stmt": [{"counter": None}],
+            **({"flags": ["interval"]} if is_interval else {"size": _room(len(elements))}),
         }
-        if is_interval:
-            shape["flags"] = ["interval"]
         if elements:
             shape["elem"] = elements
         self._commands.append({"add": {"map": shape}})
@@ -272,9 +303,9 @@ class _Table:
         # nft's JSON has no word for a set that rules fill; one with a timeout is.
         self._commands.append({"add": {"set": {**shape, "flags": ["timeout"], "timeout": TRIED_SECONDS}}})
 
-    def add_chain(self, name: str, hook: str) -> None:
-        shape = {"name": name, "type": "filter", "hook": hook, "prio": 0, "policy": "drop"}
-        self._commands.append({"add": {"chain": {**self._here, **shape}}})
+    def add_chain(self, name: str, hook: str = "") -> None:
+        shape = {"type": "filter", "hook": hook, "prio": 0, "policy": "drop"} if hook else {}
+        self._commands.append({"add": {"chain": {**self._here, "name": name, **shape}}})
 
     def add_rule(self, chain: str, *expressions: Json, comment: str = "") -> None:
         rule: Json = {**self._here, "chain": chain, "expr": list(expressions)}

@@ -1,6 +1,7 @@
 """Rules are written for nft and read back: what is read is what was declared, however it was written."""
 
 import copy
+import json
 import random
 
 import pytest
@@ -8,9 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.planes.network.compile import Flow, Permission, Rules, Workload, compile_flows
+from ringfence.planes.network.live_nftables import (
+    closing_at_guard,
+    closing_at_hub,
+    cutting_off,
+    letting_in,
+)
 from ringfence.planes.network.observe import drift
 from ringfence.planes.network.observe_nftables import observe_guards, observe_hub
-from ringfence.planes.network.render_nftables import render_guard, render_hub
+from ringfence.planes.network.render_nftables import Standing, render_guard, render_hub
 from ringfence.planes.network.sites import plan_sites
 from ringfence.wiring_files import load_policy, shipped_policy
 
@@ -160,8 +167,41 @@ def test_the_venue_is_walled_as_declared():
 def test_a_service_in_quarantine_reaches_nobody_and_nobody_reaches_it():
     rules = rules_with([Flow("a", "b", "tcp", 1), Flow("b", "c", "tcp", 2), Flow("a", "c", "tcp", 3)])
     sites = plan_sites(rules)
+    opened = {("a", "b"), ("b", "c"), ("a", "c")}
     document = render_hub(rules, sites)
-    element = {"family": "inet", "table": "rf_hub", "name": "s_quarantine", "elem": ["i_b"]}
-    document["nftables"].append({"add": {"element": element}})
-
+    document["nftables"] += cutting_off("i_b")["nftables"]
     assert set(observe_hub(document, sites).possible) == {("a", "c")}
+    standing = render_hub(rules, sites, standing=Standing(1, quarantined=("b",)))
+    assert observe_hub(standing, sites).possible == observe_hub(document, sites).possible
+    for cut_off in (document, standing):
+        cut_off["nftables"] += letting_in("i_b")["nftables"]
+        assert set(observe_hub(cut_off, sites).possible) == opened
+
+
+@given(st.sets(flows, min_size=1, max_size=12), st.data())
+@settings(max_examples=60)
+def test_a_flow_that_is_closed_in_rules_that_stand_is_gone_and_nothing_else_is(drawn, data):
+    rules = rules_with(sorted(drawn))
+    wide = {"x": ["198.51.100.0/24", "203.0.113.7/32", "2001:db8::/32"]}
+    sites = plan_sites(rules, wide if data.draw(st.booleans()) else None)
+    flow = data.draw(st.sampled_from(sorted(drawn)))
+    left = rules_with([one for one in sorted(drawn) if one != flow])
+    hub = render_hub(rules, sites)
+    hub["nftables"] += closing_at_hub(rules, sites, flow)["nftables"]
+    assert not drift(left, observe_hub(hub, sites))
+    for name in {flow.source, flow.target} & set(SERVICES):
+        guard = render_guard(rules, sites, name)
+        guard["nftables"] += closing_at_guard(rules, sites, flow, name)["nftables"]
+        own = [pair for pair in ((a, b) for a in sites for b in sites if a != b) if name in pair]
+        assert not drift(left, observe_guards({name: guard}, sites), own)
+
+
+def test_a_map_is_a_plain_hash_unless_an_end_has_ranges_of_addresses():
+    rules = rules_with([Flow("x", "a", "tcp", 1)])
+    for networks, is_interval in ((None, False), ({"x": ["198.51.100.0/24"]}, True)):
+        sites = plan_sites(rules, networks)
+        guard, hub = render_guard(rules, sites, "a"), render_hub(rules, sites)
+        shapes = [one["add"]["map"] for one in guard["nftables"] if "map" in one.get("add", {})]
+        assert any(shape.get("flags") == ["interval"] for shape in shapes) is is_interval
+        assert all(("size" in shape) is ("flags" not in shape) for shape in shapes)
+        assert '"interval"' not in json.dumps(hub)
