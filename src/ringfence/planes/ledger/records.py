@@ -195,7 +195,7 @@ def _judge_halt(ledger: Ledger, record: Freeze | Resume, at: Instant, verify: Ve
             Reason.ID_NOT_POSSIBLE, "the policy says who may: sign it, with an id that is good once"
         )
     content = signing_bytes(record)
-    if record.id in tables.ids:
+    if tables.answer(record.id) is not None:
         return Refused(Reason.ID_USED_WITH_OTHER_CONTENT, f"id {record.id:032x} was used before")
     found = signers_of(record.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):

@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_rows import KEYS, RULES, Chain, accept_all, new_state, play, rows_of
-from harbour import NOON
+from drawn_rows import KEYS, RULES, WIDE, Chain, accept_all, new_state, play, rows_of
+from harbour import NOON, public_of, rules_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.kernel.decision import Accepted, Reason
+from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.errors import UsageError
-from ringfence.planes.ledger.operations import Move, Request, Signature
+from ringfence.planes.ledger.book import BookState
+from ringfence.planes.ledger.operations import Freeze, Move, RegisterKey, Request, Signature
 from ringfence.planes.ledger.row_kernel import TOTALS
 from ringfence.planes.ledger.row_lane import RowLane
 from ringfence.planes.ledger.rows import REPEATED, RowBatch
@@ -131,3 +132,16 @@ def test_a_move_made_by_rows_can_be_reversed(lane: RowLane) -> None:
         6, (back,), RULES.digest, int(NOON), reason="drill", reverses=5, signatures=tuple(SIGNED)
     )
     assert lane._state.apply(request, NOON, accept_all).decision == Accepted()
+
+
+def test_an_id_that_rows_used_is_good_for_no_halt() -> None:
+    state = BookState(rules_of(f"{WIDE}halts: {{freeze: {{needs: officer_a, lift: officer_a}}}}\n"))
+    state.apply(RegisterKey("officer_a", public_of("officer_a")), NOON, accept_all)
+    lane = RowLane(state, accept_all)
+    lane.admit(batch := rows_of(lane, [(5, (FUND,))], {**WORDS, "policy": state.rules.digest}, []))
+    assert lane.judge_batch(batch, NOON).tolist() == [Reason.MEMBER_NOT_OPEN]
+    lane.give_back()
+    freeze = Freeze("gate/fund", "drill", id=5, signatures=(Signature("officer_a", b""),))
+    decision = state.apply(freeze, NOON, accept_all).decision
+    assert isinstance(decision, Refused)
+    assert decision.reason == Reason.ID_USED_WITH_OTHER_CONTENT
