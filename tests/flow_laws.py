@@ -12,7 +12,7 @@ from typing import Any
 
 from flow_world import CLIENTS, Step, World, tag
 
-from ringfence.kernel.decision import Accepted, Refused
+from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, HOUR_NS
 from ringfence.kernel.money import PRICE_SCALE
 from ringfence.planes.ledger.operations import (
@@ -232,6 +232,10 @@ class Laws:
         assert balance(step.after["balances"], "house/treasury", "USDC-debt") == -total
 
     # --- what may move
+
+    @law
+    def the_book_finds_no_law_broken_by_itself(self, world: World, step: Step) -> None:
+        assert getattr(step.outcome.decision, "reason", None) != Reason.LAW_BROKEN, step.outcome.decision
 
     @law
     def a_refusal_changes_nothing(self, world: World, step: Step) -> None:
