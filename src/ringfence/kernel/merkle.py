@@ -163,12 +163,17 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     The algorithm of RFC 9162, section 2.1.3.2: the path is folded from the leaf upward, and its length must
     be exactly the one that the index and the size ask for.
     """
-    if not 0 <= index < size or not _are_hashes([leaf, root, *proof]):
-        return False
+    return _are_hashes([root]) and root_over(leaf, index, size, proof) == root
+
+
+def root_over(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
+    """Return the root that a leaf and its inclusion proof lead to; None where they lead nowhere."""
+    if not 0 <= index < size or not _are_hashes([leaf, *proof]):
+        return None
     position, last, folded = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
-            return False
+            return None
         if position & 1 or position == last:
             folded = node_hash(sibling, folded)
             while not position & 1 and position:
@@ -176,7 +181,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         else:
             folded = node_hash(folded, sibling)
         position, last = position >> 1, last >> 1
-    return last == 0 and folded == root
+    return folded if last == 0 else None
 
 
 def verify_consistency(

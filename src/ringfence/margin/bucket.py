@@ -6,7 +6,7 @@ arithmetic of `health` is the same for both; what differs is what may be opened.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from ringfence.margin.instruments import Contract
@@ -54,14 +54,14 @@ class Bucket:
     def with_balance(self, asset: str, change_units: int) -> "Bucket":
         """Return the bucket with one balance changed."""
         units = self.balances.get(asset, 0) + change_units
-        return replace(self, balances={**self.balances, asset: units})
+        return Bucket(self.mode, {**self.balances, asset: units}, self.positions, self.orders)
 
     def with_position(self, changed: Position) -> "Bucket":
         """Return the bucket with one position put in place of the one in the same instrument."""
         positions = tuple(changed if p.instrument == changed.instrument else p for p in self.positions)
         if changed not in positions:
             positions = (*positions, changed)
-        return replace(self, positions=positions)
+        return Bucket(self.mode, self.balances, positions, self.orders)
 
     def filled(self, contract: Contract, contracts: int, price_e10: int) -> "Bucket":
         """Return the bucket after buying (positive) or selling `contracts` at a price, before any fee.

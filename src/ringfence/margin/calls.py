@@ -34,6 +34,8 @@ class State(IntEnum):
     LIQUIDATE = 5
 
 
+_STATES = tuple(State)
+
 Cause = Literal["level", "uncured"]
 
 
@@ -70,11 +72,11 @@ def levels_ppm(thresholds: Thresholds) -> tuple[int, ...]:
 
 def state_of(equity: int, maintenance: int, thresholds: Thresholds) -> State:
     """Return the state that the figures alone say."""
-    state = State.FREE
-    for level, ppm in enumerate(levels_ppm(thresholds)):
-        if not is_at_least(equity, maintenance, ppm):
-            state = State(level + 1)
-    return state
+    levels = levels_ppm(thresholds)
+    for level in range(len(levels), 0, -1):
+        if not is_at_least(equity, maintenance, levels[level - 1]):
+            return _STATES[level]
+    return State.FREE
 
 
 def advance(

@@ -11,8 +11,9 @@ every machine answers alike and a bucket without positions needs no special case
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
+
+import msgspec
 
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.money import PPM, PRICE_SCALE, share_up
@@ -23,8 +24,7 @@ from ringfence.margin.marks import Prices
 from ringfence.margin.terms import Terms
 
 
-@dataclass(frozen=True, slots=True)
-class CoinTerm:
+class CoinTerm(msgspec.Struct, frozen=True, gc=False):
     """One coin's part of equity. balance, debts, session_profit and net in its units, value in numeraire."""
 
     asset: str
@@ -36,8 +36,7 @@ class CoinTerm:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class PositionTerm:
+class PositionTerm(msgspec.Struct, frozen=True, gc=False):
     """One position's part: notional and session profit in quote units, requirements in numeraire."""
 
     instrument: str
@@ -53,8 +52,7 @@ class PositionTerm:
     positive_profit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True, gc=False):
     """The figures of one bucket in numeraire units, and the terms they are sums of.
 
     order_margin: what resting orders need on top of `initial`; positive_profit: session profit of the
@@ -96,15 +94,15 @@ def is_at_least(equity: int, maintenance: int, level_ppm: int) -> bool:
 
 def health(bucket: Bucket, prices: Prices, terms: Terms) -> Health:
     """Compute the figures of a bucket; BadInput where it holds what has no price or no terms."""
-    positions = tuple(position_term(position, prices, terms) for position in bucket.positions)
+    positions = tuple([position_term(position, prices, terms) for position in bucket.positions])
     coins = _coin_terms(bucket, positions, prices, terms)
     return Health(
-        equity=sum(coin.value for coin in coins),
-        initial=sum(position.initial for position in positions),
-        maintenance=sum(position.maintenance for position in positions),
-        order_margin=order_margin(bucket, prices, terms),
-        positive_profit=sum(position.positive_profit for position in positions),
-        gross_notional=sum(position.notional for position in positions),
+        equity=sum([coin.value for coin in coins]),
+        initial=sum([position.initial for position in positions]),
+        maintenance=sum([position.maintenance for position in positions]),
+        order_margin=order_margin(bucket, prices, terms) if bucket.orders else 0,
+        positive_profit=sum([position.positive_profit for position in positions]),
+        gross_notional=sum([position.notional for position in positions]),
         coins=coins,
         positions=positions,
     )

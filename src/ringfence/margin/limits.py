@@ -139,8 +139,11 @@ class LimitState:
 
     def after_flow(self, equity_before: int, flow: int) -> "LimitState":
         """Return the state after a transfer that changed equity by `flow` at unchanged prices."""
-        day = replace(self.day, flows=self.day.flows + flow)
-        return replace(self, mark=self.mark.after_flow(equity_before, flow), day=day)
+        day = self.day
+        if flow:
+            day = DayLoss(day.day, day.start_equity, day.flows + flow, day.fill_loss, day.closing_loss)
+        mark = self.mark.after_flow(equity_before, flow)
+        return LimitState(mark, day, self.leverage, self.drawdown, self.daily_loss)
 
     def after_fill(self, loss: int, *, is_closing: bool) -> "LimitState":
         """Return the state after a fill that lost `loss` against the index."""
@@ -169,7 +172,9 @@ def observe(
     """
     day = state.day.rolled(equity, at)
     is_new_day = day is not state.day
-    state = replace(state, mark=state.mark.observed(equity), day=day)
+    mark = state.mark.observed(equity)
+    if is_new_day or mark is not state.mark:
+        state = LimitState(mark, day, state.leverage, state.drawdown, state.daily_loss)
     events: list[LimitEvent] = []
 
     def step(kind: LimitKind, before: LimitLevel, use: tuple[int, int], *, is_latched: bool) -> LimitLevel:
@@ -180,14 +185,16 @@ def observe(
 
     if limits.leverage is not None:
         use = leverage_use(gross_notional, equity, limits.leverage)
-        state = replace(state, leverage=step("leverage", state.leverage, use, is_latched=False))
+        level = step("leverage", state.leverage, use, is_latched=False)
+        state = state if level is state.leverage else replace(state, leverage=level)
     if limits.drawdown_ppm is not None:
         use = drawdown_use(state.mark, equity, limits.drawdown_ppm)
-        state = replace(state, drawdown=step("drawdown", state.drawdown, use, is_latched=True))
+        level = step("drawdown", state.drawdown, use, is_latched=True)
+        state = state if level is state.drawdown else replace(state, drawdown=level)
     if loss_allowed is not None:
         use = day.lost(equity), loss_allowed
         level = step("daily_loss", state.daily_loss, use, is_latched=not is_new_day)
-        state = replace(state, daily_loss=level)
+        state = state if level is state.daily_loss else replace(state, daily_loss=level)
     return state, tuple(events)
 
 

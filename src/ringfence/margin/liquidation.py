@@ -12,9 +12,9 @@ The penalty goes to the bucket's own pool and is cut where it would cost more th
 that a penalty never makes a bucket bankrupt. The plan is data: which fills to make and what to charge.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ringfence.kernel.money import PPM, PRICE_SCALE, divide_up, share_up
 from ringfence.margin.bucket import Bucket
@@ -22,6 +22,7 @@ from ringfence.margin.calls import restored_ppm
 from ringfence.margin.health import Health, PositionTerm, contract_of, health, price_of
 from ringfence.margin.instruments import Contract
 from ringfence.margin.marks import Prices
+from ringfence.margin.rest import Rest, rest_of
 from ringfence.margin.takeover import Takeover, takeovers
 from ringfence.margin.terms import Terms
 
@@ -57,28 +58,53 @@ class Liquidation:
     after: Health
 
 
+class ClosingPlan(NamedTuple):
+    """The forced fills of a bucket in order, or takeovers, and the bucket they leave."""
+
+    closures: tuple[Closure, ...]
+    takeovers: tuple[Takeover, ...]
+    bucket: Bucket
+
+
 def plan_liquidation(
     bucket: Bucket, prices: Prices, terms: Terms, execution_e10: Mapping[str, int]
 ) -> Liquidation:
-    """Plan the closing of a bucket.
+    """Plan the closing of a bucket and say what it leads to.
 
     execution_e10: the price, on the tick, that closing each instrument would get now (mark and slippage).
     A bucket that is healthy again without its orders is left alone.
     """
     bucket = replace(bucket, orders=())
     before = health(bucket, prices, terms)
+    plan = plan_closing(bucket, before, prices, terms, execution_e10)
+    after = health(plan.bucket, prices, terms)
+    outcome: Outcome = "closed"
+    if before.is_at_least(_target_ppm(before, terms)):
+        outcome = "healthy"
+    elif plan.takeovers or after.is_bankrupt:
+        outcome = "bankrupt"
+    elif _is_open(after):
+        outcome = "restored"
+    return Liquidation(outcome, plan.closures, plan.takeovers, before, plan.bucket, after)
+
+
+def plan_closing(
+    bucket: Bucket, before: Health, prices: Prices, terms: Terms, execution_e10: Mapping[str, int]
+) -> ClosingPlan:
+    """Plan the closing of a bucket without resting orders whose figures are known.
+
+    before: its figures at these prices; execution_e10: as for `plan_liquidation`.
+    """
     target_ppm = _target_ppm(before, terms)
     if before.is_at_least(target_ppm):
-        return Liquidation("healthy", (), (), before, bucket, before)
-    order = riskiest_first(before)
-    closures, left, is_restored = _close_in_order(bucket, order, prices, terms, execution_e10, target_ppm)
-    if not is_restored:
-        closures, left = _spare_penalties(closures, left, prices, terms)
-    after = health(left, prices, terms)
-    if after.is_bankrupt and _is_open(before):
+        return ClosingPlan((), (), bucket)
+    closures, left, is_restored = _close_in_order(bucket, before, prices, terms, execution_e10, target_ppm)
+    if is_restored:
+        return ClosingPlan(closures, (), left)
+    closures, left = _spare_penalties(closures, left, prices, terms)
+    if health(left, prices, terms).is_bankrupt and _is_open(before):
         return _take_over(bucket, before, prices, terms)
-    outcome: Outcome = "bankrupt" if after.is_bankrupt else "restored" if _is_open(after) else "closed"
-    return Liquidation(outcome, closures, (), before, left, after)
+    return ClosingPlan(closures, (), left)
 
 
 def _target_ppm(before: Health, terms: Terms) -> int:
@@ -103,17 +129,19 @@ def riskiest_first(figures: Health) -> tuple[PositionTerm, ...]:
 
 def _close_in_order(
     bucket: Bucket,
-    order: Sequence[PositionTerm],
+    before: Health,
     prices: Prices,
     terms: Terms,
     execution_e10: Mapping[str, int],
     target_ppm: int,
 ) -> tuple[tuple[Closure, ...], Bucket, bool]:
     closures: list[Closure] = []
-    for row in order:
+    for row in riskiest_first(before):
         contract = contract_of(terms, row.instrument)
         price_e10 = execution_e10[row.instrument]
-        contracts = fewest_contracts(bucket, contract, price_e10, prices, terms, target_ppm)
+        figures = health(bucket, prices, terms) if closures else before
+        rest = rest_of(bucket, figures, row.instrument, prices, terms)
+        contracts = fewest_contracts(rest, price_e10, target_ppm)
         closure = closing(bucket, contract, contracts or abs(row.contracts), price_e10)
         closures.append(closure)
         bucket = after_closure(bucket, contract, closure)
@@ -122,23 +150,22 @@ def _close_in_order(
     return tuple(closures), bucket, False
 
 
-def fewest_contracts(
-    bucket: Bucket, contract: Contract, price_e10: int, prices: Prices, terms: Terms, target_ppm: int
-) -> int | None:
-    """Return the smallest number of contracts whose closing restores the bucket; None where none does.
+def fewest_contracts(rest: Rest, price_e10: int, target_ppm: int) -> int | None:
+    """Return the smallest number of contracts whose closing restores a bucket; None where none does.
 
-    target_ppm: the level of maintenance that equity must reach.
+    rest: the bucket beside the position; target_ppm: the level of maintenance that equity must reach.
     Within a bracket of the position that remains, equity less the requirement is a straight line in the
     number closed; so each bracket is searched by itself, from the top down.
     """
-    held = abs(bucket.position(contract.name).contracts)
+    contract, held = rest.contract, rest.position.contracts
+    side = -1 if held > 0 else 1
 
     def surplus(contracts: int) -> int:
-        closure = closing(bucket, contract, contracts, price_e10)
-        figures = health(after_closure(bucket, contract, closure), prices, terms)
+        cost = sum(charges(contract, contracts, price_e10))
+        figures = rest.after(side * contracts, price_e10, cost)
         return figures.equity * PPM - figures.maintenance * target_ppm
 
-    for first, last in _stretches(contract, held, prices.mark(contract.name)):
+    for first, last in _stretches(contract, abs(held), rest.mark_e10):
         low, high = surplus(first), surplus(last)
         if low >= 0:
             return first
@@ -186,14 +213,15 @@ def _first_restored(surplus: Callable[[int], int], low: tuple[int, int], high: t
 def closing(bucket: Bucket, contract: Contract, contracts: int, price_e10: int) -> Closure:
     """Describe closing a positive number of contracts of a position, with its fee and full penalty."""
     side = -1 if bucket.position(contract.name).contracts > 0 else 1
+    fee, penalty = charges(contract, contracts, price_e10)
+    return Closure(contract.name, side * contracts, price_e10, fee, penalty)
+
+
+def charges(contract: Contract, contracts: int, price_e10: int) -> tuple[int, int]:
+    """Return the fee and the full penalty of closing contracts at a price, in units of the quote."""
     notional = contract.notional(contracts, price_e10)
-    return Closure(
-        instrument=contract.name,
-        contracts=side * contracts,
-        price_e10=price_e10,
-        fee=share_up(notional, max(0, contract.fees.taker_ppm)),
-        penalty=share_up(notional, contract.fees.liquidation_ppm),
-    )
+    fees = contract.fees
+    return share_up(notional, max(0, fees.taker_ppm)), share_up(notional, fees.liquidation_ppm)
 
 
 def after_closure(bucket: Bucket, contract: Contract, closure: Closure) -> Bucket:
@@ -233,9 +261,8 @@ def _in_quote_up(units: int, quote: str, prices: Prices, terms: Terms) -> int:
 # --- takeover ----------------------------------------------------------------------------------
 
 
-def _take_over(bucket: Bucket, before: Health, prices: Prices, terms: Terms) -> Liquidation:
+def _take_over(bucket: Bucket, before: Health, prices: Prices, terms: Terms) -> ClosingPlan:
     passed = takeovers(before, prices, terms)
-    left = bucket
     for row in passed:
-        left = left.filled(contract_of(terms, row.instrument), -row.contracts, row.price_e10)
-    return Liquidation("bankrupt", (), passed, before, left, health(left, prices, terms))
+        bucket = bucket.filled(contract_of(terms, row.instrument), -row.contracts, row.price_e10)
+    return ClosingPlan((), passed, bucket)

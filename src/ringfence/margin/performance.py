@@ -10,7 +10,7 @@ base is rewritten at flows only, so rounding (down, 1e-18 of the start) happens 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from ringfence.kernel.errors import BadInput
@@ -51,7 +51,8 @@ class HighWater:
 
     def observed(self, equity: int) -> "HighWater":
         """Return the mark after seeing an equity."""
-        return replace(self, peak=max(self.peak, self.index.at(equity)))
+        found = self.index.at(equity)
+        return HighWater(self.index, found) if found > self.peak else self
 
     def after_flow(self, equity_before: int, flow: int) -> "HighWater":
         """Return the mark after a flow, which by itself is neither gain nor fall."""

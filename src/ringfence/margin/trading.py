@@ -61,13 +61,15 @@ def trade_verdict(
     limits: BucketLimits,
     limit_state: LimitState,
     loss_allowed: int | None,
+    before: Health | None = None,
 ) -> TradeVerdict:
     """Judge the fills of one bucket together.
 
     bucket: before the fills, its resting orders without those that fill; loss_allowed: from
-    `limits.daily_loss_allowed`. Forced closures are not judged here: margin itself asks for them.
+    `limits.daily_loss_allowed`; before: the bucket's figures, where they are known. Forced closures are not
+    judged here: margin itself asks for them.
     """
-    before = health(bucket, prices, terms)
+    before = before or health(bucket, prices, terms)
     after = health(after_fills(bucket, fills, terms), prices, terms)
     loss = sum(fill_loss(fill, prices, terms) for fill in fills)
     lost_after = limit_state.day.lost_with(before.equity, loss)

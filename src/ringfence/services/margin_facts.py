@@ -12,7 +12,7 @@ those seen, and a call from the look that found it. Between requests a remark of
 book look at a bucket: `risk_loop` writes one whenever a tick moved a call or a limit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -25,7 +25,7 @@ from ringfence.margin.bucket import Bucket, Position, RestingOrder
 from ringfence.margin.calls import CallState, State, advance, state_of
 from ringfence.margin.health import Health, contract_of, health, in_numeraire_up
 from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
-from ringfence.margin.liquidation import Liquidation, plan_liquidation
+from ringfence.margin.liquidation import ClosingPlan, plan_closing
 from ringfence.margin.marks import Prices
 from ringfence.margin.releasable import releasable
 from ringfence.margin.terms import compile_terms
@@ -44,6 +44,18 @@ NO_LIMITS = BucketLimits()
 LOOK = "look"
 """The kind of a remark that makes the book look at a bucket (its subject) at the prices it holds: limits and
 call are moved on as by a request. It says nothing itself, so it cannot lie."""
+
+
+VALUED_MAX = 20_000
+"""How many buckets' figures are remembered until a price moves."""
+
+
+def mark_names(rules: Rules) -> dict[str, str]:
+    """Name the price that each instrument is marked at."""
+    return {
+        name: f"mark/{name}" if f"mark/{name}" in rules.prices else instrument.index
+        for name, instrument in rules.instruments.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,8 @@ class MarginFacts:
         self._losses: dict[str, tuple[int, bool]] = {}
         self._agreed: dict[str, int] = {}
         self._prices = Prices()
+        self._marks = mark_names(rules)
+        self._valued: dict[str, tuple[Bucket, Health]] = {}
 
     def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:
         """Return what margin says about an operation; nothing about one that is no request."""
@@ -88,8 +102,7 @@ class MarginFacts:
         touched = self._touched(state, operation)
         if not touched:
             return NO_CONDITIONS
-        self._agreed = self._fresh(state, at)
-        self._prices = self._priced()
+        self._take_prices(state, at)
         parts = ((path, self._part(state, path, touch)) for path, touch in touched.items())
         self._parts = {path: part for path, part in parts if part is not None}
         for path, part in self._parts.items():
@@ -126,8 +139,7 @@ class MarginFacts:
 
     def prices(self, state: BookState, at: Instant) -> Prices:
         """Return the prices that everything is valued at: agreed and fresh."""
-        self._agreed = self._fresh(state, at)
-        self._prices = self._priced()
+        self._take_prices(state, at)
         return self._prices
 
     def bucket(self, state: BookState, path: str) -> Bucket | None:
@@ -136,12 +148,12 @@ class MarginFacts:
         terms = self._rules.policy.compartments[place.rule.pattern] if place else None
         if place is None or terms is None or terms.margin is None or terms.margin == "portfolio":
             return None
-        held = {asset: state.balance(path, asset) for asset in place.rule.accepts or ()}
-        positions = (
+        held = [(asset, state.balance(path, asset)) for asset in place.rule.accepts or ()]
+        positions = [
             Position(name, position.contracts, position.session_value)
             for name, position in sorted(state.positions_of(path).items())
-        )
-        return Bucket(terms.margin, {asset: units for asset, units in held.items() if units}, (*positions,))
+        ]
+        return Bucket(terms.margin, {asset: units for asset, units in held if units}, (*positions,))
 
     def limit_state(self, path: str) -> LimitState | None:
         """Return where a bucket's limits stand; None where nothing was ever observed of it."""
@@ -161,15 +173,15 @@ class MarginFacts:
     def follow(self, rules: Rules) -> None:
         """Go by other rules; what was lost and how far it fell is measured on."""
         self._rules = rules
-        self._terms = compile_terms(rules.policy)
-        self._parts, self._losses = {}, {}
+        self._terms, self._marks = compile_terms(rules.policy), mark_names(rules)
+        self._parts, self._losses, self._valued, self._agreed = {}, {}, {}, {}
+        self._prices = Prices()
 
     # --- asked by risk, between requests
 
     def standing(self, state: BookState, path: str, at: Instant) -> "Standing | None":
         """Value one bucket as things stand; None where a price is missing or it is not margined."""
-        self._agreed = self._fresh(state, at)
-        self._prices = self._priced()
+        self._take_prices(state, at)
         part = self._part(state, path, Touch())
         if part is None:
             return None
@@ -218,7 +230,7 @@ class MarginFacts:
         contracts = order.contracts if order.side == "buy" else -order.contracts
         return IntendedFill(order.instrument, contracts, order.limit_e10, index_e10, fee)
 
-    def closing_plan(self, standing: "Standing") -> Liquidation:
+    def closing_plan(self, standing: "Standing") -> ClosingPlan:
         """Plan the closing of a failing bucket at its marks, each on the tick that is worse for it."""
         execution_e10 = {}
         for row in standing.figures.positions:
@@ -226,7 +238,7 @@ class MarginFacts:
             off = row.mark_e10 % tick_e10
             up = tick_e10 if off and row.contracts < 0 else 0
             execution_e10[row.instrument] = row.mark_e10 - off + up
-        return plan_liquidation(standing.bucket, standing.prices, self._terms, execution_e10)
+        return plan_closing(standing.bucket, standing.figures, standing.prices, self._terms, execution_e10)
 
     # --- snapshots
 
@@ -242,6 +254,12 @@ class MarginFacts:
 
     # --- the bucket and its prices
 
+    def _take_prices(self, state: BookState, at: Instant) -> None:
+        """Go by the prices that are agreed and fresh now; figures at other prices are forgotten."""
+        agreed = self._fresh(state, at)
+        if agreed != self._agreed:
+            self._agreed, self._prices, self._valued = agreed, self._priced(agreed), {}
+
     def _fresh(self, state: BookState, at: Instant) -> dict[str, int]:
         """Take every price that is agreed and fresh, by its name in the policy."""
         return {
@@ -250,16 +268,13 @@ class MarginFacts:
             if (price := state.price(name)) is not None and not price.is_stale(authority, at)
         }
 
-    def _priced(self) -> Prices:
+    def _priced(self, agreed: Mapping[str, int]) -> Prices:
         """Give coins and instruments their prices; what has none cannot be valued."""
-        rules, agreed = self._rules, self._agreed
-        marks = {
-            name: f"mark/{name}" if f"mark/{name}" in rules.prices else instrument.index
-            for name, instrument in rules.instruments.items()
-        }
+        rules = self._rules.assets.items()
+        priced = ((name, rule.price) for name, rule in rules if rule.price is not None)
         return Prices(
-            {name: agreed[rule.price] for name, rule in rules.assets.items() if rule.price in agreed},
-            {name: agreed[mark] for name, mark in marks.items() if mark in agreed},
+            {name: agreed[price] for name, price in priced if price in agreed},
+            {name: agreed[mark] for name, mark in self._marks.items() if mark in agreed},
         )
 
     def _part(self, state: BookState, path: str, touch: Touch) -> _Part | None:
@@ -270,11 +285,22 @@ class MarginFacts:
         terms = self._rules.policy.compartments[place.rule.pattern]
         limits = terms.limits or NO_LIMITS
         try:
-            figures = health(bucket, self._prices, self._terms)
+            figures = self._value(path, bucket)
             allowed = daily_loss_allowed(limits.daily_loss, self._prices, self._terms)
         except BadInput:
             return None
         return _Part(touch, bucket, figures, limits, allowed, self._cap_ppm(place.rule.pattern))
+
+    def _value(self, path: str, bucket: Bucket) -> Health:
+        """Value a bucket, unless it was valued as it is at these prices; BadInput as `health` raises it."""
+        known = self._valued.get(path)
+        if known is not None and known[0] == bucket:
+            return known[1]
+        if len(self._valued) >= VALUED_MAX:
+            self._valued.clear()
+        figures = health(bucket, self._prices, self._terms)
+        self._valued[path] = bucket, figures
+        return figures
 
     # --- facts
 
@@ -323,6 +349,7 @@ class MarginFacts:
             part.limits,
             self._limits[path],
             part.loss_allowed,
+            part.figures,
         )
         self._losses[path] = verdict.loss, verdict.is_closing
         return int(verdict.reason) if verdict.reason is not None else 0
@@ -360,7 +387,7 @@ class MarginFacts:
         if self._state(part.figures) is not State.LIQUIDATE and not is_uncured:
             return self._giving(part) if part.touch.causes == {"deleveraging"} else {}
         execution_e10 = {row.instrument: row.mark_e10 for row in part.figures.positions} | forced_e10
-        plan = plan_liquidation(part.bucket, self._prices, self._terms, execution_e10)
+        plan = plan_closing(part.bucket, part.figures, self._prices, self._terms, execution_e10)
         closed = {row.instrument: ClosingFact(abs(row.contracts)) for row in plan.closures}
         passed = {row.instrument: ClosingFact(abs(row.contracts), row.price_e10) for row in plan.takeovers}
         return closed | passed

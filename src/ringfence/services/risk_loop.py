@@ -39,12 +39,15 @@ from ringfence.planes.ledger.operations import (
     PriceFact,
     Remark,
     Request,
+    Signature,
     signing_bytes,
 )
 from ringfence.planes.ledger.payments import collection_links
+from ringfence.planes.ledger.signed_batch import BatchToSign
 from ringfence.services.instructions import Sign
 from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, Book
 from ringfence.services.margin_facts import LOOK, MarginFacts
+from ringfence.services.snapshots import without_collecting
 
 CLOSINGS_PER_ROUND = 500
 """How many buckets one round closes: they are one durable batch, and the next tick never waits for more."""
@@ -141,6 +144,11 @@ class RiskLoop:
 
     def round(self, at: Instant) -> Round:
         """Do one round at an instant and say what it did."""
+        # Nothing of what a round makes refers to itself, and looking for it goes through the whole book.
+        with without_collecting():
+            return self._round(at)
+
+    def _round(self, at: Instant) -> Round:
         dropped, self._queue.dropped = self._queue.dropped, 0
         facts, self._queue.facts = list(self._queue.facts.values()), {}
         if self._book.head.sequence != self._head:
@@ -234,10 +242,10 @@ class RiskLoop:
         planned = [(path, fills) for path in paths if (fills := self._fills(path, at))]
         if not planned:
             return ()
-        outcomes = self._submit([self._request(fills, at) for _, fills in planned], at)
+        outcomes = self._submit(self._requests([fills for _, fills in planned], at), at)
         charges = collection_links(self._book.state, at)
         if charges:
-            self._submit([self._request(charges, at)], at)
+            self._submit(self._requests([charges], at), at)
         closed = tuple(
             Closed(path, fills, outcome.decision if isinstance(outcome.decision, Refused) else None)
             for (path, fills), outcome in zip(planned, outcomes, strict=True)
@@ -270,11 +278,21 @@ class RiskLoop:
             return Fill(row.instrument, row.contracts, row.price_e10, bearer, failed, "sell")
         return Fill(row.instrument, -row.contracts, row.price_e10, failed, bearer, "buy")
 
-    def _request(self, links: Sequence[Link], at: Instant) -> Request:
-        bare = Request(self._new_id(at), tuple(links), self._book.rules.digest, at + MINUTE_NS)
-        message = signing_bytes(bare)
-        signatures = (self._sign(key, message) for key in EVIDENCE)
-        return msgspec.structs.replace(bare, signatures=tuple(one for one in signatures if one is not None))
+    def _requests(self, chains: Sequence[Sequence[Link]], at: Instant) -> list[Request]:
+        """Make a request of each chain, and let risk and ledger sign all of them with one signature each."""
+        digest = self._book.rules.digest
+        bare = [Request(self._new_id(at), tuple(links), digest, at + MINUTE_NS) for links in chains]
+        batch = BatchToSign([signing_bytes(request) for request in bare])
+        signed = [self._sign(key, batch.message) for key in EVIDENCE]
+        return [
+            msgspec.structs.replace(
+                request,
+                signatures=tuple(
+                    Signature(one.key, batch.value(one.value, place)) for one in signed if one is not None
+                ),
+            )
+            for place, request in enumerate(bare)
+        ]
 
     def _take_back(self, paths: Sequence[str], at: Instant) -> None:
         """Read the buckets again that a request touched."""

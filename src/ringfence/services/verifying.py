@@ -18,10 +18,14 @@ from ringfence.planes.ledger.operations import (
     Request,
     signing_bytes,
 )
-from ringfence.planes.ledger.signing import SIGNATURES_MAX, KnownKeys, Verifier
+from ringfence.planes.ledger.signing import SIGNATURES_MAX, KnownKeys, Verifier, what_is_signed
 
 CHUNK: Final = 64
 """How many signatures a thread takes at once; fewer than two of these are not worth a thread."""
+
+
+LATELY_MAX: Final = 64
+"""How many answers are remembered that nobody asked for ahead."""
 
 
 class Question(NamedTuple):
@@ -41,14 +45,25 @@ class VerifyingAhead:
         self._threads = threads or os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
         self._found: dict[Question, tuple[Future[list[bool]], int]] = {}
+        self._lately: dict[Question, bool] = {}
 
     def __call__(self, public: bytes, message: bytes, signature: bytes) -> bool:
         """Say whether a signature fits; waits for the thread that looks at it, if one does."""
-        found = self._found.get(Question(public, message, signature))
+        question = Question(public, message, signature)
+        found = self._found.get(question)
         if found is None:
-            return self._verify(public, message, signature)
+            return self._ask(question)
         chunk, place = found
         return chunk.result()[place]
+
+    def _ask(self, question: Question) -> bool:
+        """Verify now, unless this was asked lately: requests signed together ask the same."""
+        known = self._lately.get(question)
+        if known is None:
+            if len(self._lately) >= LATELY_MAX:
+                self._lately.clear()
+            known = self._lately[question] = self._verify(*question)
+        return known
 
     def look_ahead(self, operations: Sequence[Operation], known: KnownKeys) -> None:
         """Begin to verify what a batch of operations will be asked about; forget what was found before."""
@@ -97,7 +112,9 @@ def _questions(operations: Sequence[Operation], known: KnownKeys) -> Iterator[Qu
 def _signed(record: Request | Order, known: KnownKeys) -> Iterator[Question]:
     if not record.signatures or len(record.signatures) > SIGNATURES_MAX:
         return
-    message = signing_bytes(record)
+    content = signing_bytes(record)
     for one in record.signatures:
-        for public in known.of(one.key)[:1]:
-            yield Question(public, message, one.value)
+        message, value = what_is_signed(one, content, known)
+        if message is not None:
+            for public in known.of(one.key)[:1]:
+                yield Question(public, message, value)

@@ -32,6 +32,7 @@ from ringfence.margin.liquidation import (
     riskiest_first,
 )
 from ringfence.margin.marks import Prices
+from ringfence.margin.rest import rest_of
 from ringfence.margin.takeover import bankruptcy_price, takeovers
 from ringfence.planes.ledger.settlement import fill_value
 from ringfence.policy.model import Fees, Instrument
@@ -265,7 +266,8 @@ def test_the_fewest_contracts_of_all(held: int, equity_permille: int, slip_ppm: 
         return health(left, prices, book).is_at_least(1_100_000)
 
     expected = next((number for number in range(1, held + 1) if restores(number)), None)
-    assert fewest_contracts(one, contract, execution, prices, book, 1_100_000) == expected
+    rest = rest_of(one, health(one, prices, book), contract.name, prices, book)
+    assert fewest_contracts(rest, execution, 1_100_000) == expected
 
 
 @given(any_bucket(), any_prices())

@@ -1,5 +1,6 @@
 """The risk loop over a real book: what a price brings about, who is closed, and what is remembered."""
 
+from dataclasses import replace
 from itertools import count
 
 import msgspec
@@ -243,6 +244,60 @@ def _closing():
     from ringfence.planes.ledger.operations import Closing
 
     return Closing(ALICE, "liquidation")
+
+
+class Liar:
+    """Margin that the loop asks, with plans of its own."""
+
+    def __init__(self, margin: MarginFacts, lie) -> None:
+        self._margin, self._lie = margin, lie
+
+    def __getattr__(self, name: str):
+        return getattr(self._margin, name)
+
+    def closing_plan(self, standing):
+        return self._lie(self._margin.closing_plan(standing))
+
+
+def at_a_giveaway(plan):
+    """Let the pool have the position for a tick less than the bankruptcy price."""
+    first = plan.takeovers[0]
+    return plan._replace(takeovers=(replace(first, price_e10=first.price_e10 - PRICE_SCALE // 10),))
+
+
+def test_the_book_itself_refuses_a_plan_that_lies(desk: Desk, monkeypatch) -> None:
+    loop = desk.loop()
+    desk.tick(loop, 60_000)
+    before = desk.book.state.position(ALICE, "BTC-PERP")
+    monkeypatch.setattr(loop, "_margin", Liar(desk.book.margin, at_a_giveaway))
+    closed = desk.tick(loop, 55_000).closed
+    assert [(one.bucket, one.refused.reason) for one in closed] == [(ALICE, Reason.PRICE_OUTSIDE_BAND)]
+    assert desk.book.state.position(ALICE, "BTC-PERP") == before
+    # The same price, and a loop that tells the truth.
+    monkeypatch.undo()
+    assert desk.tick(loop, 55_000).closed[0].refused is None
+
+
+def test_closings_are_signed_together_and_stand_alone(desk: Desk, monkeypatch) -> None:
+    """One signature of risk and one of ledger for all; a bucket that the book keeps open stops no other."""
+    asked: list[tuple[str, bytes]] = []
+
+    def counting(key: str, message: bytes) -> Signature:
+        asked.append((key, message))
+        return sign_as(key, message)
+
+    ids = count(1)
+    loop = RiskLoop(desk.book, counting, lambda at: request_id(at, next(ids)), desk, 100)
+    desk.tick(loop, 60_000)
+
+    asked.clear()
+    lie = Liar(desk.book.margin, lambda plan: at_a_giveaway(plan) if plan.takeovers else plan)
+    monkeypatch.setattr(loop, "_margin", lie)
+    closed = desk.tick(loop, 54_200).closed
+    assert [(one.bucket, one.refused is None) for one in closed] == [(ALICE, False), (BOB, True)]
+    # Two keys for the closings, two for what they made owed.
+    assert [key for key, _ in asked] == ["risk_key", "ledger_key"] * 2
+    assert len({message for _, message in asked}) == 2
 
 
 def test_a_loss_of_the_day_binds_without_a_request_in_between() -> None:

@@ -127,6 +127,7 @@ def compile_policy(policy: Policy, planes: tuple[Plane, ...] = (PLANE,)) -> Rule
         ),
         policy=policy,
         attestors=_attestors(policy),
+        service_keys=_service_keys(policy),
         delayed=frozenset(rule.name for rule in _all_gates(gates, exchanges) if rule.delay_ns),
     )
 
@@ -285,6 +286,15 @@ def in_order(needs: Iterable[Need]) -> tuple[Need, ...]:
         for need in needs
     )
     return tuple(sorted(ordered, key=repr))
+
+
+def _service_keys(policy: Policy) -> frozenset[str]:
+    """Name the keys that services use on evidence; one of a family stands for a client and is none."""
+    held = {name for service in policy.services.values() for name in service.holds}
+    keys = policy.keys.items()
+    return frozenset(
+        name for name, key in keys if name in held and key.signs == "on_evidence" and key.per is None
+    )
 
 
 def _unenforced(gate: Gate | Exchange, accruals: frozenset[str]) -> tuple[str, ...]:

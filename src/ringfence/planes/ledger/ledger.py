@@ -69,7 +69,7 @@ class Ledger:
     def known_keys(self, at: Instant) -> KnownKeys:
         """Return the public keys that count at an instant."""
         tables = self.tables
-        return KnownKeys(tables.keys, tables.former, tables.revoked, at)
+        return KnownKeys(tables.keys, tables.former, tables.revoked, at, self.rules.service_keys)
 
     # --- walls and limits
 

@@ -7,7 +7,7 @@ Every rule keeps the policy line it came from, so that a refusal can point at it
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -242,6 +242,10 @@ class HaltRule:
     lift: tuple[Need, ...]
 
 
+PLACES_MAX: Final = 65_536
+"""How many compartments that were looked up are remembered; anybody may ask for any path."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Everything the ledger enforces of one policy; `notes` says what it does not.
@@ -250,7 +254,8 @@ class Rules:
     indices of the rules at its ends; pays and is_paid: by accrual, index of the rule that pays (or is paid)
     and asset, the way such a payment goes; reversible: the rules between which a move may be reversed;
     halts: by kind, who may stop and lift; whoever writes to the book where a kind is missing; delayed: the
-    gates and exchanges with a delay; attestors: the keys that attestors hold.
+    gates and exchanges with a delay; attestors: the keys that attestors hold; service_keys: the keys of no
+    family that services hold and use on evidence.
     """
 
     name: str
@@ -279,9 +284,11 @@ class Rules:
     policy: Policy
     delayed: frozenset[str] = frozenset()
     attestors: frozenset[str] = frozenset()
+    service_keys: frozenset[str] = frozenset()
     _exact: dict[str, CompartmentRule] = field(default_factory=dict, repr=False)
     _patterns: dict[int, list[CompartmentRule]] = field(default_factory=dict, repr=False)
     _joined: set[tuple[int, int]] = field(default_factory=set, repr=False)
+    _places: dict[str, Place] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._joined.update((start, end) for _, start, end in self.ways)
@@ -293,6 +300,16 @@ class Rules:
 
     def place(self, path: str) -> Place | None:
         """Find the compartment of that path, open or not; None where the policy has none."""
+        found = self._places.get(path)
+        if found is None:
+            found = self._find(path)
+            if found is not None:
+                if len(self._places) >= PLACES_MAX:
+                    self._places.clear()
+                self._places[path] = found
+        return found
+
+    def _find(self, path: str) -> Place | None:
         exact = self._exact.get(path)
         if exact is not None:
             return Place(path, exact, ())

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.planes.ledger.operations import Signature
+from ringfence.planes.ledger.signed_batch import SIGNATURE_SIZE, is_of_batch, signed_bytes
 
 Verifier = Callable[[bytes, bytes, bytes], bool]
 """Says whether (public key, message, signature) fit; an adapter provides Ed25519."""
@@ -14,13 +15,15 @@ class KnownKeys(NamedTuple):
     """Public keys by concrete name as they count at an instant.
 
     current: what each name stands for; former: what a rotated one stood for before, and until when that
-    counts beside it; revoked: why a name no longer counts.
+    counts beside it; revoked: why a name no longer counts; services: the names of keys that services hold
+    and use on evidence, which may sign many requests at once.
     """
 
     current: Mapping[str, bytes]
     former: Mapping[str, tuple[bytes, int]]
     revoked: Mapping[str, str]
     at: int
+    services: frozenset[str] = frozenset()
 
     def of(self, name: str) -> tuple[bytes, ...]:
         """Return the public keys that a signature of this name may fit, none where it is not known."""
@@ -69,6 +72,17 @@ def those_that_count(
     return frozenset(one.key for one in signatures if _judge(one, content, known, verify) is None)
 
 
+def what_is_signed(one: Signature, content: bytes, known: KnownKeys) -> tuple[bytes | None, bytes]:
+    """Return the message of a signature and the signature itself; no message where it counts for nothing.
+
+    content: the signing bytes of what carries it; they are the message unless it is of a batch.
+    """
+    if not is_of_batch(one.value):
+        return content, one.value
+    message = signed_bytes(content, one.value) if one.key in known.services else None
+    return message, one.value[:SIGNATURE_SIZE]
+
+
 def _judge(
     one: Signature,
     content: bytes,
@@ -78,7 +92,11 @@ def _judge(
     publics = known.of(one.key)
     if not publics:
         return Refused(Reason.KEY_UNKNOWN, f"the book knows no public key {one.key}")
-    if not any(verify(public, content, one.value) for public in publics):
+    message, value = what_is_signed(one, content, known)
+    if message is None:
+        words = f"the signature of {one.key} is of no batch that it may sign with this request in it"
+        return Refused(Reason.SIGNATURE_INVALID, words)
+    if not any(verify(public, message, value) for public in publics):
         return Refused(Reason.SIGNATURE_INVALID, f"the signature of {one.key} does not fit this request")
     if one.key in known.revoked:
         return Refused(Reason.KEY_REVOKED, f"{one.key} was revoked: {known.revoked[one.key]}")

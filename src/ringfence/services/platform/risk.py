@@ -14,7 +14,7 @@ from ringfence.kernel.instant import MINUTE_NS, SECOND_NS, Instant
 from ringfence.kernel.money import PPM
 from ringfence.margin.bucket import RestingOrder
 from ringfence.margin.calls import State
-from ringfence.margin.liquidation import Liquidation
+from ringfence.margin.liquidation import ClosingPlan
 from ringfence.planes.ledger.operations import (
     Closing,
     Fill,
@@ -199,14 +199,14 @@ class Risk:
                     for row in plan.takeovers
                 ]
 
-    def _failing(self, now: Instant) -> Iterator[tuple[str, Liquidation]]:
+    def _failing(self, now: Instant) -> Iterator[tuple[str, ClosingPlan]]:
         state, margin = self._follower.state, self._follower.margin
         for path in dict.fromkeys(path for name in self._rules.instruments for path in state.positions(name)):
             standing = margin.standing(state, path, now)
             if standing is not None and standing.state is State.LIQUIDATE:
                 yield path, margin.closing_plan(standing)
 
-    def _closing_order(self, path: str, plan: Liquidation, now: Instant) -> Order:
+    def _closing_order(self, path: str, plan: ClosingPlan, now: Instant) -> Order:
         """Offer the riskiest position to the market; a little less each time that the ledger refused."""
         first = plan.closures[0]
         instrument = self._rules.instruments[first.instrument]
