@@ -4,6 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
+
 from ringfence import wiring_files, wiring_platform
 from ringfence.policy.model import Policy
 from ringfence.policy.parse import parse
@@ -92,8 +94,9 @@ class Running:
             if units:
                 self.move("fund", cash, f"client/{member}/{bucket}", units * USDC, f"client_key/{member}")
 
-    def move(self, gate: str, source: str, target: str, units: int, *keys: str):
+    def move(self, gate: str, source: str, target: str, units: int, *keys: str, **words):
         request = self.cast.request(gate, source, target, "USDC", units)
+        request = msgspec.structs.replace(request, **words)
         self.run(self.cast.send(request, *keys))
         self.until(lambda: self.outcome(request) not in ("", "waiting"), f"{gate} of {source}")
         assert self.outcome(request) == "accepted", self.run(self.cast.outcome(request))

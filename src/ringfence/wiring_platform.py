@@ -41,16 +41,18 @@ from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.identity import compile_authorisation
 from ringfence.planes.network.sites import plan_sites
 from ringfence.policy.model import Policy
+from ringfence.services.platform.broken_ledger import BrokenLedger
 from ringfence.services.platform.cast import Cast
 from ringfence.services.platform.gateway import Gateway
-from ringfence.services.platform.intruder import Attempt, Intruder
+from ringfence.services.platform.hostile import Hostile
+from ringfence.services.platform.intruder import Attempt, Intruder, Plan
 from ringfence.services.platform.ledger import Admission, Holdings, LedgerService
 from ringfence.services.platform.marks import MarksService
 from ringfence.services.platform.matching import Matching
 from ringfence.services.platform.messages import Deposit, Empty, OpenVault, pack, unpack
 from ringfence.services.platform.outside import ChainStandIn, Internet, PriceSources, Relay, Relayed, Said
 from ringfence.services.platform.risk import Risk
-from ringfence.services.platform.service import OPERATOR, Service
+from ringfence.services.platform.service import OPERATOR, Peers, Service
 from ringfence.services.platform.stations import Mode, Station, plan_stations, port_between
 from ringfence.services.platform.wallet import Wallet
 from ringfence.services.platform.watcher import Watcher
@@ -204,7 +206,22 @@ def _intruder(beginning: Beginning, rules: Rules, peers: PortPeers, clock: Syste
         return [Attempt(*one) for one in found]
 
     keys = tuple(beginning.seeds)
-    return Intruder(beginning.name, rules, plan, keys, sign, clock, peers, below_the_port)
+    book = _broken_ledger(beginning, rules, plan, peers, clock) if beginning.name == "ledger" else None
+    return Intruder(beginning.name, rules, plan, keys, sign, clock, peers, below_the_port, book)
+
+
+def _broken_ledger(
+    beginning: Beginning, rules: Rules, plan: Plan, peers: PortPeers, clock: SystemClock
+) -> BrokenLedger:
+    """Give an intruder in the ledger's place its book."""
+    file, sign = beginning.folder / "ledger.book", MemoryKeys(beginning.seeds).sign
+    hostile = Hostile(rules, plan.members, tuple(beginning.seeds), sign, plan.seed + 1)
+
+    def open_service(lying: Peers) -> LedgerService:
+        book = wiring.embedded(file, beginning.policy)
+        return LedgerService(book, signatures_ed25519.verify, sign, clock, lying)
+
+    return BrokenLedger(rules, sign, hostile, clock, peers, open_service, lambda: open_file(file))
 
 
 # --- from outside ------------------------------------------------------------------------------

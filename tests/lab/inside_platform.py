@@ -130,6 +130,28 @@ def test_a_failing_bucket_is_closed_at_the_market(venue):
     assert venue.balance("clearing") == 0
 
 
+def test_a_bucket_that_nobody_in_the_market_takes_passes_to_the_pool(venue):
+    """Nobody bids for what erin holds, and she owes more than she has: the pool gets it at her last price."""
+    venue.open("erin", hedge=1_500)
+    officers, house = ("officer_a", "officer_b"), "house/treasury"
+    venue.move("adjust", "client/dora/cash", house, 1_000 * USDC, *officers, reason="the pool was empty")
+    venue.move("fill_pool", house, "insurance/hedge", 1_000 * USDC, *officers)
+    sell = venue.order("client/bob/hedge", "sell", 180, 3_500, instrument="ETH-PERP")
+    buy = venue.order("client/erin/hedge", "buy", 180, 3_500, instrument="ETH-PERP")
+    venue.place_when_risk_has_heard(sell)
+    assert venue.place_when_risk_has_heard(buy).state == "filled"
+    venue.until(lambda: venue.position("client/erin/hedge", "ETH-PERP") == 180, "the fill")
+
+    venue.price(2_600, "index/ETH")
+    venue.until(lambda: venue.position("insurance/hedge", "ETH-PERP") == 180, "the takeover", 30)
+    assert venue.position("client/erin/hedge", "ETH-PERP") == 0
+    assert venue.position("client/bob/hedge", "ETH-PERP") == -180
+    # The pool pays what she could not: its next settlement is at the index, below her last price.
+    venue.until(lambda: venue.balance("insurance/hedge") < 1_000 * USDC, "the pool's settlement")
+    assert venue.balance("insurance/hedge") > 0
+    assert venue.balance("clearing") == 0
+
+
 def test_a_withdrawal_that_two_approve_is_signed_by_the_wallet_and_paid_after_its_delay(venue):
     paid = venue.figure("wallet", "paid")
     request = venue.cast.request("withdraw", "client/carol/cash", "outside/carol", "USDC", 1_000 * USDC)

@@ -31,12 +31,13 @@ class Surroundings:
     """What an intruder knows of the platform around it.
 
     ends: addresses of every other end; ports: that any flow uses; allowed: (end, port) that flows permit;
-    folders: of other services and of the keys; pids: of other processes.
+    identities: those of every service; folders: of other services and of the keys; pids: of other processes.
     """
 
     ends: Mapping[str, tuple[str, ...]]
     ports: tuple[int, ...]
     allowed: frozenset[tuple[str, int]]
+    identities: tuple[str, ...]
     folders: tuple[str, ...]
     pids: tuple[int, ...]
 
@@ -53,9 +54,11 @@ async def probe(
     found = await _scan(around)
     for name, address in peers.items():
         found.append(await _forge_frames(name, address, context if address.identity else None))
+        if address.identity is not None:
+            found.append(await _replay_recording(name, address, context))
         # Where strangers are let in, an identity opens nothing that none would not.
         if address.identity is not None and has_identity:
-            found.append(await _forge_identity(name, address, clock))
+            found.append(await _forge_identity(name, address, around.identities, clock))
     return [*found, *_files(around), *_processes(around)]
 
 
@@ -124,17 +127,17 @@ async def _is_tolerated(address: PeerAddress, context: ssl.SSLContext | None, da
     return False
 
 
-async def _forge_identity(name: str, address: PeerAddress, clock: Clock) -> Found:
-    """Show certificates of another authority in the names of everybody who may call."""
-    stranger = Authority.create("harbour", clock.now(), HOUR_NS)
+async def _forge_identity(name: str, address: PeerAddress, identities: Sequence[str], clock: Clock) -> Found:
+    """Show certificates of another authority in the names of everybody there is."""
+    trust_domain = identities[0].removeprefix("spiffe://").partition("/")[0]
+    stranger = Authority.create(trust_domain, clock.now(), HOUR_NS)
     through = 0
-    names = ("ledger", "matching", "risk", "wallet", "marks")
-    for caller in names:
-        svid = stranger.issue(f"spiffe://harbour/{caller}", clock.now(), HOUR_NS)
+    for identity in identities:
+        svid = stranger.issue(identity, clock.now(), HOUR_NS)
         context = client_context(svid, stranger.bundle)
         context.verify_mode = ssl.CERT_NONE
         through += await _greets(address, context)
-    return "forged identity", name, len(names), through, ""
+    return "forged identity", name, len(identities), through, ""
 
 
 async def _greets(address: PeerAddress, context: ssl.SSLContext) -> bool:
@@ -147,6 +150,72 @@ async def _greets(address: PeerAddress, context: ssl.SSLContext) -> bool:
     except (OSError, TimeoutError):
         return False
     return bool(answered)
+
+
+# --- what went over the wire, once more ---------------------------------------------------------
+
+
+async def _replay_recording(name: str, address: PeerAddress, context: ssl.SSLContext) -> Found:
+    """Send the very bytes of a good connection again, over a new one: whole, and cut before its end."""
+    recorded = await _recorded(address, context)
+    survived = 0
+    for data in (recorded, recorded[: len(recorded) // 2], recorded + recorded):
+        survived += await _is_tolerated_again(address, data, len(recorded))
+    return "replayed recording", name, 3, survived, f"{len(recorded)} bytes of a good connection"
+
+
+async def _recorded(address: PeerAddress, context: ssl.SSLContext) -> bytes:
+    """Greet a peer over TLS and return every byte that this sent."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing)
+    sent = b""
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            is_greeted = False
+            while True:
+                try:
+                    if not is_greeted:
+                        tls.do_handshake()
+                        tls.write(frame(Hello(VERSION)))
+                        is_greeted = True
+                    if tls.read(4096):
+                        return sent
+                except ssl.SSLWantReadError:
+                    pass
+                sent += await _sent(outgoing, writer)
+                received = await reader.read(65536)
+                if not received:
+                    return sent
+                incoming.write(received)
+    except (OSError, TimeoutError):
+        return sent
+
+
+async def _sent(outgoing: ssl.MemoryBIO, writer: asyncio.StreamWriter) -> bytes:
+    data = outgoing.read()
+    writer.write(data)
+    await writer.drain()
+    return data
+
+
+async def _is_tolerated_again(address: PeerAddress, data: bytes, size: int) -> bool:
+    """Send bytes as they are and say whether the peer goes on with it.
+
+    What was recorded fits one handshake only, so a peer closes the connection; where the handshake is not
+    whole (fewer than `size` bytes), it may wait for the rest for a while.
+    """
+    try:
+        async with asyncio.timeout(1):
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            writer.write(data)
+            while await reader.read(65536):
+                pass
+    except TimeoutError:
+        return len(data) >= size
+    except OSError:
+        return False
+    return False
 
 
 # --- this machine ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -33,8 +33,8 @@ AUTHORITY_NS = 3_650 * DAY_NS
 CLOCK_BACK_NS = DAY_NS
 """How far the clock may be set back and the authority is still good."""
 
-RESTARTS_MAX = 5
-"""How often a service is started again by itself before it is left to a person."""
+RESTARTS_MAX, RESTARTS_NS = 5, 10 * MINUTE_NS
+"""How often within which time a service is started again by itself before it is left to a person."""
 
 READY_S = 60.0
 STOP_S = 5.0
@@ -45,7 +45,10 @@ Start = Callable[[Beginning, socket.socket], None]
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """How one service is: `running`, `stopped`, `restarting` or `failed`, with what it says about itself."""
+    """How one service is: `running`, `stopped`, `restarting` or `failed`, with what it says about itself.
+
+    restarts: how often it was started again by itself since a person last started it.
+    """
 
     name: str
     state: str
@@ -62,12 +65,22 @@ class _Held:
         self.client: PortClient | None = None
         self.issued = Instant(0)
         self.restarts = 0
+        self.restarted: tuple[Instant, ...] = ()
         self.is_wanted = True
+        self.is_given_up = False
 
 
 def is_renewal_due(issued: int, now: int, life_ns: int) -> bool:
     """Say whether half of an identity's life is over, or the clock was set back and it is not good yet."""
     return not 0 <= now - issued <= life_ns // 2
+
+
+def may_restart(restarted: Sequence[Instant], now: Instant) -> bool:
+    """Say whether a service that died is started again: not where it did so too often of late.
+
+    A restart that lies in the future, after the clock was set back, counts as one of late.
+    """
+    return sum(now - at < RESTARTS_NS for at in restarted) < RESTARTS_MAX
 
 
 class Platform:
@@ -130,7 +143,7 @@ class Platform:
         """Stop one service and start it again; the others go on."""
         await self.stop_one(name)
         held = self._one(name)
-        held.is_wanted, held.restarts = True, 0
+        self._begin_anew(held)
         self._spawn(name)
         await self._meet(name)
 
@@ -178,11 +191,16 @@ class Platform:
         """Stop a service and start another in its place, with that service's zone, identity and ports."""
         await self.stop_one(name)
         held = self._one(name)
-        held.beginning, held.is_wanted = beginning, True
+        held.beginning = beginning
+        self._begin_anew(held)
         self._spawn(name)
         await self._meet(name)
 
     # --- processes
+
+    def _begin_anew(self, held: _Held) -> None:
+        """A person wants it to run: what went before no longer counts."""
+        held.is_wanted, held.is_given_up, held.restarts, held.restarted = True, False, 0, ()
 
     def _spawn(self, name: str) -> None:
         held = self._held[name]
@@ -234,10 +252,12 @@ class Platform:
                         await self.renew(name)
 
     async def _revive(self, name: str, held: _Held) -> None:
-        if held.restarts >= RESTARTS_MAX:
-            held.is_wanted = False
+        now = self._clock.now()
+        if not may_restart(held.restarted, now):
+            held.is_wanted, held.is_given_up = False, True
             return
         held.restarts += 1
+        held.restarted = (*held.restarted, now)[-RESTARTS_MAX:]
         self._spawn(name)
         with contextlib.suppress(RingfenceError):
             await self._meet(name)
@@ -248,9 +268,7 @@ class Platform:
             running = msgspec.msgpack.decode(await self.ask(name, "state", b""), type=Running)
         except RingfenceError:
             state = "restarting" if held.is_wanted else "stopped"
-            return ServiceState(
-                name, "failed" if held.restarts >= RESTARTS_MAX else state, held.restarts, None
-            )
+            return ServiceState(name, "failed" if held.is_given_up else state, held.restarts, None)
         return ServiceState(name, "running", held.restarts, running)
 
     def _issue(self, held: _Held) -> Svid | None:

@@ -9,6 +9,7 @@ from ringfence.adapters.port_identity import identity_of
 from ringfence.kernel.errors import UnreachableError
 from ringfence.kernel.instant import SECOND_NS, Clock
 from ringfence.planes.network.wire import (
+    BODY_MAX,
     VERSION,
     WINDOW,
     Answer,
@@ -107,6 +108,8 @@ class PortClient(asyncio.Protocol):
 
     async def call(self, clock: Clock, method: str, body: bytes, *, seconds: float = 5.0) -> bytes:
         """Ask for `method` and wait for its answer; CallFailedError or UnreachableError where none comes."""
+        if len(body) > BODY_MAX:
+            raise CallFailedError("bad_body", f"a body of {len(body)} bytes does not fit a frame")
         await self._take_a_place(method, seconds)
         if self._transport is None or self._transport.is_closing():
             self._window.release()

@@ -20,6 +20,7 @@ from typing import cast
 from ringfence.adapters.port_identity import expiry_of, identity_of
 from ringfence.kernel.instant import SECOND_NS, Clock
 from ringfence.planes.network.wire import (
+    BODY_MAX,
     VERSION,
     WINDOW,
     Answer,
@@ -61,6 +62,7 @@ class PortServer:
     """Serves methods to peers.
 
     methods: by name; refusal: why the peer with this identity may not call a method, "" where it may;
+    lets_in: whom the policy lets in, in words for the log where TLS refuses somebody;
     identity: the peer's identity on connections without TLS; log: takes one sentence for each connection
     closed for cause and each call refused.
     """
@@ -74,12 +76,14 @@ class PortServer:
         *,
         identity: str | None = None,
         limits: Limits | None = None,
+        lets_in: str = "",
     ) -> None:
         self.methods = methods
         self.refusal = refusal
         self.clock = clock
         self.log = log
         self.identity = identity
+        self.lets_in = f"; {lets_in}" if lets_in else ""
         self.limits = limits or Limits()
         self.revoked: set[str] = set()
         self.connections: set[_Connection] = set()
@@ -152,7 +156,7 @@ class PortServer:
                 ssl_handshake_timeout=self.limits.handshake_s if context else None,
             )
         except OSError as fault:
-            self.log(f"an unknown peer: TLS refused it: {fault}")
+            self.log(f"an unknown peer: TLS refused it: {fault}{self.lets_in}")
             accepted.close()
 
     def revoke(self, identity: str) -> int:
@@ -189,7 +193,7 @@ class _Connection(asyncio.Protocol):
         self._server.connections.add(self)
         identity, fault = identity_of(self._transport, self._server.identity)
         if fault:
-            self.close(fault)
+            self.close(f"{fault}{self._server.lets_in}")
             return
         self.peer = identity
         if (
@@ -286,6 +290,8 @@ class _Connection(asyncio.Protocol):
         return Failure(call.id, code, words)
 
     def _answer(self, message: Answer | Failure) -> None:
+        if isinstance(message, Answer) and len(message.body) > BODY_MAX:
+            message = Failure(message.id, "failed", f"an answer of {len(message.body)} bytes fits no frame")
         self._rules.answered(message.id)
         self._send(message)
 

@@ -38,6 +38,7 @@ from ringfence.adapters.system_clock import SystemClock
 from ringfence.kernel.errors import RingfenceError
 from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.network.compile import compile_flows
+from ringfence.planes.network.denials import denied_call, denied_entry, denied_file
 from ringfence.planes.network.sandbox import SandboxProfile, compile_sandbox
 from ringfence.planes.network.wire import CallFailedError
 from ringfence.policy.model import Policy
@@ -171,6 +172,8 @@ class _ServiceProcess:
     def __init__(self, beginning: Beginning, make_work: MakeWork) -> None:
         self._beginning = beginning
         self._make_work = make_work
+        self._flows = compile_flows(beginning.policy)
+        self._profile = sandbox_of(beginning)
         self._clock = SystemClock()
         self._stopping = asyncio.Event()
         log = Path(beginning.folder, f"{beginning.name}.log")
@@ -189,7 +192,7 @@ class _ServiceProcess:
         peers = PortPeers(beginning.peers, context or self._stranger(), self._clock)
         self._peers = peers
         if beginning.is_sandboxed:
-            applied = enter(sandbox_of(beginning), makes_unix_sockets=False)
+            applied = enter(self._profile, makes_unix_sockets=False)
             self._sandbox = applied.done, applied.not_done
         work = self._make_work(beginning, peers, self._clock)
         await self._open_ports(work)
@@ -247,6 +250,7 @@ class _ServiceProcess:
             self._clock,
             self._log,
             identity=sharing[0].caller if is_public else None,
+            lets_in=denied_entry(self._flows, self._beginning.name, port).nearest,
         )
         for host in self._beginning.hosts:
             await server.listen(host, port, context)
@@ -258,7 +262,7 @@ class _ServiceProcess:
         def method(peer: str, body: bytes) -> Any:  # noqa: ARG001
             try:
                 outcome = take(body, self._clock.now())
-            except RingfenceError as fault:
+            except (RingfenceError, PermissionError) as fault:
                 raise self._failed(fault) from None
             return self._awaited(outcome) if asyncio.iscoroutine(outcome) else outcome
 
@@ -267,15 +271,24 @@ class _ServiceProcess:
     async def _awaited(self, outcome: Any) -> bytes:
         try:
             answer: bytes = await outcome
-        except RingfenceError as fault:
+        except (RingfenceError, PermissionError) as fault:
             raise self._failed(fault) from None
         return answer
 
-    def _failed(self, fault: RingfenceError) -> CallFailedError:
+    def _failed(self, fault: RingfenceError | PermissionError) -> CallFailedError:
         if isinstance(fault, CallFailedError):
             return fault
-        self._note_failure(f"{type(fault).__name__}: {fault}")
-        return CallFailedError("failed", str(fault))
+        words = self._words(fault)
+        self._note_failure(f"{type(fault).__name__}: {words}")
+        return CallFailedError("failed", words)
+
+    def _words(self, fault: RingfenceError | PermissionError) -> str:
+        """Say what happened; where the sandbox refused it, with the policy's line and what is permitted."""
+        if not isinstance(fault, PermissionError):
+            return str(fault)
+        if isinstance(fault.filename, str):
+            return f"{fault.strerror}: {denied_file(self._flows, self._profile, fault.filename)}"
+        return str(denied_call(self._flows, self._profile, f"what was tried ({fault.strerror})"))
 
     # --- the supervisor's end
 
@@ -337,8 +350,8 @@ class _ServiceProcess:
         while True:
             try:
                 await do(self._clock.now())
-            except RingfenceError as fault:
-                self._note_failure(f"{name}: {fault}")
+            except (RingfenceError, PermissionError) as fault:
+                self._note_failure(f"{name}: {self._words(fault)}")
             await asyncio.sleep(seconds)
 
     def _note_failure(self, words: str) -> None:

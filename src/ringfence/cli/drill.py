@@ -119,6 +119,7 @@ def _plain(report: "DrillReport") -> dict[str, Any]:
             for one in report.attempts
         ],
         "reached": list(report.reached),
+        "may_reach": list(report.may_reach),
         "calls": list(report.calls),
         "lines": [
             {

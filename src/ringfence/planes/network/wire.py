@@ -21,6 +21,9 @@ VERSION = 1
 FRAME_MAX = 1 << 20
 """The largest frame in bytes, without its length."""
 
+BODY_MAX = FRAME_MAX - 1_024
+"""The largest body in bytes: what a frame holds beside the name of a method and the rest of the message."""
+
 WINDOW = 64
 """How many calls one connection may have unanswered."""
 

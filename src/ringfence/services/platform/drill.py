@@ -1,7 +1,9 @@
 """A breach drill: what an intruder really got, beside what the analyser said it could get at most.
 
-Reach is counted by the intruder; money is counted in the book and on the chain, which it does not write. A
-drill holds where nothing that was measured is over its prediction.
+Reach is counted by the intruder; money is counted on the chain, and in the book as a follower believes it who
+judges every record again. Where the ledger itself is broken into, what it wrote is counted beside that: its
+file is its own, and what others believe of it is what counts. A drill holds where nothing that was measured
+is over its prediction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +25,8 @@ CALLS = ("call", "unapproved withdrawal", "unapproved payment", "false price", "
 """Attempts by a method that a peer serves; they may get through where the policy lets the service call it."""
 
 NEVER = (
-    "undeclared connection", "datagram", "forged frame", "forged identity", "forged order", "file", "process",
+    "undeclared connection", "datagram", "forged frame", "forged identity", "replayed recording",
+    "forged order", "replayed order", "forged record", "file", "process",
 )  # fmt: skip
 """Attempts that may never get through, whoever makes them."""
 
@@ -31,13 +34,15 @@ NEVER = (
 @dataclass(frozen=True, slots=True)
 class Moved:
     """Units by asset: out of the platform in the book, paid on the chain, from clients to the house, brought
-    in from nowhere; lost: numeraire units by member, at the true index."""
+    in from nowhere; lost and at_stake: numeraire units by member, at the true index: what its buckets that
+    trade lost, and what they were worth before."""
 
     out: Mapping[str, int] = field(default_factory=dict)
     paid: Mapping[str, int] = field(default_factory=dict)
     to_house: Mapping[str, int] = field(default_factory=dict)
     minted: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
+    at_stake: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +60,35 @@ class Line:
         return self.most is None or self.measured <= self.most
 
 
+LOST = "lost by trading, the client that lost most"
+WROTE = "as the broken ledger wrote it and nobody believes"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnBook:
+    """The book of a ledger that was broken into: all that it wrote as accepted, believed or not.
+
+    believed: what is predicted of a book whose followers verify everything: all that the ledger's own keys
+    open, and not that it decides by itself what is signed.
+    """
+
+    written: Moved
+    believed: Blast
+
+
 @dataclass(frozen=True, slots=True)
 class DrillReport:
     """What a drill of one service, or of one person's laptop, showed.
 
-    reached: services it opened connections to; calls: methods that answered it; differences: what was
-    measured over the prediction, a sentence each; remarks: what was not measured.
+    reached: services it opened connections to, of those that flows permit it to (may_reach); calls: methods
+    that answered it; differences: what was measured over the prediction, a sentence each; remarks: what the
+    figures do not say.
     """
 
     target: str
     attempts: tuple[Attempt, ...]
     reached: tuple[str, ...]
+    may_reach: tuple[str, ...]
     calls: tuple[str, ...]
     lines: tuple[Line, ...]
     differences: tuple[str, ...]
@@ -87,14 +110,35 @@ class DrillReport:
 # --- measuring ---------------------------------------------------------------------------------
 
 
-def equities(state: BookState, members: Sequence[str], index_e10: Mapping[str, int]) -> dict[str, int]:
-    """Value everything that each client has, in units of the numeraire, at the true index.
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What each client's compartments are worth in units of the numeraire, at the true index.
 
-    Coins other than the numeraire are left out: a drill moves none.
+    own: by member, each compartment at nothing at least; in_trade: the part of it in buckets that trade;
+    unpaid: what buckets owe over what they have, which pools and the treasury would bear.
     """
-    return {
-        member: sum(_worth(state, path, index_e10) for path in _paths(state, member)) for member in members
+
+    own: Mapping[str, int]
+    in_trade: Mapping[str, int]
+    unpaid: int
+
+
+def worth_of(state: BookState, members: Sequence[str], index_e10: Mapping[str, int]) -> Worth:
+    """Value everything that each client has. Coins other than the numeraire are left out: a drill moves none.
+
+    A client loses at most what a bucket has: the wall behind it keeps the rest.
+    """
+    found = {
+        member: {path: _worth(state, path, index_e10) for path in _paths(state, member)} for member in members
     }
+    return Worth(
+        {member: sum(max(0, units) for units in by_path.values()) for member, by_path in found.items()},
+        {
+            member: sum(max(0, units) for path, units in by_path.items() if _trades(state, path))
+            for member, by_path in found.items()
+        },
+        -sum(min(0, units) for by_path in found.values() for units in by_path.values()),
+    )
 
 
 def _paths(state: BookState, member: str) -> set[str]:
@@ -103,6 +147,11 @@ def _paths(state: BookState, member: str) -> set[str]:
         for path, _, _ in state.balances()
         if f"/{member}/" in f"{path}/" and not _is_outside(state.rules, path)
     }
+
+
+def _trades(state: BookState, path: str) -> bool:
+    place = state.rules.place(path)
+    return place is not None and bool(place.rule.trades)
 
 
 def _worth(state: BookState, path: str, index_e10: Mapping[str, int]) -> int:
@@ -121,9 +170,12 @@ def _worth(state: BookState, path: str, index_e10: Mapping[str, int]) -> int:
 
 
 def moved_by(
-    rules: Rules, requests: Iterable[Request], paid: Mapping[str, int], lost: Mapping[str, int]
+    rules: Rules, requests: Iterable[Request], paid: Mapping[str, int], before: Worth, after: Worth
 ) -> Moved:
-    """Add up what requests moved over the walls that matter; what was owed counts as trading."""
+    """Add up what requests moved over the walls that matter; what was owed counts as trading.
+
+    before, after: what clients' compartments were worth; what they lost besides by transfers is trading too.
+    """
     out: dict[str, int] = {}
     to_house: dict[str, int] = {}
     minted: dict[str, int] = {}
@@ -131,7 +183,8 @@ def moved_by(
         for link in request.links:
             if isinstance(link, Move):
                 _count(rules, link, out, to_house, minted)
-    return Moved(out, dict(paid), to_house, minted, dict(lost))
+    lost = {member: units - after.own.get(member, 0) for member, units in before.own.items()}
+    return Moved(out, dict(paid), to_house, minted, lost, before.in_trade)
 
 
 def _count(
@@ -173,9 +226,15 @@ def judge(
     permitted: frozenset[str],
     numeraire: str,
     remarks: Sequence[str] = (),
+    may_reach: Sequence[str] = (),
+    own_book: OwnBook | None = None,
 ) -> DrillReport:
-    """Lay what was measured beside what was predicted; permitted: `service.method` that it may call."""
-    lines = tuple(_lines(moved, blast, numeraire))
+    """Lay what was measured beside what was predicted.
+
+    permitted: `service.method` that it may call; may_reach: services that flows lead to; own_book: where the
+    ledger was broken into, what it wrote and what its followers were predicted to believe at most.
+    """
+    lines = tuple(_lines(moved, blast, numeraire, own_book))
     differences = [
         f"{line.name}: {line.measured} units of {line.asset} were measured, and at most {line.most} predicted"
         for line in lines
@@ -194,6 +253,7 @@ def judge(
         target,
         tuple(attempts),
         tuple(sorted(reached)),
+        tuple(sorted(may_reach)),
         tuple(sorted(calls)),
         lines,
         tuple(differences),
@@ -203,21 +263,37 @@ def judge(
     )
 
 
-def _lines(moved: Moved, blast: Blast, numeraire: str) -> Iterable[Line]:
-    ledger, vault = blast.planes.get("ledger"), blast.planes.get("vault")
+def _lines(moved: Moved, blast: Blast, numeraire: str, own_book: OwnBook | None) -> Iterable[Line]:
+    believed = own_book.believed if own_book is not None else blast
+    ledger, vault = believed.planes.get("ledger"), blast.planes.get("vault")
     if ledger is not None:
         yield from _beside("out of the platform, in the book", moved.out, ledger.out["day"], numeraire)
         yield from _beside("from clients to the house", moved.to_house, ledger.to_house["day"], numeraire)
         yield from _beside("brought in from nowhere", moved.minted, ledger.minted["day"], numeraire)
     if vault is not None:
         yield from _beside("paid out on the chain", moved.paid, vault.out["day"], numeraire)
-    worst = max(0, *moved.lost.values(), 0)
-    yield Line(
-        "lost by trading, the client that lost most",
-        numeraire,
-        worst,
-        blast.lost_by_trading["day"].get(numeraire, 0),
-    )
+    yield _lost(moved, blast.lost_by_trading["day"].get(numeraire, 0), numeraire)
+    wrote = blast.planes.get("ledger")
+    if own_book is not None and wrote is not None:
+        to_house, minted = own_book.written.to_house, own_book.written.minted
+        yield from _beside(f"from clients to the house, {WROTE}", to_house, wrote.to_house["day"], numeraire)
+        yield from _beside(f"brought in from nowhere, {WROTE}", minted, wrote.minted["day"], numeraire)
+
+
+def _lost(moved: Moved, most: int | None, numeraire: str) -> Line:
+    """Say what the client lost that lost most over its bound: what its buckets had, and less if the policy
+    limits the loss of a day."""
+    bounds = {
+        member: moved.at_stake.get(member, 0) if most is None else min(most, moved.at_stake.get(member, most))
+        for member in moved.lost
+    }
+    lost = {member: max(0, units) for member, units in moved.lost.items()}
+    worst = max(lost, key=lambda member: (lost[member] - bounds[member], lost[member]), default="")
+    if not any(lost.values()):
+        return Line(LOST, numeraire, 0, most if most is not None else max(bounds.values(), default=0))
+    most_lost = max(lost, key=lambda member: lost[member])
+    member = worst if lost[worst] > bounds[worst] else most_lost
+    return Line(LOST, numeraire, lost[member], bounds[member])
 
 
 def _beside(name: str, measured: Mapping[str, int], most: Amounts, numeraire: str) -> Iterable[Line]:

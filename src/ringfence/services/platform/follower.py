@@ -14,26 +14,34 @@ from ringfence.planes.ledger.journal import (
     Answered,
     JournalRecord,
     Kind,
-    answered,
     fault_after,
     read_batch,
     replay,
 )
-from ringfence.planes.ledger.operations import Operation, Request
+from ringfence.planes.ledger.operations import Request
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
+from ringfence.policy.model import Plane
+from ringfence.services.genesis import genesis_of
 from ringfence.services.margin_facts import MarginFacts
+from ringfence.services.memory import Memory
+
+PLANES: tuple[Plane, ...] = ("ledger",)
 
 
 class Follower:
     """The book as the journal tells it, with margin's view of it."""
 
     def __init__(self, rules: Rules, verify: Verifier) -> None:
-        self.state = BookState(rules)
         self.margin = MarginFacts(rules)
+        self._memory = Memory(genesis_of(rules.policy, PLANES, rules), rules, verify, lambda _: self.margin)
         self._rules = rules
-        self._verify = verify
         self._last: JournalRecord | None = None
+
+    @property
+    def state(self) -> BookState:
+        """The state of the book after the last record."""
+        return self._memory.state
 
     @property
     def sequence(self) -> int:
@@ -58,7 +66,8 @@ class Follower:
             raise JournalBroken(record.sequence, "is of a book under another policy")
         lines: tuple[Answered, ...] = ()
         if record.kind == Kind.BATCH:
-            for _ in replay((record,), self._judge):
+            # A request that broke a law stays refused: the program that broke it may be mended here.
+            for _ in replay((record,), self._memory.judge_again, keep=self._memory.keep_broken):
                 lines = tuple(read_batch(record))
         elif record.kind not in (Kind.GENESIS, Kind.CHECKPOINT):
             raise JournalBroken(record.sequence, "is of a kind that is not followed")
@@ -66,9 +75,3 @@ class Follower:
         for line in lines:
             if isinstance(line.operation, Request) and line.decision == Accepted():
                 yield record.at, line.operation
-
-    def _judge(self, operation: Operation, at: Instant) -> Answered:
-        conditions = self.margin.before(self.state, operation, at)
-        outcome = self.state.apply(operation, at, self._verify, conditions)
-        self.margin.after(outcome)
-        return answered(operation, outcome.decision, outcome.entries)

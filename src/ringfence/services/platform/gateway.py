@@ -6,6 +6,7 @@ else.
 """
 
 from collections.abc import Mapping
+from itertools import islice
 
 import msgspec
 
@@ -23,6 +24,7 @@ from ringfence.services.platform.messages import (
     Outcomes,
     Requests,
     change_id,
+    fitting,
     pack,
     unpack,
 )
@@ -33,6 +35,7 @@ WAITING_MAX = 10_000
 
 TOLD_MAX = 100_000
 PULLED_MAX = 500
+AGAIN_MAX = 20
 ORDERS_MAX = 500
 
 
@@ -41,6 +44,7 @@ class Gateway:
 
     def __init__(self, peers: Peers) -> None:
         self._waiting: dict[int, Request] = {}
+        self._fresh: dict[int, None] = {}
         self._cancels: list[Cancel] = []
         self._changes: list[KeyChange] = []
         self._told: dict[int, Outcome] = {}
@@ -83,10 +87,12 @@ class Gateway:
             if request.expires < now or len(request.signatures) > SIGNATURES_MAX:
                 return Outcome(request.id, "refused", words="it has expired, or has too many signatures")
             self._waiting[request.id] = request
+            self._fresh[request.id] = None
         elif signing_bytes(known) != signing_bytes(request):
             return Outcome(request.id, "refused", words="another request with this id waits; take a new id")
-        else:
-            self._waiting[request.id] = _joined(known, request)
+        elif (joined := _joined(known, request)) != known:
+            self._waiting[request.id] = joined
+            self._fresh[request.id] = None
         return Outcome(request.id, "waiting")
 
     def take_cancel(self, cancel: Cancel, now: Instant) -> Outcome:  # noqa: ARG002
@@ -114,11 +120,28 @@ class Gateway:
             self._told[outcome.id] = outcome
             if outcome.state != "waiting":
                 self._waiting.pop(outcome.id, None)
+                self._fresh.pop(outcome.id, None)
         while len(self._told) > TOLD_MAX:
             del self._told[next(iter(self._told))]
         cancels, changes = tuple(self._cancels[:PULLED_MAX]), tuple(self._changes[:PULLED_MAX])
         del self._cancels[: len(cancels)], self._changes[: len(changes)]
-        return Requests(tuple(self._waiting.values())[:PULLED_MAX], cancels, changes)
+        return Requests(self._handed_over(), cancels, changes)
+
+    def _handed_over(self) -> tuple[Request, ...]:
+        """Take what is new, or newly signed, and a few of those that wait for more signatures.
+
+        The ledger keeps what waits; those few are for one that was started again. Nobody stands in the way of
+        what is new, however many requests he lets wait.
+        """
+        fresh = fitting((self._waiting[one] for one in self._fresh if one in self._waiting), PULLED_MAX)
+        for request in fresh:
+            del self._fresh[request.id]
+        if len(fresh) == PULLED_MAX or self._fresh:
+            return fresh
+        again = [one for one in islice(self._waiting.values(), AGAIN_MAX) if one not in fresh]
+        for request in again:
+            self._waiting[request.id] = self._waiting.pop(request.id)
+        return (*fresh, *again)
 
     async def _order(self, body: Orders) -> bytes:
         if len(body.orders) > ORDERS_MAX:
@@ -144,6 +167,7 @@ class Gateway:
     async def _forget(self, now: Instant) -> None:
         for identifier in [key for key, request in self._waiting.items() if request.expires < now]:
             del self._waiting[identifier]
+            self._fresh.pop(identifier, None)
             self._told[identifier] = Outcome(identifier, "refused", words="it expired before it was complete")
 
 

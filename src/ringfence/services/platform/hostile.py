@@ -88,9 +88,13 @@ class Hostile:
                     yield msgspec.structs.replace(request, id=self._next(), links=(elsewhere,), expires=now)
 
     def receipts(self, now: Instant) -> Iterator[tuple[Receipt, Request]]:
-        """Go through receipts of value that never arrived, each with the request that would move it in."""
-        for place in self.places:
-            receipt = Receipt(f"never-{self._next()}", "outside", place, "USDC", 10**12)
+        """Go through receipts of value that never arrived, each with the request that would move it in.
+
+        Some bear the reference of something that did arrive, once, for somebody.
+        """
+        references = (f"never-{self._next()}", "tx1", "tx2")
+        for place, reference in product(self.places, references):
+            receipt = Receipt(reference, "outside", place, "USDC", 10**12)
             signatures = self._signatures(self._keys, signing_bytes(receipt))
             move = Move("deposit", "outside", place, "USDC", 10**12)
             request = self._request((move,), now, self._keys)

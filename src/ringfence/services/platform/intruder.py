@@ -7,6 +7,7 @@ chain.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -14,6 +15,7 @@ from ringfence.kernel.errors import RingfenceError
 from ringfence.kernel.instant import HOUR_NS, SECOND_NS, Clock, Instant
 from ringfence.kernel.money import PRICE_SCALE
 from ringfence.planes.ledger.operations import (
+    Fill,
     Order,
     PriceFact,
     Quote,
@@ -24,6 +26,7 @@ from ringfence.planes.ledger.operations import (
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.network.wire import CallFailedError
 from ringfence.services.matching.engine import NumberedFill
+from ringfence.services.platform.broken_ledger import BrokenLedger
 from ringfence.services.platform.hostile import Hostile, SignAs, burnt_ids
 from ringfence.services.platform.messages import (
     After,
@@ -36,17 +39,21 @@ from ringfence.services.platform.messages import (
     Followed,
     ForcedOrders,
     News,
+    Orders,
     Outcome,
     Outcomes,
     Payment,
     Priced,
     Prices,
+    RefusedFill,
     Requests,
     pack,
+    unpack,
 )
 from ringfence.services.platform.service import OPERATOR, Duty, Method, Peers, serve
 
 CHUNK = 100
+WORDS_MAX = 400
 ATTACK_NS = SECOND_NS // 50
 LIES = (200, 50, 105, 90)
 """False prices, in per cent of the true ones, each told `LIES_EACH` times."""
@@ -75,9 +82,9 @@ class Attempts(Record, frozen=True):
 class Plan:
     """What an intruder begins with.
 
-    members: of the client family; methods: of every service, by name; seen, orders: requests and orders that
-    passed the service before, as JSON; accomplice: a client whose key the intruder has, with that key's
-    32-byte seed; actions: how many requests the seed draws; index_e10: prices by name.
+    members: of the client family; methods: of every service, by name; seen, orders, fills: requests, orders
+    and fills that passed the service before, as JSON; accomplice: a client whose key the intruder has, with
+    that key's 32-byte seed; actions: how many requests the seed draws; index_e10: prices by name.
     """
 
     seed: int
@@ -86,6 +93,7 @@ class Plan:
     methods: Mapping[str, tuple[str, ...]]
     seen: bytes
     orders: bytes
+    fills: bytes
     accomplice: str
     accomplice_seed: bytes
     index_e10: Mapping[str, int]
@@ -108,6 +116,7 @@ class Intruder:
         clock: Clock,
         peers: Peers,
         probe: Probe,
+        broken_ledger: BrokenLedger | None = None,
     ) -> None:
         self._name = name
         self._rules = rules
@@ -119,6 +128,7 @@ class Intruder:
         self._probe = probe
         self._sign = sign
         self._hostile = Hostile(rules, plan.members, keys, sign, plan.seed)
+        self._broken_ledger = broken_ledger
         self._waiting = self._requests()
         self._arrivals = self._false_arrivals() if name == "watcher" else ()
         self._false_fills: list[NumberedFill] | None = None
@@ -174,12 +184,15 @@ class Intruder:
         self._count_outcomes(told.outcomes)
         return Requests(self._next_chunk())
 
-    def lie_of_fills(self, asked: FillsAfter, now: Instant) -> Fills:
+    def lie_of_fills(self, asked: FillsAfter, now: Instant) -> Fills:  # noqa: ARG002
         """Hand the ledger fills that no market made."""
         if self._false_fills is None:
-            made = self._hostile.fills(self._orders, self._accomplice_order, 0)
+            replayed = msgspec.json.decode(self._plan.fills, type=tuple[Fill, ...])
+            made = [*replayed, *self._hostile.fills(self._orders, self._accomplice_order, 0)]
             self._false_fills = [NumberedFill(asked.after + n, one) for n, one in enumerate(made, 1)]
-            self._note("forged fill", "ledger", len(made), 0, f"{len(made)} offered at {now}")
+            self._note("replayed fill", "ledger", len(replayed), 0)
+            self._note("forged fill", "ledger", len(made) - len(replayed), 0)
+        self._note_refused(asked.refused)
         return Fills(tuple(one for one in self._false_fills if one.number > asked.after)[:CHUNK])
 
     def lie_of_prices(self, _: Empty, now: Instant) -> Prices:
@@ -256,32 +269,45 @@ class Intruder:
         elif self._name == "ledger":
             for request in self._next_chunk():
                 await self._call("chain", "broadcast", pack(Payment(request)), "unapproved payment")
+            if self._broken_ledger is not None:
+                await self._own_the_book(self._broken_ledger)
+
+    async def _own_the_book(self, book: BrokenLedger) -> None:
+        """Go on in order with false prices; then tell the followers lies; then write what it likes."""
+        for factor in LIES:
+            await book.follow_false_prices(partial(self._false_prices_now, factor), LIES_EACH)
+            self._note("false price", "risk", LIES_EACH, 0)
+        tried, taken, words = await book.offer_false_records()
+        self._note("forged record", "risk", tried, taken, words)
+        book.write_any_book()
 
     async def _as_a_stranger(self) -> None:
         if self._name == "internet":
             for request in self._waiting:
                 await self._call("gateway", "request", pack(request), "hostile request")
             self._waiting = []
-        target = "gateway" if self._name == "internet" else "matching"
         for order in self._orders:
             stolen = msgspec.structs.replace(order, id=self._hostile_id(), contracts=order.contracts * 2)
-            body = b'{"orders":[' + msgspec.json.encode(stolen) + b"]}"
-            answer = await self._call(
-                target, "order" if self._name == "internet" else "submit", body, "order"
-            )
-            told = msgspec.json.decode(answer, type=Outcomes).outcomes if answer else ()
-            bad = sum(one.state in ("standing", "filled") for one in told)
-            self._note("forged order", target, len(told), bad)
+            await self._send_order(stolen, "forged order")
+            await self._send_order(order, "replayed order")
+
+    async def _send_order(self, order: Order, kind: str) -> None:
+        """Send an order that nobody gave now; it got through where it stands or was filled."""
+        target, method = ("gateway", "order") if self._name == "internet" else ("matching", "submit")
+        answer = await self._call(target, method, pack(Orders((order,))), "order")
+        told = unpack(Outcomes, answer).outcomes if answer else ()
+        bad = sum(one.state in ("standing", "filled", "dropped") for one in told)
+        self._note(kind, target, len(told), bad, "; ".join(f"{one.reason}: {one.words}" for one in told))
 
     async def _call(self, target: str, method: str, body: bytes, kind: str) -> bytes:
         """Call a method; it got through where the peer carried it out, or would have but for the body."""
         try:
             answer = await self._peers.call(target, method, body)
         except CallFailedError as failed:
-            self._note(f"{kind}", f"{target}.{method}", 1, int(failed.code == "bad_body"), failed.code)
+            self._note(kind, f"{target}.{method}", 1, int(failed.code == "bad_body"), str(failed)[:WORDS_MAX])
             return b""
         except RingfenceError as fault:
-            self._note(kind, f"{target}.{method}", 1, 0, str(fault)[:60])
+            self._note(kind, f"{target}.{method}", 1, 0, str(fault)[:WORDS_MAX])
             return b""
         self._note(kind, f"{target}.{method}", 1, 1, "answered")
         return answer
@@ -304,6 +330,9 @@ class Intruder:
         return tuple(
             Arrival(1, receipt, request) for receipt, request in self._hostile.receipts(self._clock.now())
         )
+
+    def _false_prices_now(self, factor: int) -> Prices:
+        return self._false_prices(factor, self._clock.now())
 
     def _false_prices(self, factor: int, now: Instant) -> Prices:
         found = []
@@ -329,7 +358,13 @@ class Intruder:
     def _count_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             is_through = outcome.state in ("accepted", "pending")
-            self._note("hostile request", "ledger", 1, int(is_through), outcome.reason or outcome.state)
+            words = f"{outcome.reason}: {outcome.words} {outcome.rule}".strip(": ")
+            self._note("hostile request", "ledger", 1, int(is_through), words or outcome.state)
+
+    def _note_refused(self, refused: Sequence[RefusedFill]) -> None:
+        """Keep the ledger's own words of what it refused."""
+        for one in refused[-1:]:
+            self._words["forged fill", "ledger"] = f"{one.reason}: {one.words} {one.rule}".strip()
 
     def _note(self, kind: str, target: str, tried: int, through: int, words: str = "") -> None:
         counts = self._counts.setdefault((kind, target), [0, 0])

@@ -35,20 +35,20 @@ from ringfence.services.instructions import Sign
 from ringfence.services.ledger import INSTANT_END, Book
 from ringfence.services.matching.engine import NumberedFill
 from ringfence.services.platform.fills_pulled import VOID, FillsPulled
+from ringfence.services.platform.keys_told import KeyLog
 from ringfence.services.platform.messages import (
     BODY_BYTES_MAX,
     After,
     Approved,
+    ApprovedAfter,
     Arrival,
     Arrivals,
-    BookKeys,
     ChainEntries,
     Deposit,
     Empty,
     Fills,
     FillsAfter,
     Followed,
-    FormerKey,
     KeyChange,
     News,
     Outcome,
@@ -56,6 +56,7 @@ from ringfence.services.platform.messages import (
     Prices,
     Requests,
     change_id,
+    fitting,
     outcome_of,
 )
 from ringfence.services.platform.own_ids import fill_id, fill_number, is_reserved, last_known
@@ -64,7 +65,16 @@ from ringfence.services.platform.signers import Signers
 
 LEDGER_KEY, WALLET_KEY = "ledger_key", "wallet_key"
 PULL_NS = SECOND_NS // 20
-WAITING_MAX = 10_000
+WAITING_OF_ONE_MAX = 100
+"""How many requests that one person signed first may wait for others, so that nobody keeps the rest out."""
+
+TO_SIGN_MAX = 500
+FILLS_IN_RECORD_MAX = 100
+"""How many fills one record holds at most, so that it fits a frame on its way to who follows the book."""
+
+RECORD_BYTES = 400
+"""What a record takes in a frame beside its payload."""
+
 RECORDS_MAX = 200
 
 Admin = OpenMember | RegisterKey | RotateKey | RevokeKey
@@ -102,18 +112,20 @@ class LedgerService:
         decided = last_known(lambda number: self._is_known(fill_id(number)))
         self._fills = FillsPulled(decided)
         self._rotations: list[RotateKey] = []
+        self._keys = KeyLog(book.state, clock.now())
+        self._keys_told = (0, 0)
         self._arrivals = 0
         self._followed = -1
         self._prices: dict[str, PriceFact] = {}
         for request in self._paid_for_before():
             self._note_carried_out(request)
-        self._learn()
+        self._signers.follow(self._keys.all())
 
     @property
     def methods(self) -> Mapping[str, Method]:
         """The wallet pulls what it has to sign, and hands it back signed."""
         return {
-            "approved": Method("wallet", serve(After, self.approved)),
+            "approved": Method("wallet", serve(ApprovedAfter, self.approved)),
             "signed": Method("wallet", serve(Requests, self.take_signed)),
             "admit": Method(OPERATOR, serve(Admission, self.admit)),
             "holdings": Method(OPERATOR, serve(Empty, self.holdings)),
@@ -158,21 +170,28 @@ class LedgerService:
 
     # --- the wallet
 
-    def approved(self, has: After, now: Instant) -> Approved:
+    def approved(self, has: ApprovedAfter, now: Instant) -> Approved:
         """Return the requests that only the wallet still has to sign, and what was carried out of them.
 
-        has: how many rotations of keys the wallet has seen; it is told of those after them.
+        has: what the wallet has seen of what was carried out and rotated; it is told of those after.
         """
-        to_sign = tuple(
-            request
-            for request in self._waiting.values()
-            if request.expires >= now and self._missing(request) == {WALLET_KEY}
+        to_sign = fitting(
+            (
+                request
+                for request in self._waiting.values()
+                if request.expires >= now and self._missing(request) == {WALLET_KEY}
+            ),
+            TO_SIGN_MAX,
         )
         state = self._book.state
-        keys = dict(state.public_keys()) if to_sign else {}
-        rotations = tuple(self._rotations[has.after : has.after + RECORDS_MAX])
-        carried_out = tuple(self._carried_out[-RECORDS_MAX:])
-        return Approved(to_sign, carried_out, keys, tuple(state.revoked_keys()), rotations)
+        names = dict.fromkeys(one.key for request in to_sign for one in request.signatures)
+        return Approved(
+            to_sign,
+            tuple(self._carried_out[has.carried_out : has.carried_out + RECORDS_MAX]),
+            {name: state.public_keys()[name] for name in names if name in state.public_keys()},
+            tuple(name for name in names if name in state.revoked_keys()),
+            tuple(self._rotations[has.rotations : has.rotations + RECORDS_MAX]),
+        )
 
     def take_signed(self, body: Requests, now: Instant) -> Outcomes:
         """Take requests back that the wallet has signed."""
@@ -221,20 +240,19 @@ class LedgerService:
         return seen.get(receipt.reference) == Deposit(receipt.target, receipt.asset, receipt.units)
 
     async def _pull_fills(self) -> None:
-        asked = FillsAfter(self._fills.decided, self._fills.settled, self._keys(), self._fills.refused)
+        keys = self._keys.after(*self._keys_told)
+        asked = FillsAfter(self._fills.decided, self._fills.settled, keys, self._fills.refused)
         found = await self._asked("matching", "fills", asked, Fills)
         if found is None:
             return
         self._fills.heard(found.undone)
+        self._keys_told = found.keys_epoch, found.keys_known
         plain = self._fills.take(found.fills)
-        decisions = self._submit([self._fill_request(one) for one in plain], self._clock.now())
-        for one, decision in zip(plain, decisions, strict=True):
-            self._fills.note(one, decision)
-
-    def _keys(self) -> BookKeys:
-        state = self._book.state
-        former = {name: FormerKey(*before) for name, before in state.former_keys().items()}
-        return BookKeys(dict(state.public_keys()), former, tuple(state.revoked_keys()))
+        for first in range(0, len(plain), FILLS_IN_RECORD_MAX):
+            together = plain[first : first + FILLS_IN_RECORD_MAX]
+            decisions = self._submit([self._fill_request(one) for one in together], self._clock.now())
+            for one, decision in zip(together, decisions, strict=True):
+                self._fills.note(one, decision)
 
     def _fill_request(self, numbered: NumberedFill) -> Request:
         digest = self._book.rules.digest
@@ -244,7 +262,7 @@ class LedgerService:
         records, head = self._records(self._followed + 1), self._book.head.sequence
         reached = records[-1].sequence if records else self._followed
         # Risk can only say whether a bucket is to be closed where it knows everything that happened.
-        forced = self._fills.forced[:RECORDS_MAX] if reached == head else ()
+        forced = self._fills.forced[:FILLS_IN_RECORD_MAX] if reached == head else ()
         found = await self._asked("risk", "pull", News(records, forced), Followed)
         if found is None:
             return
@@ -274,7 +292,7 @@ class LedgerService:
         if first > self._book.head.sequence:
             return ()
         for record in self._book.records(first):
-            size += len(record.payload) + 200
+            size += len(record.payload) * 4 // 3 + RECORD_BYTES
             if found and (size > BODY_BYTES_MAX or len(found) >= RECORDS_MAX):
                 break
             found.append(record)
@@ -356,13 +374,23 @@ class LedgerService:
     def _note_carried_out(self, request: Request) -> None:
         """Tell the wallet later what it has signed and may pay now."""
         if any(one.key == WALLET_KEY for one in request.signatures):
-            self._carried_out = [*self._carried_out[-WAITING_MAX:], request.id]
+            self._carried_out.append(request.id)
 
     def _wait(self, request: Request, missing: Iterable[str]) -> Outcome:
-        if request.id not in self._waiting and len(self._waiting) >= WAITING_MAX:
-            return Outcome(request.id, "waiting", words=f"{WAITING_MAX} requests wait already")
+        if request.id not in self._waiting and (words := self._refusal_to_wait(request)):
+            return Outcome(request.id, "refused", Reason.NEEDS_NOT_MET.name, words)
         self._waiting[request.id] = request
         return Outcome(request.id, "waiting", words=f"not signed yet by {', '.join(sorted(missing))}")
+
+    def _refusal_to_wait(self, request: Request) -> str:
+        """Say why a request may not wait for signatures: what nobody known signed would for ever."""
+        if not request.signatures:
+            return "nobody that the book knows has signed it"
+        first = min(one.key for one in request.signatures)
+        of_one = sum(
+            min(one.key for one in waiting.signatures) == first for waiting in self._waiting.values()
+        )
+        return f"{of_one} requests of {first} wait already" if of_one >= WAITING_OF_ONE_MAX else ""
 
     def _forget(self, now: Instant) -> None:
         for identifier in [key for key, request in self._waiting.items() if request.expires < now]:
@@ -406,13 +434,10 @@ class LedgerService:
             for operation, decision in zip(operations, decisions, strict=True)
             if isinstance(operation, RotateKey) and decision == Accepted()
         ]
-        self._learn()
+        self._signers.follow(self._keys.note(operations))
 
     def _is_known(self, identifier: int) -> bool:
         return self._book.state.is_used(identifier)
-
-    def _learn(self) -> None:
-        self._signers.follow(self._keys())
 
     async def _asked(
         self, target: str, method: str, body: msgspec.Struct, answer: type[_Answer]

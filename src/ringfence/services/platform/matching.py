@@ -38,6 +38,7 @@ from ringfence.services.platform.messages import (
     Fills,
     FillsAfter,
     ForcedOrders,
+    KeysTold,
     Orders,
     Outcome,
     Outcomes,
@@ -77,6 +78,7 @@ class Matching:
         self._signers.learn(public_keys)
         self._store = store
         self._desk = MatchingService.recover(engine, store, rules.digest, self._is_signed)
+        self._keys_known = (0, 0)
         self._bands: dict[str, tuple[int, int] | None] = {}
         self._peers = peers
 
@@ -184,14 +186,21 @@ class Matching:
         What is settled is forgotten. Whatever comes twice, after a crash of either side, was
         undone already and changes nothing.
         """
-        self._signers.follow(asked.keys)
+        self._learn(asked.keys)
         self._undo(asked.refused, now)
         try:
             found = self._desk.engine.fills(asked.after, FILLS_MAX)
         except ValueError as fault:
             raise CallFailedError("failed", str(fault)) from None
         self._desk.engine.confirm(asked.settled)
-        return Fills(found, self._desk.engine.last_undone)
+        return Fills(found, self._desk.engine.last_undone, *self._keys_known)
+
+    def _learn(self, told: KeysTold) -> None:
+        """Take the facts about keys that follow those it has; another list begins anew."""
+        epoch, known = self._keys_known
+        if told.first == (known if told.epoch == epoch else 0):
+            self._signers.follow(told.facts)
+            self._keys_known = told.epoch, told.first + len(told.facts)
 
     def _undo(self, refused: Sequence[RefusedFill], now: Instant) -> None:
         fresh = {one.number: one for one in refused if one.number > self._desk.engine.last_undone}

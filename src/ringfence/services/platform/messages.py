@@ -5,6 +5,8 @@ which the frame around it is written, knows no whole number over 64. Whatever is
 refused as `bad_body` before the service sees it.
 """
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final, TypeVar
 
 import msgspec
@@ -44,6 +46,18 @@ def unpack(kind: type[_Body], body: bytes) -> _Body:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
         raise CallFailedError("bad_body", f"the body is no {kind.__name__}: {fault}") from None
+
+
+def fitting(bodies: Iterable[_Body], most: int) -> tuple[_Body, ...]:
+    """Take as many as one body can hold, at least one and at most `most`; the rest waits for the next."""
+    taken: list[_Body] = []
+    size = 0
+    for body in islice(bodies, most):
+        size += len(msgspec.json.encode(body))
+        if taken and size > BODY_BYTES_MAX:
+            break
+        taken.append(body)
+    return tuple(taken)
 
 
 class Empty(Record, frozen=True):
@@ -143,19 +157,22 @@ class Verdicts(Record, frozen=True):
 # --- fills -------------------------------------------------------------------------------------
 
 
-class FormerKey(Record, frozen=True):
-    """What a rotated key stood for before; what that signed counts until an instant."""
+class KeyFact(Record, frozen=True):
+    """A key as it stands in the book; what it was before its rotation, and until when that counts."""
 
+    name: str
     public: bytes
-    until: int
+    former: bytes = b""
+    former_until: int = 0
+    is_revoked: bool = False
 
 
-class BookKeys(Record, frozen=True):
-    """The public keys as they stand in the book: of each name now, before its rotation, and revoked."""
+class KeysTold(Record, frozen=True):
+    """Facts about keys in order, from the one numbered `first` of the list that `epoch` names."""
 
-    current: dict[str, bytes]
-    former: dict[str, FormerKey] = msgspec.field(default_factory=dict)
-    revoked: tuple[str, ...] = ()
+    epoch: int = 0
+    first: int = 0
+    facts: tuple[KeyFact, ...] = ()
 
 
 class RefusedFill(Record, frozen=True):
@@ -174,15 +191,18 @@ class FillsAfter(Record, frozen=True):
 
     after: int
     settled: int
-    keys: BookKeys
+    keys: KeysTold = KeysTold()
     refused: tuple[RefusedFill, ...] = ()
 
 
 class Fills(Record, frozen=True):
-    """Fills in order, without a gap. undone: up to which number refused fills were undone, durably."""
+    """Fills in order, without a gap. undone: up to which number refused fills were undone, durably;
+    keys_epoch, keys_known: how many facts about keys it was told, of which list."""
 
     fills: tuple[NumberedFill, ...]
     undone: int = 0
+    keys_epoch: int = 0
+    keys_known: int = 0
 
 
 # --- prices ------------------------------------------------------------------------------------
@@ -322,10 +342,18 @@ class OpenVault(Record, frozen=True):
     rotations: tuple[RotateKey, ...] = ()
 
 
+class ApprovedAfter(Record, frozen=True):
+    """How many of the requests that were carried out, and of the rotations of keys, the wallet has seen."""
+
+    carried_out: int = 0
+    rotations: int = 0
+
+
 class Approved(Record, frozen=True):
     """What the wallet pulls: requests that need its signature, and ids of those that the book carried out.
 
-    rotations: those that follow the ones the wallet says it has, each with both keys' signatures.
+    keys: of those who signed what is to be signed; rotations: with both keys' signatures; both lists follow
+    what the wallet says it has.
     """
 
     to_sign: tuple[Request, ...] = ()

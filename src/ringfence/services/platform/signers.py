@@ -1,6 +1,6 @@
 """Whose signature an order or a request carries, judged by a service for itself with the keys it was told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ringfence.kernel.decision import Refused
 from ringfence.kernel.digest import tagged_digest
@@ -11,7 +11,7 @@ from ringfence.planes.ledger.operations import Move, Order, Request, RotateKey, 
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import KnownKeys, Verifier, signers_of
 from ringfence.policy.model import KeyNeed
-from ringfence.services.platform.messages import BookKeys, CancelOrder
+from ringfence.services.platform.messages import CancelOrder, KeyFact
 
 RISK_KEY = "risk_key"
 
@@ -51,11 +51,14 @@ class Signers:
         self._former[rotation.key] = old, rotation.old_until
         return True
 
-    def follow(self, keys: BookKeys) -> None:
-        """Let every name stand for what the book says now: for whoever trusts the book."""
-        self._current.update(keys.current)
-        self._former = {name: (former.public, former.until) for name, former in keys.former.items()}
-        self._revoked.update(dict.fromkeys(keys.revoked, "the book revoked it"))
+    def follow(self, facts: Iterable[KeyFact]) -> None:
+        """Let names stand for what the book says: for whoever trusts the book."""
+        for fact in facts:
+            self._current[fact.name] = fact.public
+            if fact.former:
+                self._former[fact.name] = fact.former, fact.former_until
+            if fact.is_revoked:
+                self._revoked[fact.name] = "the book revoked it"
 
     def of(self, signatures: Sequence[Signature], content: bytes, at: Instant) -> frozenset[str]:
         """Return the keys that signed `content`; none where any signature does not count at that instant."""

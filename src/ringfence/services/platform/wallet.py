@@ -16,7 +16,7 @@ from ringfence.planes.ledger.operations import Record, Request, RotateKey, signi
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.services.instructions import Sign
-from ringfence.services.platform.messages import After, Approved, Outcomes, Paid, Payment, Requests
+from ringfence.services.platform.messages import Approved, ApprovedAfter, Outcomes, Paid, Payment, Requests
 from ringfence.services.platform.outside import Lines
 from ringfence.services.platform.service import Duty, Method, Peers, ask
 from ringfence.services.platform.signers import Signers
@@ -59,7 +59,8 @@ class Wallet:
         self._vault = Vault(rules, self._signers)
         self._lines = lines
         self.refused: dict[int, str] = {}
-        self._rotations = 0
+        self._seen = ApprovedAfter()
+        self._carried_out: set[int] = set()
         for line in lines.read():
             self._remember(msgspec.json.decode(line, type=Noted))
 
@@ -82,7 +83,7 @@ class Wallet:
         """Hold nothing."""
 
     async def _pull(self, now: Instant) -> None:
-        approved = await ask(self._peers, "ledger", "approved", After(self._rotations), Approved)
+        approved = await ask(self._peers, "ledger", "approved", self._seen, Approved)
         self.learn(approved, now)
         signed = self.sign_all(approved, now)
         for request in signed.requests:
@@ -90,7 +91,7 @@ class Wallet:
             await ask(self._peers, "chain", "broadcast", Payment(request), Paid)
         if signed.requests:
             await ask(self._peers, "ledger", "signed", signed, Outcomes)
-        for request in self.payable(approved, now):
+        for request in self.payable(now):
             if (await ask(self._peers, "chain", "broadcast", Payment(request), Paid)).is_paid:
                 self._note(Noted(now, request, is_paid=True))
 
@@ -99,8 +100,11 @@ class Wallet:
         fresh = self._signers.learn(approved.keys, approved.revoked)
         if fresh:
             self._lines.append(msgspec.json.encode(Noted(now, keys=fresh)))
+        self._carried_out.update(approved.carried_out)
+        self._seen = ApprovedAfter(
+            self._seen.carried_out + len(approved.carried_out), self._seen.rotations + len(approved.rotations)
+        )
         for rotation in approved.rotations:
-            self._rotations += 1
             if self._signers.rotate(rotation):
                 self._lines.append(msgspec.json.encode(Noted(now, rotation=rotation)))
 
@@ -119,9 +123,9 @@ class Wallet:
             signed.append(whole)
         return Requests(tuple(signed))
 
-    def payable(self, approved: Approved, now: Instant) -> tuple[Request, ...]:
+    def payable(self, now: Instant) -> tuple[Request, ...]:
         """Return what the book carried out and this wallet may pay: signed here, delay passed, not paid."""
-        ids = (one for one in approved.carried_out if self._vault.is_payable(one, now))
+        ids = sorted(one for one in self._carried_out if self._vault.is_payable(one, now))
         return tuple(self._vault.announced[one][1] for one in ids)
 
     # --- what is kept
@@ -137,5 +141,6 @@ class Wallet:
             self._signers.rotate(noted.rotation)
         elif noted.request is not None and noted.is_paid:
             self._vault.paid.add(noted.request.id)
+            self._carried_out.discard(noted.request.id)
         elif noted.request is not None:
             self._vault.announce(noted.request, Instant(noted.at))

@@ -5,7 +5,7 @@ import pytest
 
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.operations import Cancel, Move, Request, Signature
-from ringfence.planes.network.wire import CallFailedError
+from ringfence.planes.network.wire import BODY_MAX, CallFailedError
 from ringfence.services.platform import gateway
 from ringfence.services.platform.messages import Asked, Outcome, Outcomes
 
@@ -90,3 +90,34 @@ def test_the_signatures_kept_are_bounded(desk):
         desk.take(request(1, signed(f"key{number}")), NOW)
     assert len(waiting(desk)[0].signatures) == 64
     assert msgspec.structs.replace(waiting(desk)[0], signatures=()) == request(1)
+
+
+def test_nobody_stands_in_the_way_of_what_is_new(desk):
+    """A thousand requests that wait for others are offered again a few at a time, after what is new."""
+    for number in range(1, 1_001):
+        desk.take(request(number, signed("client_key/mallory")), NOW)
+    pulled = [one.id for _ in range(3) for one in waiting(desk)]
+    assert sorted(pulled[:1_000]) == [*range(1, 1_001)]
+    desk.take(request(5_000, signed("client_key/alice")), NOW)
+    assert waiting(desk)[0].id == 5_000
+    offered = {one.id for _ in range(100) for one in waiting(desk)}
+    assert len(offered) == 1_001
+
+
+def test_a_new_signature_hands_a_request_over_again_at_once(desk):
+    for number in range(1, 101):
+        desk.take(request(number, signed("client_key/mallory")), NOW)
+    waiting(desk)
+    desk.take(request(7, signed("officer_a")), NOW)
+    assert [one.key for one in waiting(desk)[0].signatures] == ["client_key/mallory", "officer_a"]
+
+
+def test_what_is_handed_over_fits_a_frame(desk):
+    many = [signed(f"key_{number}", bytes(64)) for number in range(60)]
+    for number in range(1, 501):
+        desk.take(request(number, *many), NOW)
+    pulls = []
+    while sum(map(len, pulls)) < 500:
+        pulls.append(waiting(desk))
+    assert all(len(msgspec.json.encode(one)) < BODY_MAX for one in pulls)
+    assert len({one.id for pull in pulls for one in pull}) == 500

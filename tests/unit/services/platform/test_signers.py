@@ -9,7 +9,7 @@ from ringfence.kernel.instant import DAY_NS, Instant
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.key_changes import NEXT
 from ringfence.planes.ledger.operations import Move, Order, Request, RotateKey, Signature, signing_bytes
-from ringfence.services.platform.messages import Approved, BookKeys, CancelOrder, FormerKey
+from ringfence.services.platform.messages import Approved, CancelOrder, KeyFact
 from ringfence.services.platform.signers import Signers, cancel_bytes
 from ringfence.services.platform.wallet import Wallet
 from ringfence.wiring_files import load_policy, shipped_policy
@@ -39,8 +39,8 @@ ORDER = Order(1, "client/alice/hedge", "BTC-PERP", "buy", 1, 10**10, UNTIL + DAY
 def told():
     """Signers that took the keys as they stand in a book after a rotation."""
     made = Signers(RULES, verify)
-    made.follow(BookKeys({KEY: public_key(OLD)}))
-    made.follow(BookKeys({KEY: public_key(NEW)}, {KEY: FormerKey(public_key(OLD), UNTIL)}))
+    made.follow([KeyFact(KEY, public_key(OLD))])
+    made.follow([KeyFact(KEY, public_key(NEW), public_key(OLD), UNTIL)])
     return made
 
 

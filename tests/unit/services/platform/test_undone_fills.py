@@ -13,10 +13,12 @@ from ringfence.kernel.instant import DAY_NS, Instant
 from ringfence.kernel.money import PRICE_SCALE
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.operations import (
+    Move,
     OpenMember,
     Order,
     PriceFact,
     Quote,
+    Request,
     RevokeKey,
     Signature,
     signing_bytes,
@@ -26,8 +28,8 @@ from ringfence.services.platform.ledger import Admission, LedgerService
 from ringfence.services.platform.matching import Matching
 from ringfence.services.platform.messages import (
     Asked,
-    BookKeys,
     FillsAfter,
+    KeysTold,
     Priced,
     Prices,
     RefusedFill,
@@ -171,7 +173,7 @@ def test_it_is_undone_once_whoever_is_killed_at_whichever_word(tmp_path, call, l
 
 def test_a_fill_that_is_confirmed_or_unknown_cannot_be_undone(tmp_path):
     both = Both(tmp_path)
-    asked = FillsAfter(0, 0, BookKeys({}), (RefusedFill(7, "KEY_REVOKED", "no"),))
+    asked = FillsAfter(0, 0, KeysTold(), (RefusedFill(7, "KEY_REVOKED", "no"),))
     with pytest.raises(CallFailedError, match="fill 7 cannot be undone"):
         both.matching.fills(asked, both.now())
 
@@ -193,3 +195,50 @@ def test_orders_are_judged_by_the_keys_as_they_stand_in_the_book(tmp_path):
     both.pull()
     assert not both.matching._signers.may_trade(order(9, "alice", "buy", 1), Instant(both.now()))
     assert both.matching._signers.may_trade(order(9, "bob", "buy", 1), Instant(both.now()))
+
+
+# --- what grows is told in parts
+
+
+def test_keys_are_told_once_and_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr("ringfence.services.platform.keys_told.FACTS_MAX", 2)
+    both = Both(tmp_path)
+    both.start_ledger()
+    for _ in range(4):
+        both.pull()
+    now = both.now()
+    for member in MEMBERS:
+        assert both.matching._signers.may_trade(order(9, member, "buy", 1), now)
+    assert both.ledger._keys.after(*both.ledger._keys_told).facts == ()
+    both.revoke("carol")
+    both.pull()
+    assert not both.matching._signers.may_trade(order(9, "carol", "buy", 1), now)
+    both.start_matching()
+    for _ in range(4):
+        both.pull()
+    assert both.matching._signers.may_trade(order(9, "bob", "buy", 1), now)
+    assert not both.matching._signers.may_trade(order(9, "carol", "buy", 1), now)
+
+
+def move(number, member, *signers):
+    link = Move("withdraw", f"client/{member}/cash", f"outside/{member}", "USDC", 1)
+    bare = Request(number, (link,), RULES.digest, SystemClock().now() + DAY_NS)
+    content = signing_bytes(bare)
+    made = tuple(Signature(f"client_key/{one}", sign(seed(one), content)) for one in signers)
+    return msgspec.structs.replace(bare, signatures=made)
+
+
+def test_what_nobody_known_signed_does_not_wait(tmp_path):
+    both = Both(tmp_path)
+    assert both.ledger._take(move(1, "alice"), both.now()).state == "refused"
+    assert both.ledger._take(move(2, "alice", "alice"), both.now()).state == "waiting"
+    assert both.ledger.figures()["waiting"] == 1
+
+
+def test_one_person_lets_only_so_many_requests_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr("ringfence.services.platform.ledger.WAITING_OF_ONE_MAX", 3)
+    both = Both(tmp_path)
+    told = [both.ledger._take(move(number, "alice", "alice"), both.now()) for number in range(1, 5)]
+    assert [one.state for one in told] == ["waiting"] * 3 + ["refused"]
+    assert both.ledger._take(move(1, "alice", "alice"), both.now()).state == "waiting"
+    assert both.ledger._take(move(9, "bob", "bob"), both.now()).state == "waiting"
