@@ -6,7 +6,7 @@ the service and from its flows, so the reason can be said afterwards from those.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from os.path import commonpath
+from itertools import takewhile
 
 from ringfence.planes.network.compile import Flow, Rules
 from ringfence.planes.network.flow import explain
@@ -61,8 +61,13 @@ def denied_entry(rules: Rules, service: str, port: int) -> Denial:
 
 
 def _nearest_path(path: str, permitted: Iterable[str]) -> str:
-    ranked = sorted(permitted, key=lambda other: -len(commonpath((path, other))) if other[:1] == "/" else 0)
-    return ranked[0] if ranked else ""
+    """Return the permitted path that has the most parts in common with another one from the start."""
+
+    def in_common(other: str) -> int:
+        pairs = zip(path.split("/"), other.split("/"), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    return max(permitted, key=in_common, default="")
 
 
 def _line(rules: Rules, service: str) -> str:
