@@ -103,6 +103,14 @@ def some_units(rng: Random) -> int:
     return rng.choice(UNITS) if rng.random() < 0.97 else rng.choice([0, -1, 2**127 - 1, 2**127])
 
 
+def units_at(world: World, rng: Random, path: str, asset: str = "USDC") -> int:
+    """Units near what a compartment has free, on either side of it, as often as any."""
+    if rng.random() < 0.5:
+        return some_units(rng)
+    balance, held = world.state.balance(path, asset), world.state.held(path, asset)
+    return rng.choice([balance, balance - held, balance - held + 1, (balance - held) // 2])
+
+
 def new_id(world: World, rng: Random) -> int:
     """A new id, as a rule; else one that was used, or none that could be."""
     return (
@@ -148,7 +156,9 @@ def staff_save(world: World, rng: Random) -> None:
     )
     ends = [f"staff/{one}/cash", f"staff/{rng.choice((one, one, *STAFF))}/spare"]
     rng.shuffle(ends)
-    world.request([Move("save", *ends, "USDC", some_units(rng))], *signers(rng, f"staff_key/{one}"))
+    world.request(
+        [Move("save", *ends, "USDC", units_at(world, rng, ends[0]))], *signers(rng, f"staff_key/{one}")
+    )
 
 
 @flow(4)
@@ -156,7 +166,7 @@ def fund_or_release(world: World, rng: Random) -> None:
     bucket, asset = rng.choice(BUCKETS), rng.choice(["USDC", "USDC", "BTC"])
     cash = f"client/{bucket.split('/')[1]}/cash"
     way = rng.choice([("fund", cash, bucket), ("release", bucket, cash), ("fund", cash, rng.choice(BUCKETS))])
-    moves = [Move(*way, asset, some_units(rng)) for _ in range(rng.choice([1, 1, 2]))]
+    moves = [Move(*way, asset, units_at(world, rng, way[1], asset)) for _ in range(rng.choice([1, 1, 2]))]
     conditions = Conditions() if rng.random() < 0.1 else None
     world.request(moves, *signers(rng, client_key(cash)), conditions=conditions, id=new_id(world, rng))
 
@@ -165,7 +175,8 @@ def fund_or_release(world: World, rng: Random) -> None:
 def tip(world: World, rng: Random) -> None:
     cash = f"client/{rng.choice(CLIENTS)}/cash"
     world.request(
-        [Move("tip", cash, "house/treasury", "USDC", some_units(rng))], *signers(rng, client_key(cash))
+        [Move("tip", cash, "house/treasury", "USDC", units_at(world, rng, cash))],
+        *signers(rng, client_key(cash)),
     )
 
 
@@ -198,7 +209,13 @@ def move_house_money(world: World, rng: Random) -> None:
 @flow(2)
 def withdraw(world: World, rng: Random) -> None:
     member = rng.choice(CLIENTS)
-    move = Move("withdraw", f"client/{member}/cash", f"outside/{member}", "USDC", some_units(rng))
+    move = Move(
+        "withdraw",
+        f"client/{member}/cash",
+        f"outside/{member}",
+        "USDC",
+        units_at(world, rng, f"client/{member}/cash"),
+    )
     keys = (f"client_key/{member}", "wallet_key", "officer_a")
     request = world.write([move], *signers(rng, *keys[: rng.choice([1, 3, 3])]))
     if world.ask(rng.choice([request, Announce(request)])).is_accepted:
@@ -248,7 +265,7 @@ def pin_an_address(world: World, rng: Random) -> None:
 def hold(world: World, rng: Random) -> None:
     bucket = rng.choice(BUCKETS)
     cash = f"client/{bucket.split('/')[1]}/cash"
-    links = [Move("fund", cash, bucket, "USDC", some_units(rng))] * rng.choice([1, 2])
+    links = [Move("fund", cash, bucket, "USDC", units_at(world, rng, cash))] * rng.choice([1, 2])
     until = world.at + rng.choice([HOUR_NS, 30 * HOUR_NS, 90 * HOUR_NS] * 3 + [-1])
     step = world.request(links, *signers(rng, client_key(cash)), hold_until=until)
     if step.is_accepted:
@@ -261,7 +278,9 @@ def end_a_hold(world: World, rng: Random) -> None:
     identifier = rng.choice([*lives, *world.made.holds[-2:], 999])
     found = world.state.holds().get(identifier)
     right = client_key(found.moves[0].source) if found else "client_key/alice"
-    parts = rng.choice([(), (), (1,), (1, 0), (0,), (10**30,)])
+    units = [move.units for move in found.moves] if found else [1]
+    more, less = (*units[:-1], units[-1] + 1), tuple(unit // 2 for unit in units)
+    parts = rng.choice([(), (), more, less, (1,), (1, 0), (0,)])
     end: Link = Post(identifier, parts) if rng.random() < 0.6 else Void(identifier)
     world.request([end], *signers(rng, right))
 
@@ -494,7 +513,13 @@ def block_trade(world: World, rng: Random) -> None:
 @flow(2)
 def adjust_and_correct(world: World, rng: Random) -> None:
     member = rng.choice(CLIENTS)
-    move = Move("adjust", f"client/{member}/cash", "house/treasury", "USDC", some_units(rng))
+    move = Move(
+        "adjust",
+        f"client/{member}/cash",
+        "house/treasury",
+        "USDC",
+        units_at(world, rng, f"client/{member}/cash"),
+    )
     words = {"reason": rng.choice(["by mistake", "by mistake", " "])}
     step = world.request([move], *signers(rng, *OFFICERS), **words)
     if step.is_accepted:
@@ -527,8 +552,9 @@ def mandate_and_top_up(world: World, rng: Random) -> None:
 
 @flow(3)
 def lock_and_mirror(world: World, rng: Random) -> None:
-    member, units = rng.choice(CLIENTS), some_units(rng)
+    member = rng.choice(CLIENTS)
     cash, locked, credit = f"client/{member}/cash", f"client/{member}/locked", f"venue/{member}/credit"
+    units = units_at(world, rng, rng.choice([cash, locked]))
     lock, unlock = Move("lock", cash, locked, "USDC", units), Move("lock", locked, cash, "USDC", units)
     issue = Move("mirror", "venue/issue", credit, "USDC-credit", units)
     back = Move("mirror", credit, "venue/issue", "USDC-credit", units)

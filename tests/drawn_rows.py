@@ -89,8 +89,20 @@ def new_state(rng: Random) -> BookState:
                     tables.move("outside", source, "USDC", rng.choice([0, 1, 100 * USDC, 2**65, 2**120]))
                 for accrual in way.gate.accrual:
                     tables.owe((accrual, source, target, "USDC"), rng.choice([1, 2, 70 * USDC, 2**65]))
+    if rng.random() < 0.5:
+        _fill_up(state, rng)
     tables.commit()
     return state
+
+
+def _fill_up(state: BookState, rng: Random) -> None:
+    """Let the running totals of a few compartments stand right below 2^128, as after a very long life."""
+    for path in rng.sample(["client/alice/hedge", "client/bob/cash", "house/treasury", "house/fees"], 2):
+        debits, credits = state.totals(path, "USDC")
+        left = 2**128 - 1 - rng.choice([0, 1, 40 * USDC, 2**64]) - max(debits, credits)
+        for stranger, units in (("outside/alice", left // 2), ("outside/bob", left - left // 2)):
+            state.ledger.tables.move(stranger, path, "USDC", units)
+            state.ledger.tables.move(path, stranger, "USDC", units)
 
 
 def _filled(pattern: str, member: str) -> str:
@@ -236,6 +248,8 @@ def random_operation(rng: Random, at: int, seen: list[Chain], keys: list[Signatu
         return Receipt(f"tx{at}", "outside", "client/alice/cash", "USDC", 7 * USDC, watcher)
     if kind < 0.75:
         return random_hold(rng, at, keys)
+    if kind < 0.8 and seen:
+        return random_reversal(rng, at, seen, keys)
     identifier, moves = random_chains(rng, seen)[0]
     # Its expiry is no batch's, so that no request of this lane is a row of the other one.
     expires = int(NOON) + 901 * DAY_NS
@@ -252,6 +266,16 @@ def random_hold(rng: Random, at: int, keys: list[Signature]) -> Operation:
     return Request(fresh, (rng.choice([Post, Void])(identifier),), **words)
 
 
+def random_reversal(rng: Random, at: int, seen: list[Chain], keys: list[Signature]) -> Request:
+    """Move back what an adjustment moved, by row or by request: all of it, a part, or a little more."""
+    made = [(one, move) for one, chain in seen for move in chain if move.gate == "adjust"]
+    original, move = rng.choice(made or [(1, Move("adjust", "house/treasury", "client/bob/cash", "USDC", 1))])
+    units = max(1, move.units + rng.choice([-1, 0, 1]))
+    back = Move("adjust", move.target, move.source, move.asset, units)
+    words: dict[str, Any] = {"reason": "undone", "reverses": original, "signatures": tuple(keys)}
+    return Request(rng.getrandbits(100) + 9_000, (back,), RULES.digest, at + DAY_NS, **words)
+
+
 def content(state: BookState) -> dict[str, object]:
     """Everything a book holds, but how it keeps ids: rows keep less of what was asked."""
     return {name: held for name, held in state.snapshot().items() if name not in ("ids", "rows")}
@@ -259,9 +283,10 @@ def content(state: BookState) -> dict[str, object]:
 
 @dataclass
 class Played:
-    """What a play saw: how often each code was the answer, and over how many transfers."""
+    """What a play saw: the codes that answered rows, the reasons that answered requests, and how many rows."""
 
     codes: set[int] = field(default_factory=set)
+    reasons: set[int] = field(default_factory=set)
     count: int = 0
 
 
@@ -282,6 +307,7 @@ def play(seed: int, steps: int, most: int = 8) -> Played:
             lane.give_back()
             answers = [state.apply(operation, now, accept_all) for state in (mixed, plain)]
             assert answers[0].decision == answers[1].decision
+            played.reasons.add(int(getattr(answers[0].decision, "reason", 0)))
             continue
         chains = random_chains(rng, seen, most)
         words = {

@@ -4,6 +4,8 @@ The lists are of what was reported in public; whether a project has mended it si
 page `docs/why/peer-bugs.md` says in words what stops each of them.
 """
 
+import sys
+
 import books
 import msgspec
 import numpy as np
@@ -14,7 +16,8 @@ from ringfence.adapters.book_memory import MemoryStore
 from ringfence.adapters.signatures_ed25519 import sign, verify
 from ringfence.kernel.decision import Accepted, Reason
 from ringfence.kernel.errors import UsageError, ViolationError
-from ringfence.kernel.instant import HOUR_NS, Instant
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.operations import (
     CloseMember,
     Move,
@@ -29,6 +32,7 @@ from ringfence.planes.ledger.operations import (
 from ringfence.planes.ledger.row_kernel import TOTALS
 from ringfence.planes.ledger.row_lane import RowLane
 from ringfence.planes.ledger.rows import Draft, Route, blank_transfers, write_ids
+from ringfence.planes.ledger.snapshot import packed, restore, unpacked, written
 
 CASH, HEDGE, ALICE = "client/alice/cash", "client/alice/hedge", "client_key/alice"
 
@@ -67,7 +71,7 @@ def test_tigerbeetle_2963_a_balance_stays_within_its_bounds_with_pendings(harbou
     assert harbour.state.balance(CASH, "USDC") == harbour.state.held(CASH, "USDC") == 60 * USDC
 
 
-def test_tigerbeetle_2282_a_limit_is_one_word_and_needs_no_accounts_of_its_own(harbour):
+def test_tigerbeetle_2282_2040_a_limit_is_one_word_and_needs_no_accounts_of_its_own(harbour):
     harbour.deposit("alice", 2_000_000 * USDC)
     assert harbour.reason(fund(1_000_000 * USDC + 1), ALICE) == Reason.GATE_LIMIT_EXCEEDED
     assert len(harbour.move(fund(1_000_000 * USDC), ALICE).entries) == 1
@@ -81,10 +85,10 @@ def test_tigerbeetle_3382_a_whole_chain_is_posted_and_voided(harbour):
     assert harbour.state.held(CASH, "USDC") == 0
 
 
-def rows(lane, moves, linked=()):
+def rows(lane, moves, linked=(), ids=()):
     draft = Draft(lane.routes)
     transfers = blank_transfers(len(moves))
-    write_ids(transfers, range(700, 700 + len(moves)))
+    write_ids(transfers, ids or range(700, 700 + len(moves)))
     transfers["units_low"] = [move.units for move in moves]
     transfers["route"] = [draft.number(Route(m.gate, m.source, m.target, m.asset)) for m in moves]
     transfers["is_linked"] = linked or [0] * len(moves)
@@ -109,12 +113,14 @@ def test_tigerbeetle_chain_open_a_chain_without_its_end_is_not_taken(harbour):
 
 
 def test_tigerbeetle_2693_balance_and_pendings_are_one_reading(harbour):
-    hold(harbour, fund(60 * USDC))
-    kept = harbour.state.snapshot()
+    harbour.held = hold(harbour, fund(60 * USDC))
+    kept = unpacked(packed(written(harbour.state)))
     harbour.move(fund(40 * USDC), ALICE)
+    harbour.move(Void(harbour.held), ALICE)
     # A snapshot is one moment: both figures in it are from before the move.
-    assert str(60 * USDC) in str(kept["held"])
-    assert str(100 * USDC) in str(kept["balances"])
+    read = BookState(harbour.state.rules)
+    restore(read, kept)
+    assert (read.balance(CASH, "USDC"), read.held(CASH, "USDC")) == (100 * USDC, 60 * USDC)
 
 
 def test_tigerbeetle_2525_the_history_of_a_compartment_is_its_own():
@@ -165,6 +171,101 @@ def test_tigerbeetle_exists_with_different_a_retry_that_differs_is_an_error(harb
     harbour.must(request)
     other = signed(msgspec.structs.replace(request, links=(fund(2 * USDC),), signatures=()), ALICE)
     assert harbour.refuses(other) == Reason.ID_USED_WITH_OTHER_CONTENT
+
+
+def test_tigerbeetle_3605_what_was_for_a_while_leaves_no_account_behind(harbour):
+    """Limits and holds that are over keep no rows of their own, however many there were."""
+
+    def use_it_up():
+        harbour.move(fund(1), ALICE)
+        harbour.move(Void(hold(harbour, fund(2))), ALICE)
+        harbour.move(Post(hold(harbour, fund(3))), ALICE)
+        hold(harbour, fund(4))
+        harbour.at = Instant(harbour.at + DAY_NS)
+
+    def sizes():
+        harbour.state.pass_time(harbour.at)
+        tables = harbour.state.ledger.tables
+        return [len(table) for table in (tables.balances, tables.windows, tables.holds, tables.held)]
+
+    use_it_up()
+    first = sizes()
+    for _ in range(40):
+        use_it_up()
+    assert sizes() == first
+    assert first[2:] == [0, 0]
+
+
+@pytest.mark.parametrize("count", [40, 4_000])
+def test_tigerbeetle_2487_python_does_nothing_for_each_single_transfer(count):
+    """A client that builds an object per transfer is slow: a large batch takes as many calls as a small."""
+    book = books.begun(MemoryStore())
+    calls_made(book, 8, 10_000)  # whatever is done once, is done
+    assert calls_made(book, count, 20_000) < 4_000
+
+
+def calls_made(book, count, first):
+    """Write, sign, judge and journal a batch; return how many Python functions were called."""
+    calls = 0
+
+    def counted(frame, event, argument):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(counted)
+    try:
+        draft = Draft(book.routes)
+        transfers = blank_transfers(count)
+        transfers["id_low"] = np.arange(first, first + count)
+        transfers["units_low"] = 1
+        transfers["route"] = draft.number(Route("fund", CASH, "client/alice/bet", "USDC"))
+        batch = draft.batch(transfers, book.rules.digest, books.START + HOUR_NS)
+        batch = batch.signed([Signature(ALICE, sign(books.seed(ALICE), batch.signing_digest()))])
+        codes = book.submit_rows(batch, books.LATER).codes
+    finally:
+        sys.setprofile(None)
+    assert not codes.any()
+    return calls
+
+
+def test_tigerbeetle_result_1_who_fails_has_its_reason_and_the_others_failed_with_it(harbour):
+    lane = RowLane(harbour.state, verify)
+    batch = rows(lane, [fund(1), fund(101 * USDC), fund(1)], linked=[1, 1, 0], ids=[700] * 3)
+    lane.admit(batch)
+    linked = Reason.LINKED_LEG_REFUSED
+    assert lane.judge_batch(batch, harbour.at).tolist() == [linked, Reason.FREE_BALANCE_TOO_LOW, linked]
+
+
+def test_tigerbeetle_precedence_of_many_faults_the_same_one_is_told_every_time(harbour):
+    wrong = Move("fund", CASH, HEDGE, "BTC", 10**30)  # nobody signs, too much, over the limit, none is there
+    assert harbour.reason(wrong) == Reason.NEEDS_NOT_MET
+    assert harbour.reason(wrong, ALICE) == Reason.GATE_LIMIT_EXCEEDED
+    assert harbour.reason(msgspec.structs.replace(wrong, asset="DOGE")) == Reason.ASSET_UNKNOWN
+
+
+def test_tigerbeetle_jepsen_0_16_11_a_narrower_question_misses_no_line():
+    """Rows were missing from queries with several conditions, and a debug answer had wrong instants."""
+    book = books.begun(MemoryStore())
+    for number in range(30):
+        who = ("alice", "bob")[number % 2]
+        book.submit(books.deposit(100 + number, who, 1 + number), Instant(books.START + 10 + number))
+    whole, start = list(book.lines()), books.START
+    for path in (CASH, "client/bob/cash"):
+        for since, until in ((None, None), (start + 20, start + 31), (start + 31, None), (None, start + 20)):
+            found = list(book.lines(path, since, until))
+            in_time = [one for one in whole if (since or 0) <= one.at <= (until or one.at)]
+            assert found == [one for one in in_time if path in repr(one.line.entries)]
+            assert found
+    instants = {record.sequence: record.at for record in book.records(0)}
+    assert all(one.at == instants[one.sequence] for one in whole)
+
+
+def test_tigerbeetle_no_strings_a_reason_in_words_is_signed_and_kept(harbour):
+    move = Move("adjust", CASH, "house/treasury", "USDC", 1)
+    request = harbour.request(move, *OFFICERS, reason="goodwill, ticket 7")
+    forged = msgspec.structs.replace(request, reason="goodwill, ticket 8")
+    assert harbour.refuses(forged) == Reason.SIGNATURE_INVALID
+    harbour.must(harbour.request(move, *OFFICERS, reason="goodwill, ticket 7"))
 
 
 # --- Formance ----------------------------------------------------------------------------------

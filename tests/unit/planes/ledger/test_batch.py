@@ -33,10 +33,10 @@ HOUR_NS = DAY_NS // 24
 
 
 def test_the_twins_agree_on_many_transfers_and_every_reason_is_among_them():
-    count, seen = 0, set()
+    count, seen, beside = 0, set(), set()
     for seed in range(32):
         played = play(seed, 60, most=40)
-        count, seen = count + played.count, seen | played.codes
+        count, seen, beside = count + played.count, seen | played.codes, beside | played.reasons
     assert count >= 50_000
     reasons = {
         Reason.BOOK_IS_STOPPED,
@@ -66,10 +66,13 @@ def test_the_twins_agree_on_many_transfers_and_every_reason_is_among_them():
         Reason.GATE_LIMIT_EXCEEDED,
         Reason.ENTITLEMENT_EXCEEDED,
         Reason.FREE_BALANCE_TOO_LOW,
+        Reason.BALANCE_TOO_LARGE,
         Reason.CLEARING_NOT_ZERO,
         Reason.LINKED_LEG_REFUSED,
     }
     assert seen >= {0, REPEATED} | {int(reason) for reason in reasons}
+    # No row reverses anything; requests reverse what rows moved.
+    assert beside >= {0, int(Reason.REVERSAL_EXCEEDS_ORIGINAL), int(Reason.REVERSED_TRANSFER_UNKNOWN)}
 
 
 @pytest.mark.nightly
