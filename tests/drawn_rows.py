@@ -283,7 +283,7 @@ def content(state: BookState) -> dict[str, object]:
 
 @dataclass
 class Played:
-    """What a play saw: the codes that answered rows, the reasons that answered requests, and how many rows."""
+    """What a play saw: codes that answered rows, reasons that answered requests, and how many rows."""
 
     codes: set[int] = field(default_factory=set)
     reasons: set[int] = field(default_factory=set)
