@@ -4,7 +4,9 @@ alice is careful, bob is leveraged, carol is on the other side of everything; th
 signature is a real Ed25519 one.
 """
 
+import re
 from collections.abc import Iterable
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -47,6 +49,33 @@ BTC = 10**8
 SERVICE_KEYS = ("officer_a", "officer_b", "risk_key", "ledger_key", "wallet_key", "watcher_key")
 EVIDENCE = ("risk_key", "ledger_key")
 OFFICERS = ("officer_a", "officer_b")
+
+AT_A_LINE = frozenset(
+    {
+        Reason.ASSET_NOT_ACCEPTED,
+        Reason.CANCEL_ONLY,
+        Reason.COMPARTMENT_FROZEN,
+        Reason.DAILY_LOSS_EXCEEDED,
+        Reason.DEBT_CAP_EXCEEDED,
+        Reason.DRAWDOWN_EXCEEDED,
+        Reason.ENTITLEMENT_EXCEEDED,
+        Reason.EXCHANGE_LEGS_DIFFER,
+        Reason.FREE_BALANCE_TOO_LOW,
+        Reason.GATE_FROZEN,
+        Reason.GATE_LIMIT_EXCEEDED,
+        Reason.GATE_WORD_NOT_ENFORCED,
+        Reason.INITIAL_MARGIN_TOO_LOW,
+        Reason.LEVERAGE_CAP_EXCEEDED,
+        Reason.MANDATE_EXCEEDED,
+        Reason.REASON_TEXT_MISSING,
+        Reason.REVERSAL_EXCEEDS_ORIGINAL,
+        Reason.REVERSAL_NOT_DECLARED,
+        Reason.REVERSED_TRANSFER_UNKNOWN,
+        Reason.WATERFALL_STEP_SKIPPED,
+        Reason.WITHDRAWALS_HALTED,
+    }
+)
+"""Reasons for which a line of the policy stands, so that every such refusal names it."""
 
 TEXT = """\
 ringfence: 1
@@ -167,6 +196,7 @@ services:
 """
 
 
+@cache
 def policy_of(text: str = TEXT) -> Policy:
     """Parse a policy that must be free of errors."""
     parsed = parse(text, "harbour.yaml")
@@ -174,6 +204,7 @@ def policy_of(text: str = TEXT) -> Policy:
     return parsed.policy
 
 
+@cache
 def rules_of(text: str = TEXT) -> Rules:
     return compile_policy(policy_of(text))
 
@@ -204,7 +235,11 @@ class Harbour:
     # --- asking
 
     def do(self, operation: Operation, conditions: Conditions = NO_CONDITIONS) -> Outcome:
-        return self.state.apply(operation, self.at, verify, conditions)
+        outcome = self.state.apply(operation, self.at, verify, conditions)
+        if isinstance(outcome.decision, Refused):
+            names = {*self.state.rules.assets, *self.state.rules.instruments, repr(operation)}
+            assert_well_said(outcome.decision, " ".join(names))
+        return outcome
 
     def assert_survives_writing(self) -> None:
         """Assert that the state written out and read again is the same state: whatever flow made it."""
@@ -307,6 +342,16 @@ def signed(record: Any, *keys: str) -> Any:
     content = signing_bytes(record)
     signatures = tuple(Signature(key, sign(seed(key), content)) for key in keys)
     return msgspec.structs.replace(record, signatures=signatures)
+
+
+def assert_well_said(refused: Refused, names: str = "") -> None:
+    """Assert that a refusal says in plain words why, and where in the policy if a line of it refuses."""
+    assert " " in refused.words, refused
+    if refused.reason != Reason.LAW_BROKEN:  # That one names the halts it led to instead.
+        line = r"[^ :]+:\d+" if refused.reason in AT_A_LINE else r"([^ :]+:\d+)?"
+        assert re.fullmatch(line, refused.rule), refused
+    for shouted in re.findall(r"\w*[A-Z]{2,}\w*", refused.words):
+        assert shouted in names or shouted in Reason.__members__, refused
 
 
 def allow(*buckets: str) -> Conditions:

@@ -50,14 +50,14 @@ def split_key(key: str) -> tuple[str, str]:
 def is_scope(rules: Rules, scope: str) -> bool:
     """Say whether a scope names something that the policy has."""
     kind, _, name = scope.partition("/")
-    party, _, _ = name.partition("/")
+    party, _, member = name.partition("/")
     shard = _SHARD.fullmatch(name)
     known = {
         BOOK: scope == BOOK,
         "gate": name in rules.gates or name in rules.exchanges or name in (TRADE_GATE, DEBT_GATE),
         "compartment": rules.place(name) is not None,
         "asset": name in rules.assets or name in rules.instruments,
-        "member": party in rules.families and "/" in name,
+        "member": party in rules.families and member != "" and "/" not in member,
         "pool": name in rules.waterfalls,
         "shard": shard is not None and int(shard[1]) < int(shard[2]),
     }
@@ -124,9 +124,9 @@ def stops_trading(rules: Rules, key: str, place: Place, instrument: str) -> bool
 def refusal(key: str, line: str) -> Refused:
     """Refuse what a halt stops."""
     kind, scope = split_key(key)
-    if kind == "withdrawals":
-        return Refused(Reason.WITHDRAWALS_HALTED, f"withdrawals are halted: {scope}", line)
     words = f"{scope} is {'stopped' if kind == 'stop' else 'frozen'}; it moves nothing until it is resumed"
+    if kind == "withdrawals":
+        words = f"withdrawals are halted: {scope}"
     return Refused(reason_of(key), words, line)
 
 

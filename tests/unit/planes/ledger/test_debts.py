@@ -135,6 +135,7 @@ def pay_interest(units, source=HEDGE, target=TREASURY, gate="interest_charged", 
 
 def test_a_debt_bears_exactly_its_rate(desk):
     desk.move(draw(365 * USDC), *LENDER)
+    assert desk.state.ledger.tables.accruing == {(HEDGE, DEBT): (desk.at, 0)}
     assert desk.reason(pay_interest(1), *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
     wait(desk, 10 * DAY_NS)  # 365 x 8 % x 10 / 365
     assert desk.reason(pay_interest(800_001), *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
@@ -164,6 +165,24 @@ def test_interest_stops_with_the_debt(desk):
     desk.fund("alice", "hedge", USDC)
     desk.move(pay_interest(800_000), *EVIDENCE)
     assert desk.reason(pay_interest(1), *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
+    wait(desk, DAY_NS)
+    assert desk.reason(pay_interest(1), *EVIDENCE) == Reason.ENTITLEMENT_EXCEEDED
+    desk.move(draw(1), *LENDER)
+    assert desk.state.ledger.tables.accruing == {(HEDGE, DEBT): (desk.at, 0)}  # not even a part of a unit
+
+
+def test_interest_that_no_gate_moves_is_never_owed():
+    lines = [
+        line
+        for line in DESK.replace(",\n    needs", ", needs").splitlines()
+        if "accrual: interest" not in line
+    ]
+    desk = Harbour("\n".join(line for line in lines if "interest_" not in line))
+    desk.endow(TREASURY, 2_000 * USDC)
+    desk.move(draw(365 * USDC), *LENDER)
+    wait(desk, 300 * DAY_NS)
+    desk.move(draw(1), *LENDER)
+    assert desk.state.ledger.tables.owed == desk.state.ledger.tables.accruing == {}
 
 
 def test_a_coin_earns_where_a_gate_pays_interest_to_it(desk):

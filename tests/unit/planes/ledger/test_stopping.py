@@ -6,7 +6,7 @@ from harbour import EVIDENCE, OFFICERS, TEXT, USDC, Harbour, allow, e10, signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.kernel.decision import Reason
+from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.conditions import ClosingFact, Conditions
 from ringfence.planes.ledger.laws import Violation, smallest_scope, violations
@@ -14,10 +14,14 @@ from ringfence.planes.ledger.operations import Closing, Entry, Fill, Freeze, Mov
 from ringfence.planes.ledger.stopping import (
     LADDER,
     halt_key,
+    holds_place,
     is_book_stopped,
     is_scope,
     next_step,
+    reason_of,
+    refusal,
     shard_of,
+    shuts_gate,
     split_key,
 )
 
@@ -114,6 +118,8 @@ def test_a_stop_stops_nothing_else(harbour, scope):
         "asset/DOGE",
         "member/client",
         "member/nobody/alice",
+        "member/client/",
+        "member/client/alice/cash",
         "pool/insurance",
         "shard/1",
         "shard/7-of-7",
@@ -123,7 +129,7 @@ def test_a_stop_stops_nothing_else(harbour, scope):
     ],
 )
 def test_a_scope_that_names_nothing_is_refused(harbour, scope):
-    assert not is_scope(harbour.state.rules, scope)
+    assert is_scope(harbour.state.rules, scope) is False
     assert harbour.refuses(Freeze(scope, "drill")) == Reason.SCOPE_UNKNOWN
 
 
@@ -352,6 +358,62 @@ def test_each_law_is_checked_for_what_a_request_touched(harbour):
 def test_the_key_of_a_halt_says_its_kind_and_scope(kind, scope):
     assert split_key(halt_key(kind, scope)) == (kind, scope)
     assert split_key(halt_key("freeze", scope)) == ("freeze", scope)
+
+
+def test_a_scope_may_hold_a_space():
+    assert split_key("stop member/client/al ice") == ("stop", "member/client/al ice")
+
+
+def test_a_pool_that_the_policy_dropped_holds_nothing(harbour):
+    rules = harbour.state.rules
+    assert holds_place(rules, "pool/directional", rules.place(BET))
+    assert not holds_place(rules, "pool/gone", rules.place(BET))
+
+
+@pytest.mark.parametrize(
+    ("key", "shuts"),
+    [
+        ("gate/fund", True),
+        ("stop gate/fund", True),
+        ("book", True),
+        ("stop book", True),
+        ("gate/release", False),
+        ("withdrawals gate/fund", False),
+        ("cancel_only book", False),
+        (f"compartment/{CASH}", False),
+    ],
+)
+def test_a_gate_is_shut_by_a_total_halt_of_it_or_of_the_book(key, shuts):
+    assert shuts_gate(key, "fund") is shuts
+
+
+@pytest.mark.parametrize(
+    ("key", "reason", "words"),
+    [
+        ("gate/fund", Reason.GATE_FROZEN, "gate/fund is frozen; it moves nothing until it is resumed"),
+        (
+            "stop asset/USDC",
+            Reason.ASSET_FROZEN,
+            "asset/USDC is stopped; it moves nothing until it is resumed",
+        ),
+        ("book", Reason.BOOK_IS_STOPPED, "book is frozen; it moves nothing until it is resumed"),
+        (
+            "pool/hedge",
+            Reason.COMPARTMENT_FROZEN,
+            "pool/hedge is frozen; it moves nothing until it is resumed",
+        ),
+        ("withdrawals book", Reason.WITHDRAWALS_HALTED, "withdrawals are halted: book"),
+    ],
+)
+def test_a_halt_says_what_is_halted_and_how(key, reason, words):
+    assert refusal(key, "p.yaml:7") == Refused(reason, words, "p.yaml:7")
+    assert reason_of(key) == reason
+
+
+def test_a_book_without_a_total_halt_takes_requests():
+    assert is_book_stopped(()) == ""
+    assert is_book_stopped({"withdrawals book", "gate/fund"}) == ""
+    assert is_book_stopped({"book"}) == "book"
 
 
 def test_the_ladder_ends_at_the_stop():
