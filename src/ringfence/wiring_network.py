@@ -36,11 +36,13 @@ def read_manifests(folder: str | Path) -> tuple[Cluster, tuple[Finding, ...]]:
     return cluster, (*unreadable, *findings)
 
 
-def read_back(form: Format, loaded: str | Path, rules: Rules, sites: Sites, place: str) -> Difference:
+def read_back(form: Format, loaded: str | Path, rules: Rules, sites: Sites, place: str | None) -> Difference:
     """Read the rules of a tool from a file or folder and compare them with the policy's.
 
-    BadInput where they cannot be read; what is read and not understood is among the findings.
+    BadInput where they cannot be read, UsageError for a place that the form does not have; what is read and
+    not understood is among the findings.
     """
+    formats.refuse_place(form, place)
     file = Path(loaded)
     if form in ("kubernetes", "cluster-policies"):
         documents, unreadable = load_manifests(file)
@@ -53,8 +55,8 @@ def read_back(form: Format, loaded: str | Path, rules: Rules, sites: Sites, plac
         whole = documents[0].data if len(documents) == 1 else None
         return replace(formats.compare_compose(whole, rules), findings=unreadable)
     if form == "sandbox":
-        return formats.compare_sandbox(read_json(file), rules, file.name, None if place == HUB else place)
-    return formats.compare_nftables(read_json(file), rules, sites, place, file.name)
+        return formats.compare_sandbox(read_json(file), rules, str(file), place)
+    return formats.compare_nftables(read_json(file), rules, sites, place or HUB, str(file))
 
 
 def sandbox_shortfall() -> tuple[str, ...]:

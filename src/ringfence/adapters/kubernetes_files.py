@@ -28,7 +28,7 @@ DEPTH_MAX = 64
 def load_manifests(folder: Path) -> tuple[tuple[Document, ...], tuple[Finding, ...]]:
     """Read every manifest below a folder, or one file; BadInput where there is none.
 
-    Files are read in order of their paths, and named relative to `folder`.
+    Files are read in order of their paths, and named as `folder` was, so that they can be opened from here.
     """
     if not folder.exists():
         raise BadInput(f"{folder}: there is no such file or folder; name the folder that holds the manifests")
@@ -39,8 +39,7 @@ def load_manifests(folder: Path) -> tuple[tuple[Document, ...], tuple[Finding, .
     documents: list[Document] = []
     findings: list[Finding] = []
     for file in files:
-        name = str(file.relative_to(folder)) if folder.is_dir() else file.name
-        documents.extend(_load_file(file, name, findings))
+        documents.extend(_load_file(file, str(file), findings))
     return tuple(documents), tuple(findings)
 
 

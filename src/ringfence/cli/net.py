@@ -24,6 +24,8 @@ app = typer.Typer(no_args_is_help=True, help="See, compile and enforce who may t
 app.add_typer(net_render.app)
 app.add_typer(net_live.app)
 
+Form = Literal["text", "csv", "markdown", "dot"]
+Families = tuple[Literal["v4", "v6"], ...]
 Manifests = Annotated[Path, typer.Argument(help="A folder of Kubernetes manifests, YAML or JSON.")]
 
 
@@ -37,9 +39,7 @@ def connectivity(
         tuple[str, str, str] | None,
         typer.Option("--explain", help="Say why SOURCE may or may not reach TARGET on PORT (8080, udp/53)."),
     ] = None,
-    form: Annotated[
-        Literal["text", "csv", "markdown", "dot"], typer.Option("--format", help="How to write the list.")
-    ] = "text",
+    form: Annotated[Form, typer.Option("--format", help="How to write the list, or the changes.")] = "text",
     ipv6: Annotated[bool, typer.Option("--ipv6", help="List IPv6 addresses outside, too.")] = False,
     json: Json = False,
 ) -> None:
@@ -47,14 +47,18 @@ def connectivity(
 
     Reads workloads, NetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy.
     """
+    if diff is not None and explain is not None:
+        raise UsageError("--diff compares two folders and --explain asks one of them: name one of the two")
+    if explain is not None and form != "text":
+        raise UsageError(f"--format {form} writes a list; an explanation is text, or JSON with --json")
     cluster, findings = _read_cluster(folder)
-    families: tuple[Literal["v4", "v6"], ...] = ("v4", "v6") if ipv6 else ("v4",)
+    families: Families = ("v4", "v6") if ipv6 else ("v4",)
     if diff is not None:
         other, more = _read_cluster(diff)
-        _show_changes(cluster, other, families, json)
         findings = (*findings, *more)
+        _show_changes(cluster, other, families, form, json)
     elif explain is not None:
-        _show_explanation(cluster, families, explain, json)
+        _show_explanation(cluster, explain, json)
     else:
         _show_links(cluster, families, form, json)
     if any(finding.level == "error" for finding in findings):
@@ -67,59 +71,44 @@ def _read_cluster(folder: Path) -> "tuple[Cluster, tuple[Finding, ...]]":
     cluster, findings = wiring_network.read_manifests(folder)
     for finding in findings:
         errors.print(f"{finding.level}: {escape(str(finding))}", highlight=False, soft_wrap=True)
+    if not cluster.pods:
+        words = f"note: {folder} declares no workload, so nobody is there to talk: name its folder, too"
+        errors.print(escape(words), highlight=False, soft_wrap=True)
     return cluster, findings
 
 
-def _show_links(cluster: "Cluster", families: tuple[Literal["v4", "v6"], ...], form: str, json: bool) -> None:
+def _show_links(cluster: "Cluster", families: Families, form: Form, json: bool) -> None:
     from ringfence.planes.network.kubernetes import show
     from ringfence.planes.network.kubernetes.evaluate import Connectivity
 
-    links = Connectivity(cluster, families).links()
+    links = tuple(Connectivity(cluster, families).links())
+    if cluster.pods and not links:
+        errors.print("note: nobody may talk to anybody", highlight=False)
     if json:
         print_json(show.show_plain(links))
-        return
-    writers = {
-        "text": show.show_text,
-        "csv": show.show_csv,
-        "markdown": show.show_markdown,
-        "dot": show.show_dot,
-    }
-    print(writers[form](links), end="")
+    else:
+        print(show.show_links(links, form), end="")
 
 
-def _show_changes(
-    old: "Cluster", new: "Cluster", families: tuple[Literal["v4", "v6"], ...], json: bool
-) -> None:
+def _show_changes(old: "Cluster", new: "Cluster", families: Families, form: Form, json: bool) -> None:
+    from ringfence.planes.network.kubernetes import show
     from ringfence.planes.network.kubernetes.compare import compare
 
     changes = compare(old, new, families)
+    if not changes:
+        errors.print("note: both let the same connections through", highlight=False)
     if json:
-        print_json(
-            [
-                {
-                    "kind": change.kind,
-                    "src": change.source,
-                    "dst": change.target,
-                    "before": str(change.before),
-                    "after": str(change.after),
-                    "note": change.note,
-                }
-                for change in changes
-            ]
-        )
-        return
-    for change in changes:
-        print(change)
+        print_json(show.show_plain(changes))
+    else:
+        print(show.show_changes(changes, form), end="")
 
 
-def _show_explanation(
-    cluster: "Cluster", families: tuple[Literal["v4", "v6"], ...], asked: tuple[str, str, str], json: bool
-) -> None:
+def _show_explanation(cluster: "Cluster", asked: tuple[str, str, str], json: bool) -> None:
     from ringfence.planes.network.kubernetes.evaluate import Connectivity
     from ringfence.planes.network.kubernetes.explain import explain
 
     protocol, port = parse_port(asked[2])
-    answer = explain(Connectivity(cluster, families), asked[0], asked[1], protocol, port)
+    answer = explain(Connectivity(cluster, ("v4", "v6")), asked[0], asked[1], protocol, port)
     if json:
         causes = [
             {"direction": cause.direction, "open": cause.is_open, "words": cause.words, "where": cause.where}

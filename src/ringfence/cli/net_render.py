@@ -126,8 +126,9 @@ def drift(
     ],
     of: Annotated[Tool, typer.Option("--of", help="The tool whose rules these are.")] = "nftables",
     place: Annotated[
-        str, typer.Option("--place", help="nftables, systemd, sandbox: `hub`, or the service.")
-    ] = "hub",
+        str | None,
+        typer.Option("--place", help="The service; nftables: or `hub`, which is meant without it."),
+    ] = None,
     policy: PolicyFile = None,
     network: Networks = None,
     json: Json = False,

@@ -32,6 +32,9 @@ from ringfence.policy.yaml_text import write_yaml
 
 Format = Literal["nftables", "kubernetes", "cluster-policies", "systemd", "compose", "sandbox"]
 
+WHOLE: tuple[Format, ...] = ("kubernetes", "cluster-policies", "compose")
+"""Formats that hold the whole platform, so that no place of it can be asked for."""
+
 HUB = "hub"
 """The place that decides between all ends; every other place is that of a service."""
 
@@ -51,8 +54,10 @@ class Difference:
 def write(form: Format, rules: Rules, sites: Sites, place: str | None, closed: Closed = "drop") -> Any:
     """Write the rules: text for systemd, a list of objects for Kubernetes, one object for the others.
 
-    UsageError where the format belongs to a place and none, or one that the policy does not have, is named.
+    UsageError where the format belongs to a place and none, or one that the policy does not have, is named,
+    and where a place is named and the format holds the whole platform.
     """
+    refuse_place(form, place)
     match form:
         case "nftables":
             if _known(place, HUB, *rules.workloads) == HUB:
@@ -68,6 +73,12 @@ def write(form: Format, rules: Rules, sites: Sites, place: str | None, closed: C
             return render_compose(rules)
         case "sandbox":
             return render_sandbox(compile_sandbox(rules, _known(place, *rules.workloads)))
+
+
+def refuse_place(form: Format, place: str | None) -> None:
+    """Refuse a place for a format that holds the whole platform; UsageError then."""
+    if form in WHOLE and place is not None:
+        raise UsageError(f"{form} holds the whole platform, so no place of it can be named; it was {place!r}")
 
 
 def as_yaml(written: Any) -> str:
@@ -89,7 +100,7 @@ def compare_kubernetes(form: Format, documents: Iterable[Document], rules: Rules
     return _difference(rules, observe_kubernetes(documents, rules, sites), pairs)
 
 
-def compare_unit(text: str, rules: Rules, sites: Sites, place: str) -> Difference:
+def compare_unit(text: str, rules: Rules, sites: Sites, place: str | None) -> Difference:
     """Compare the unit or drop-in of one service."""
     service = _known(place, *rules.workloads)
     return _envelopes(

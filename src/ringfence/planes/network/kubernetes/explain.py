@@ -1,7 +1,8 @@
 """Why a connection is open or closed in a cluster: the rule on each side, its line, and the nearest way."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
+from difflib import get_close_matches
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from ringfence.kernel.errors import UsageError
 from ringfence.planes.network.connections import Protocol
@@ -60,6 +61,9 @@ def explain(
     """
     start = find_end(connectivity, source, connectivity.sources)
     end = find_end(connectivity, target, connectivity.targets)
+    if start == end or not {start, end} & connectivity.workloads.keys():
+        here = "inside one workload" if start == end else "between two ends outside the cluster"
+        raise UsageError(f"{source} to {target} is {here}, where no policy has a say")
     causes: list[Cause] = []
     for one in connectivity.as_source(start):
         for other in connectivity.as_target(end):
@@ -82,21 +86,39 @@ def find_end(connectivity: Connectivity, text: str, outside: dict[str, External]
         found = [title for title in titles if _goes_by(title, text)]
     else:
         family = "v4" if address.version == 4 else "v6"
-        found = [
+        found = _pods_at(connectivity, address) or [
             title
             for title, end in outside.items()
             if end.family == family and end.first <= int(address) <= end.last
         ]
     if len(found) != 1:
-        known = ", ".join(sorted(found or connectivity.workloads)[:WAYS_MAX])
+        known = ", ".join(sorted(found)[:WAYS_MAX] or _nearest(connectivity, text))
         was = f"{len(found)} ends go by that name" if found else "nothing goes by that name"
-        raise UsageError(f"{text}: {was}; name one of {known}")
+        raise UsageError(f"{text}: {was}; " + (f"name one of {known}" if known else "there is no workload"))
     return found[0]
 
 
+def _pods_at(connectivity: Connectivity, address: IPv4Address | IPv6Address) -> list[str]:
+    """List the workloads with a pod at an address; pods on the host network share that of their node."""
+    pods = connectivity.stances.cluster.pods
+    return sorted({pod.workload for pod in pods if str(address) in pod.addresses})
+
+
+def _nearest(connectivity: Connectivity, text: str) -> list[str]:
+    """List the workloads whose names are most like a text, or the first of all where none is."""
+    by_name = {_bare(title): title for title in sorted(connectivity.workloads)}
+    like = get_close_matches(text, [*by_name, *(name.partition("/")[2] for name in by_name)], WAYS_MAX)
+    titles = [title for name, title in by_name.items() if {name, name.partition("/")[2]} & set(like)]
+    return titles[:WAYS_MAX] or sorted(connectivity.workloads)[:WAYS_MAX]
+
+
 def _goes_by(title: str, text: str) -> bool:
-    bare = title.partition("[")[0]
+    bare = _bare(title)
     return text in (bare, bare.partition("/")[2])
+
+
+def _bare(title: str) -> str:
+    return title.partition("[")[0]
 
 
 def _cause(

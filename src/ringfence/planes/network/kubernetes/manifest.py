@@ -110,8 +110,8 @@ class Part:
         return None
 
     def labels(self) -> dict[str, str]:
-        """Return the labels here; a value that is no text is a finding and left out."""
-        return {key: self.at(key).text() for key in self.mapping() if self.mapping()[key] is not None}
+        """Return the labels here, null as the empty text it is stored as; any other value is a finding."""
+        return {key: self.at(key).text() for key in self.mapping()}
 
     def only(self, known: frozenset[str]) -> None:
         """Record every key that this part should not have: a typing error here changes what is enforced."""

@@ -102,13 +102,16 @@ def _port(part: Part) -> PortChoice | None:
     protocol = read_protocol(part.at("protocol"))
     if protocol is None:
         return None
-    port = part.at("port")
+    port, end = part.at("port"), part.at("endPort")
+    if end.value is not None and (port.value is None or isinstance(port.value, str)):
+        end.wrong("bad-port", "endPort stands beside no port number", "a number in `port`, or no endPort")
+        return None
     if isinstance(port.value, str):
         return PortChoice(protocol, Ranges(), read_port_name(port))
     if port.value is None:
         return PortChoice(protocol, ALL_PORTS)
     first = port.number(PORT_MIN, PORT_MAX)
-    last = part.at("endPort").number(first or PORT_MIN, PORT_MAX) if part.has("endPort") else first
+    last = first if end.value is None else end.number(first or PORT_MIN, PORT_MAX)
     return None if first is None or last is None else PortChoice(protocol, Ranges(((first, last),)))
 
 

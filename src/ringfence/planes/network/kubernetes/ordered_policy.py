@@ -114,7 +114,7 @@ def _rule(dialect: Dialect, part: Part, side: str, title: str) -> Rule:
         part.at("action").wrong("bad-action", found, f"it must be one of {', '.join(dialect.actions)}")
     if not part.at(side).items():
         part.wrong("no-peers", f"the rule has no `{side}`", f"it must list at least one peer under `{side}`")
-    peers = [_peer(dialect, item) for item in part.at(side).items()]
+    peers = [_peer(dialect, item, side) for item in part.at(side).items()]
     ports = [dialect.read_port(item) for item in part.at(dialect.ports_field).items()]
     name = part.at("name").text() or title
     if action is None or (action != "allow" and (not peers or None in peers or None in ports)):
@@ -124,10 +124,13 @@ def _rule(dialect: Dialect, part: Part, side: str, title: str) -> Rule:
     return Rule(name, action, known_peers, known_ports if ports else None, part.where)
 
 
-def _peer(dialect: Dialect, part: Part) -> Peer | None:
+def _peer(dialect: Dialect, part: Part, side: str) -> Peer | None:
     fields = [key for key in part.mapping() if part.has(key)]
     if len(fields) != 1:
         part.wrong("bad-peer", f"it has {len(fields)} fields", "exactly one, such as namespaces or pods")
+        return None
+    if side == "from" and fields[0] not in ("namespaces", "pods"):
+        part.wrong("bad-peer", f"`{fields[0]}` is no kind of source", "namespaces or pods")
         return None
     match fields[0]:
         case "namespaces" | "pods":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ringfence.planes.network.addresses import Addresses
+from ringfence.planes.network.connections import Protocol
 from ringfence.planes.network.kubernetes.manifest import Document, Part
 from ringfence.planes.network.kubernetes.model import (
     NAME_LABEL,
@@ -200,16 +201,16 @@ def _template_pod(kind: str, part: Part) -> Pod:
 
 
 def _named_ports(spec: Part) -> tuple[NamedPort, ...]:
-    """List the container ports that have a name; of two with one name the first counts."""
+    """List the container ports that have a name; of two with one name and protocol the first counts."""
     starters = spec.at("initContainers").items()
     sidecars = [container for container in starters if container.at("restartPolicy").text() == "Always"]
-    ports: dict[str, NamedPort] = {}
+    ports: dict[tuple[str, Protocol], NamedPort] = {}
     for container in (*spec.at("containers").items(), *sidecars):
         for part in container.at("ports").items():
             port = part.at("containerPort").number(PORT_MIN, PORT_MAX)
             name, protocol = part.at("name").text(), read_protocol(part.at("protocol"))
             if name and port and protocol:
-                ports.setdefault(name, NamedPort(name, protocol, port))
+                ports.setdefault((name, protocol), NamedPort(name, protocol, port))
     return tuple(ports.values())
 
 

@@ -144,6 +144,9 @@ class Stances:
                 return _selects(Subject(namespaces, pods, host_network), pod, labels)
             case AddressPeer(addresses, reaches_pods):
                 return reaches_pods and _has_address(pod, addresses)
+            case NodePeer():
+                # A pod on the host network answers at the address of its node.
+                return any(self._addresses(peer).has(address) for address in pod.addresses)
             case _:
                 return False
 

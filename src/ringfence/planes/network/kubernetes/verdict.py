@@ -66,10 +66,11 @@ def connections_of(rule: Rule, ports: tuple[NamedPort, ...]) -> Connections:
 def _connections_on(choice: PortChoice, ports: tuple[NamedPort, ...]) -> Connections:
     if choice.name is None:
         return Connections.on(choice.protocol, choice.ports) if choice.protocol else NO_CONNECTIONS
-    for port in ports:
-        if port.name == choice.name and choice.protocol in (None, port.protocol):
-            return Connections.on(port.protocol, Ranges.single(port.port))
-    return NO_CONNECTIONS
+    return Connections.union(
+        Connections.on(port.protocol, Ranges.single(port.port))
+        for port in ports
+        if port.name == choice.name and choice.protocol in (None, port.protocol)
+    )
 
 
 def _of_tier(applying: Sequence[Applying], tier: str) -> Iterable[Applying]:

@@ -55,10 +55,39 @@ def test_an_address_is_found_in_its_range() -> None:
     assert "ClusterNetworkPolicy wall denies it by its egress rule 'not-out' (1.yaml:9)" in text
 
 
-@pytest.mark.parametrize("name", ["nobody", "vault/web", "300.1.1.1", "fd00::1"])
-def test_an_end_that_is_not_there_is_refused_with_names_that_are(name: str) -> None:
-    with pytest.raises(UsageError, match=r"nothing goes by that name; name one of shop/web"):
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("nobody", r"shop/web\[Pod\], vault/db\[Pod\]"),
+        ("vault/bd", r"vault/db\[Pod\]$"),
+        ("we", r"shop/web\[Pod\]$"),
+        ("300.1.1.1", r"shop/web\[Pod\], vault/db"),
+        ("fd00::1", r"shop/web\[Pod\], vault/db"),  # only IPv4 was asked for
+    ],
+)
+def test_an_end_that_is_not_there_is_refused_with_names_that_are(name: str, nearest: str) -> None:
+    with pytest.raises(UsageError, match=rf"nothing goes by that name; name one of {nearest}"):
         words("web", name, 1)
+
+
+def test_where_no_workload_is_there_none_is_named() -> None:
+    with pytest.raises(UsageError, match="a: nothing goes by that name; there is no workload"):
+        explain(connectivity_of(NETWORK), "a", "b", "TCP", 1)
+
+
+def test_an_address_of_a_pod_is_that_pod() -> None:
+    pod = "---\nkind: Pod\nmetadata: {name: own, namespace: shop}\nstatus: {podIP: 10.9.9.9}\n"
+
+    assert words("web", "10.9.9.9", 443, pod).startswith("shop/web[Pod] => shop/own[Pod] : TCP 443 is open")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "where"),
+    [("web", "shop/web", "inside one workload"), ("10.0.0.1", "10.0.0.2", "inside one workload|between two")],
+)
+def test_what_no_policy_decides_is_said(source: str, target: str, where: str) -> None:
+    with pytest.raises(UsageError, match=f"({where}).*, where no policy has a say"):
+        words(source, target, 1, ADMIN)
 
 
 def test_a_name_that_two_ends_share_is_refused() -> None:

@@ -3,6 +3,10 @@
 import pytest
 from clusters import TWO_PODS, connectivity_of, lines_of
 
+from ringfence.adapters.kubernetes_files import parse_yaml
+from ringfence.planes.network.kubernetes.evaluate import Connectivity
+from ringfence.planes.network.kubernetes.read import read_cluster
+
 WEB, DB = "shop/web[Pod]", "vault/db[Pod]"
 HEAD = "---\nkind: NetworkPolicy\napiVersion: networking.k8s.io/v1\n"
 
@@ -113,6 +117,41 @@ def test_ports_are_those_of_the_target(direction: str, port: str, words: str) ->
     text = policy(f"{{podSelector: {{}}, policyTypes: [{types}], {direction}: [{rule}]}}", namespace)
 
     assert str(connectivity_of(TWO_PODS, text).between(WEB, DB)) == words
+
+
+@pytest.mark.parametrize("port", ["{endPort: 90}", "{port: http, endPort: 90}", "{port: 80, endPort: 79}"])
+def test_an_end_of_a_span_without_a_start_opens_nothing(port: str) -> None:
+    text = TWO_PODS + policy(f"{{podSelector: {{}}, ingress: [{{ports: [{port}]}}]}}", "shop")
+    cluster, findings = read_cluster(parse_yaml(text, "m.yaml"))
+
+    assert [finding.level for finding in findings] == ["error"]
+    assert not Connectivity(cluster).between("vault/db[Pod]", "shop/web[Pod]")
+
+
+def test_a_label_that_is_null_is_the_empty_text() -> None:
+    closed = policy("{podSelector: {matchLabels: {app: null}}}", "shop")
+    odd = "---\nkind: Pod\nmetadata: {name: odd, namespace: shop, labels: {app: null}}\n"
+    connectivity = connectivity_of(TWO_PODS, closed, odd)
+
+    assert connectivity.between("vault/db[Pod]", "shop/web[Pod]")
+    assert not connectivity.between("vault/db[Pod]", "shop/odd[Pod]")
+
+
+def test_one_name_may_stand_for_a_port_of_each_protocol() -> None:
+    pod = """---
+kind: Pod
+metadata: {name: names, namespace: shop}
+spec:
+  containers:
+  - {name: a, ports: [{name: dns, containerPort: 53}, {name: dns, containerPort: 54, protocol: UDP}]}
+  - {name: b, ports: [{name: dns, containerPort: 99}]}
+"""
+    opened = policy(
+        "{podSelector: {}, ingress: [{ports: [{port: dns, protocol: UDP}, {port: dns}]}]}", "shop"
+    )
+
+    found = connectivity_of(TWO_PODS, pod, opened).between("vault/db[Pod]", "shop/names[Pod]")
+    assert str(found) == "TCP 53,UDP 54"
 
 
 def test_policies_add_up() -> None:

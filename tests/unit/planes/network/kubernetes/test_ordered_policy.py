@@ -211,6 +211,29 @@ status: {addresses: [{type: InternalIP, address: 192.168.1.7}, {type: Hostname, 
     assert str(connectivity.between(DB, "0.0.0.0-192.168.1.6[External]")) == OPEN
 
 
+def test_a_node_is_also_its_pods_on_the_host_network() -> None:
+    node = """---
+kind: Node
+metadata: {name: n1, labels: {pool: a}}
+status: {addresses: [{type: InternalIP, address: 192.168.1.7}]}
+---
+kind: Pod
+metadata: {name: proxy, namespace: shop}
+spec: {hostNetwork: true}
+status: {podIP: 192.168.1.7}
+---
+kind: Pod
+metadata: {name: other, namespace: shop}
+spec: {hostNetwork: true}
+status: {podIP: 192.168.1.8}
+"""
+    rules = "egress: [" + rule("Deny", "{nodes: {}}", side="to") + "]"
+    connectivity = connectivity_of(TWO_PODS, node, cluster("Admin", rules))
+
+    assert str(connectivity.between(DB, "shop/proxy[Pod]")) == CLOSED
+    assert str(connectivity.between(DB, "shop/other[Pod]")) == OPEN
+
+
 @pytest.mark.parametrize(
     ("allowed", "name", "is_open"),
     [
@@ -278,6 +301,10 @@ def test_labels_shared_with_the_subjects_namespace(peer: str, open_from: set[str
         ("{planets: {}}", "Pass", False),
         ("{planets: {}}", "Accept", False),
         ("{}", "Deny", False),
+        ("{networks: [0.0.0.0/0]}", "Accept", False),  # sources are pods: an address may be forged
+        ("{networks: [0.0.0.0/0]}", "Pass", False),
+        ("{nodes: {}}", "Accept", False),
+        ("{domainNames: [a.example]}", "Accept", False),
         ("{namespaces: {matchExpressions: [{key: a, operator: Near}]}}", "Deny", False),
     ],
 )
