@@ -3,38 +3,89 @@
 python http_checks.py PORT        serve until killed
 """
 
+import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-class Check(BaseModel):
+from risk_station import CLOCK, Station, pin
+
+from ringfence.kernel.instant import Instant
+from ringfence.planes.ledger.operations import Order
+from ringfence.services.platform.messages import Check, Checks
+
+
+class Signature(BaseModel):
+    """A signature, in base64 as JSON has it."""
+
+    key: str
+    value: str
+
+
+class AskedOrder(BaseModel):
     """An order, as a client of the endpoint would write it."""
 
+    id: int
     bucket: str
+    instrument: str
+    side: str
     contracts: int
-    price_e10: int
+    limit_e10: int
+    expires: int
+    policy: str
+    signatures: list[Signature]
 
 
 class Verdict(BaseModel):
-    """Whether the bucket has the margin for it."""
+    """What risk says of it: reason 0 passes."""
 
-    accepted: bool
+    reason: int
+    words: str
+    reducible: int
 
 
-app = FastAPI()
-FREE = {f"client/c{number}/hedge": 10**12 for number in range(500)}
+@asynccontextmanager
+async def alive(_: FastAPI) -> AsyncIterator[None]:
+    """Let prices come and the book be followed beside the requests, as the port's server does."""
+    task = asyncio.create_task(_live())
+    yield
+    task.cancel()
+
+
+async def _live() -> None:
+    for step in count(1):
+        if step % 10 == 0:
+            station.tick(step // 10)
+        station.at = Instant(CLOCK.now())
+        station.follow()
+        await asyncio.sleep(0.1)
+
+
+app = FastAPI(lifespan=alive)
+station: Any = None
 
 
 @app.post("/check")
-async def check(order: Check) -> Verdict:
-    """Answer from memory; nothing is decided that the binary port does not decide too."""
-    return Verdict(accepted=order.contracts * order.price_e10 <= FREE.get(order.bucket, 0))
+async def check(asked: AskedOrder) -> Verdict:
+    """Let the same service decide."""
+    order = msgspec.convert(asked.model_dump(), Order)
+    (found,) = station.risk.check(Checks((Check(order),)), CLOCK.now()).verdicts
+    return Verdict(reason=found.reason, words=found.words, reducible=found.reducible)
 
 
 if __name__ == "__main__":
+    pin(0)
+    station = Station()
     uvicorn.run(
         app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="error"
     )

@@ -17,12 +17,14 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from ringfence.kernel.calendar import day_index
 from ringfence.kernel.decision import Accepted
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up, share_down
 from ringfence.margin.bucket import Bucket, Position, RestingOrder
 from ringfence.margin.calls import CallState, State, advance, state_of
+from ringfence.margin.headroom import Headroom
 from ringfence.margin.health import Health, contract_of, health, in_numeraire_up
 from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
 from ringfence.margin.liquidation import ClosingPlan, plan_closing
@@ -33,7 +35,17 @@ from ringfence.margin.topping import lacking
 from ringfence.margin.trading import IntendedFill, TradeVerdict, trade_verdict
 from ringfence.planes.ledger.book import BookState, Outcome
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, ClosingFact, Conditions
-from ringfence.planes.ledger.operations import Fill, Operation, Order, Remark, Request
+from ringfence.planes.ledger.operations import (
+    Fill,
+    Move,
+    Operation,
+    Order,
+    Post,
+    PriceFact,
+    Remark,
+    Request,
+    Void,
+)
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.settlement import fee_up
 from ringfence.policy.model import BucketLimits, DeleverageStep
@@ -45,6 +57,8 @@ LOOK = "look"
 """The kind of a remark that makes the book look at a bucket (its subject) at the prices it holds: limits and
 call are moved on as by a request. It says nothing itself, so it cannot lie."""
 
+
+NEVER = Instant(-1)
 
 VALUED_MAX = 20_000
 """How many buckets' figures are remembered until a price moves."""
@@ -95,10 +109,13 @@ class MarginFacts:
         self._prices = Prices()
         self._marks = mark_names(rules)
         self._valued: dict[str, tuple[Bucket, Health]] = {}
+        self._rooms: dict[str, tuple[Headroom, int]] = {}
+        self._since, self._fresh_until = NEVER, NEVER
 
     def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:
         """Return what margin says about an operation; nothing about one that is no request."""
-        self._parts, self._losses = {}, {}
+        self._parts, self._losses, self._fresh_until = {}, {}, NEVER
+        self._forget_rooms(operation)
         touched = self._touched(state, operation)
         if not touched:
             return NO_CONDITIONS
@@ -107,6 +124,7 @@ class MarginFacts:
         self._parts = {path: part for path, part in parts if part is not None}
         for path, part in self._parts.items():
             self._limits[path] = self._observed(path, part, at)
+            self._rooms.pop(path, None)
             self._note_call(path, part, at)
         if isinstance(operation, Remark):
             self._parts = {}  # It was looked at; nothing is moved that could be a flow.
@@ -161,6 +179,9 @@ class MarginFacts:
 
     def after(self, outcome: Outcome) -> None:
         """Count the flows and the losses of the request that was just judged, if it was carried out."""
+        for entry in outcome.entries:
+            self._rooms.pop(entry.debit, None)
+            self._rooms.pop(entry.credit, None)
         if outcome.decision != Accepted() or not outcome.entries:
             return  # Refused, repeated, or held: nothing moved.
         for path, part in self._parts.items():
@@ -175,7 +196,7 @@ class MarginFacts:
         self._rules = rules
         self._terms, self._marks = compile_terms(rules.policy), mark_names(rules)
         self._parts, self._losses, self._valued, self._agreed = {}, {}, {}, {}
-        self._prices = Prices()
+        self._prices, self._rooms, self._fresh_until = Prices(), {}, NEVER
 
     # --- asked by risk, between requests
 
@@ -186,6 +207,63 @@ class MarginFacts:
         if part is None:
             return None
         return Standing(part.bucket, part.figures, self._state(part.figures), self._prices)
+
+    def passes(self, state: BookState, order: Order, resting: Sequence[RestingOrder], at: Instant) -> bool:
+        """Say whether `judge_order` finds no reason against an order of one contract or more.
+
+        It is nearly always asked about a bucket that has not changed since it was asked before, and answers
+        from what it found then. This view must have been told of every operation of the book.
+        """
+        if not self._since <= at <= self._fresh_until:
+            self._take_prices(state, at)
+            self._since, self._fresh_until = at, self._stay_fresh_until(state, at)
+        instrument = self._rules.instruments.get(order.instrument)
+        index_e10 = self._agreed.get(instrument.index) if instrument is not None else None
+        if index_e10 is None or order.instrument not in self._terms.contracts:
+            return False
+        room = self._room(state, order.bucket, at)
+        try:
+            return room is not None and room.passes(self._whole(order, index_e10), resting)
+        except BadInput:
+            return False
+
+    def _room(self, state: BookState, path: str, at: Instant) -> Headroom | None:
+        """Return the room of a bucket as it stands; None where it cannot be valued."""
+        day = day_index(at)
+        known = self._rooms.get(path)
+        if known is not None and known[1] == day:
+            return known[0]
+        part = self._part(state, path, Touch())
+        if part is None:
+            return None
+        room = Headroom(
+            part.bucket,
+            part.figures,
+            self._prices,
+            self._terms,
+            self._state(part.figures),
+            part.limits,
+            self._observed(path, part, at),
+            part.loss_allowed,
+        )
+        if len(self._rooms) >= VALUED_MAX:
+            self._rooms = {}
+        self._rooms[path] = room, day
+        return room
+
+    def _forget_rooms(self, operation: Operation) -> None:
+        """Forget the room of every bucket whose own content an operation may change without an entry."""
+        if isinstance(operation, PriceFact | Remark):
+            return
+        links = operation.links if isinstance(operation, Request) else (None,)
+        if not all(isinstance(link, Fill | Move | Post | Void) for link in links):
+            self._rooms = {}
+
+    def _stay_fresh_until(self, state: BookState, at: Instant) -> Instant:
+        """Return the last instant at which every price that is fresh now still is."""
+        prices = ((authority, state.price(name)) for name, authority in self._rules.prices.items())
+        ends = (price.at + authority.stale_ns for authority, price in prices if price is not None)
+        return Instant(min((end for end in ends if end >= at), default=NEVER))
 
     def judge_order(
         self, state: BookState, order: Order, resting: Sequence[RestingOrder], at: Instant
@@ -251,6 +329,7 @@ class MarginFacts:
         form = tuple[list[tuple[str, LimitState]], list[tuple[str, CallState]]]
         limits, calls = msgspec.json.decode(content, type=form)
         self._limits, self._calls = dict(limits), dict(calls)
+        self._rooms, self._fresh_until = {}, NEVER
 
     # --- the bucket and its prices
 
@@ -258,7 +337,8 @@ class MarginFacts:
         """Go by the prices that are agreed and fresh now; figures at other prices are forgotten."""
         agreed = self._fresh(state, at)
         if agreed != self._agreed:
-            self._agreed, self._prices, self._valued = agreed, self._priced(agreed), {}
+            self._agreed, self._prices = agreed, self._priced(agreed)
+            self._valued, self._rooms = {}, {}
 
     def _fresh(self, state: BookState, at: Instant) -> dict[str, int]:
         """Take every price that is agreed and fresh, by its name in the policy."""

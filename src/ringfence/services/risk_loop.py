@@ -27,12 +27,10 @@ from ringfence.margin.limits import daily_loss_allowed
 from ringfence.margin.liquidation import Closure
 from ringfence.margin.marks import Prices
 from ringfence.margin.reading import buckets_in
-from ringfence.margin.takeover import Takeover
 from ringfence.margin.terms import compile_terms
 from ringfence.margin.watch import NO_LIMITS, Decisions, Watch, WatchedLimits, watch
 from ringfence.planes.ledger.book import Outcome
 from ringfence.planes.ledger.operations import (
-    Closing,
     Fill,
     Link,
     Order,
@@ -44,6 +42,7 @@ from ringfence.planes.ledger.operations import (
 )
 from ringfence.planes.ledger.payments import collection_links
 from ringfence.planes.ledger.signed_batch import BatchToSign
+from ringfence.services.closing import market_fill, takeover_fills
 from ringfence.services.instructions import Sign
 from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, Book
 from ringfence.services.margin_facts import LOOK, MarginFacts
@@ -261,22 +260,9 @@ class RiskLoop:
         if standing is None:
             return ()
         plan = self._margin.closing_plan(standing)
-        fills = [self._takeover(path, row) for row in plan.takeovers]
-        for closure in plan.closures:
-            order = self._market.offer(closure, at)
-            if order is not None:
-                fills.append(_closing_fill(path, closure, order))
-        return tuple(fill for fill in fills if fill is not None)
-
-    def _takeover(self, path: str, row: Takeover) -> Fill | None:
-        place = self._book.rules.place(path)
-        fall = place.rule.waterfall if place is not None else None
-        if fall is None or not fall.pools:
-            return None
-        failed, bearer = Closing(path, "takeover"), Closing(fall.pools[0], "takeover")
-        if row.contracts > 0:
-            return Fill(row.instrument, row.contracts, row.price_e10, bearer, failed, "sell")
-        return Fill(row.instrument, -row.contracts, row.price_e10, failed, bearer, "buy")
+        offers = ((closure, self._market.offer(closure, at)) for closure in plan.closures)
+        closed = (market_fill(path, closure, order) for closure, order in offers if order is not None)
+        return (*takeover_fills(self._book.rules, path, plan), *closed)
 
     def _requests(self, chains: Sequence[Sequence[Link]], at: Instant) -> list[Request]:
         """Make a request of each chain, and let risk and ledger sign all of them with one signature each."""
@@ -301,10 +287,3 @@ class RiskLoop:
             if number is not None and not self._watch.put(number, self._bucket(number)):
                 self._read(at)
                 return
-
-
-def _closing_fill(path: str, closure: Closure, order: Order) -> Fill:
-    failed = Closing(path, "liquidation")
-    if closure.contracts > 0:
-        return Fill(closure.instrument, closure.contracts, closure.price_e10, failed, order, "buy")
-    return Fill(closure.instrument, -closure.contracts, closure.price_e10, order, failed, "sell")

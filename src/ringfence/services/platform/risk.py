@@ -17,7 +17,6 @@ from ringfence.margin.calls import State
 from ringfence.margin.liquidation import ClosingPlan
 from ringfence.planes.ledger.operations import (
     Closing,
-    Fill,
     Link,
     Order,
     Request,
@@ -28,6 +27,7 @@ from ringfence.planes.ledger.operations import (
 from ringfence.planes.ledger.payments import collection_links, settlement_links
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
+from ringfence.services.closing import takeover_fills
 from ringfence.services.instructions import Sign
 from ringfence.services.marks import PriceState
 from ringfence.services.matching.engine import NumberedFill
@@ -115,7 +115,11 @@ class Risk:
         reduces = order.contracts <= reducible
         if trust is None or not (trust.allows_reducing if reduces else trust.allows_new_risk):
             return Verdict(-1, f"the price of {order.instrument} is {trust.value if trust else 'halted'}")
+        if order.contracts < 1 or order.limit_e10 < 1:
+            return Verdict(-1, "an order is for one contract or more, at a limit above zero")
         resting = [RestingOrder(one.instrument, one.contracts, one.limit_e10) for one in check.resting]
+        if self._follower.margin.passes(state, order, resting, now):
+            return Verdict(0, reducible=reducible)
         verdict = self._follower.margin.judge_order(state, order, resting, now)
         if verdict is None:
             return Verdict(-1, f"{order.bucket} cannot be judged now: a price or its margin is missing")
@@ -192,12 +196,9 @@ class Risk:
         }
         self._tried = {path: tried for path, tried in self._tried.items() if path in failing}
         for path, plan in failing.items():
-            pool = self._pool(path)
-            if plan.takeovers and pool is not None:
-                yield [
-                    self._takeover(path, pool, row.instrument, row.contracts, row.price_e10)
-                    for row in plan.takeovers
-                ]
+            fills = takeover_fills(self._rules, path, plan)
+            if fills:
+                yield fills
 
     def _failing(self, now: Instant) -> Iterator[tuple[str, ClosingPlan]]:
         state, margin = self._follower.state, self._follower.margin
@@ -227,17 +228,6 @@ class Risk:
             time_in_force="ioc",
         )
         return msgspec.structs.replace(order, signatures=self._signatures(signing_bytes(order)))
-
-    def _pool(self, path: str) -> str | None:
-        place = self._rules.place(path)
-        fall = place.rule.waterfall if place is not None else None
-        return fall.pools[0] if fall is not None and fall.pools else None
-
-    def _takeover(self, path: str, pool: str, instrument: str, contracts: int, price_e10: int) -> Fill:
-        failed, bearer = Closing(path, "takeover"), Closing(pool, "takeover")
-        is_long = contracts > 0
-        buy, sell = (bearer, failed) if is_long else (failed, bearer)
-        return Fill(instrument, abs(contracts), price_e10, buy, sell, "sell" if is_long else "buy")
 
     def _signed_fill(self, numbered: NumberedFill, now: Instant) -> Request | None:
         """Sign a fill that closes a bucket by force, if that bucket is to be closed."""

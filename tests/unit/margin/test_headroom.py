@@ -1,0 +1,139 @@
+"""What a bucket has room for: true exactly where the rule of trading gives no reason, to the contract."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from margins import (
+    BTC_PERP,
+    CONTRACTS,
+    PRICES,
+    THRESHOLDS,
+    any_bucket,
+    any_prices,
+    bucket,
+    e10,
+    opened,
+    terms,
+)
+
+from ringfence.kernel.errors import BadInput
+from ringfence.kernel.instant import Instant
+from ringfence.margin.bucket import Bucket, RestingOrder
+from ringfence.margin.calls import state_of
+from ringfence.margin.headroom import Headroom
+from ringfence.margin.health import health
+from ringfence.margin.limits import LimitLevel, first_limit_state
+from ringfence.margin.marks import Prices
+from ringfence.margin.trading import IntendedFill, trade_verdict
+from ringfence.policy.model import BucketLimits
+
+ALL = terms()
+AT = Instant(1_760_000_000 * 10**9)
+FREE_OF_LIMITS = BucketLimits()
+
+
+def room_of(one: Bucket, prices: Prices, limits: BucketLimits = FREE_OF_LIMITS, **words: object) -> Headroom:
+    figures = health(one, prices, ALL)
+    state = words.get("limit_state") or first_limit_state(figures.equity, AT)
+    level = state_of(figures.equity, figures.maintenance, THRESHOLDS)
+    return Headroom(one, figures, prices, ALL, level, limits, state, words.get("loss_allowed"))  # type: ignore[arg-type]
+
+
+def by_rule(room: Headroom, fill: IntendedFill, orders: Sequence[RestingOrder]) -> bool:
+    verdict = trade_verdict(
+        replace(room.bucket, orders=tuple(orders)),
+        [fill],
+        room.prices,
+        room.terms,
+        room.state,
+        room.limits,
+        room.limit_state,
+        room.loss_allowed,
+    )
+    return verdict.reason is None
+
+
+@st.composite
+def any_limits(draw: st.DrawFn, one: Bucket, prices: Prices) -> Headroom:
+    """Draw the limits of a bucket and where they stand."""
+    equity = health(one, prices, ALL).equity
+    state = first_limit_state(equity + draw(st.integers(-(10**10), 10**10)), AT)
+    levels = st.sampled_from([LimitLevel.OK, LimitLevel.OK, LimitLevel.WARNED, LimitLevel.TRIPPED])
+    state = replace(
+        state,
+        day=replace(state.day, fill_loss=draw(st.integers(0, 10**9))),
+        drawdown=draw(levels),
+        leverage=draw(levels),
+    )
+    leverage = draw(st.sampled_from([None, None, 1, 5, 20]))
+    allowed = draw(st.sampled_from([None, 10**8, 10**10]))
+    return room_of(one, prices, BucketLimits(leverage=leverage), limit_state=state, loss_allowed=allowed)
+
+
+@st.composite
+def any_orders(draw: st.DrawFn, prices: Prices) -> tuple[RestingOrder, ...]:
+    names = draw(st.lists(st.sampled_from(sorted(CONTRACTS)), max_size=3))
+    return tuple(
+        RestingOrder(name, draw(st.integers(-5_000, 5_000).filter(bool)), prices.mark(name)) for name in names
+    )
+
+
+@given(st.data(), any_bucket(), any_prices(), st.sampled_from(sorted(CONTRACTS)), st.booleans())
+def test_it_passes_what_the_rule_passes_on_both_sides_of_the_edge(
+    data: st.DataObject, one: Bucket, prices: Prices, name: str, is_isolated: bool
+) -> None:
+    one = replace(one, mode="isolated") if is_isolated else one
+    room = data.draw(any_limits(one, prices))
+    orders = data.draw(any_orders(prices))
+    side = data.draw(st.sampled_from([1, -1]))
+    limit_e10 = max(1, prices.mark(name) + data.draw(st.integers(-2_000, 2_000)) * CONTRACTS[name].tick_e10)
+
+    def fill(contracts: int) -> IntendedFill:
+        return IntendedFill(name, side * contracts, limit_e10, prices.mark(name), contracts // 3)
+
+    def agreed(contracts: int) -> bool:
+        asked = fill(contracts)
+        expected = by_rule(room, asked, orders)
+        assert room.passes(asked, orders) == expected, contracts
+        return expected
+
+    low, high = 1, data.draw(st.integers(2, 10**7))
+    passes_low, passes_high = agreed(low), agreed(high)
+    while high - low > 1 and passes_low != passes_high:
+        middle = (low + high) // 2
+        if agreed(middle) == passes_low:
+            low = middle
+        else:
+            high = middle
+
+
+def test_the_last_contract_that_fits_by_hand() -> None:
+    # 1,000 contracts at 60,000.1 need a fiftieth of 60,000.1 dollars: 1,200.002.
+    fill = IntendedFill("BTC-PERP", 1_000, PRICES.marks["BTC-PERP"], PRICES.marks["BTC-PERP"])
+    assert room_of(bucket(USDC=1_200_002_000), PRICES).passes(fill, ())
+    assert not room_of(bucket(USDC=1_200_001_999), PRICES).passes(fill, ())
+
+
+def test_a_standing_order_takes_room() -> None:
+    fill = IntendedFill("BTC-PERP", 1_000, e10("60000"), e10("60000"))
+    order = RestingOrder("BTC-PERP", 1, e10("60000"))
+    room = room_of(bucket(USDC=1_200_002_000), PRICES)
+    assert room.passes(fill, ())
+    assert room.passes(fill, (replace(order, contracts=-1),))
+    assert not room_of(bucket(USDC=1_199_902_000), PRICES).passes(fill, (order,))
+
+
+def test_what_only_closes_always_passes() -> None:
+    ruined = room_of(bucket(opened(BTC_PERP, 10, 90_000)), PRICES)
+    assert ruined.passes(IntendedFill("BTC-PERP", -10, e10("1000"), e10("60000")), ())
+    assert not ruined.passes(IntendedFill("BTC-PERP", -11, e10("60000"), e10("60000")), ())
+    assert not ruined.passes(IntendedFill("BTC-PERP", 1, e10("60000"), e10("60000")), ())
+
+
+def test_what_cannot_be_valued_is_not_judged() -> None:
+    room = room_of(bucket(USDC=10**9), Prices({}, {"BTC-PERP": PRICES.marks["BTC-PERP"]}))
+    with pytest.raises(BadInput, match="no mark price"):
+        room.passes(IntendedFill("ETH-PERP", 1, e10("3000"), e10("3000")), ())
