@@ -2,7 +2,8 @@
 
     console     each line that begins with `$ ` is run from a folder that holds policies/; it must end with 0,
                 or with N where the line ends in `# exit N`. Lines below it must appear in what it prints, in
-                that order; `...` stands for anything. `$ make` only has to name a target.
+                that order; `...` stands for anything. `$ make` only has to name a target, and
+                `$ export NAME=VALUE` counts for the rest of the page.
     python      run as a program; all of a page's blocks share their names.
     yaml        a whole policy (`ringfence: 1`) must be read without an error.
 
@@ -83,12 +84,14 @@ def desk(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize("page", having("console"))
-def test_the_commands_of_a_page_do_what_it_says(page, desk):
+def test_the_commands_of_a_page_do_what_it_says(page, desk, monkeypatch):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for language, block in blocks(page):
         for each in steps(block) if language == "console" else []:
             if each.command.startswith(("make ", "git clone ", "cd ")):
                 assert not each.command.startswith("make ") or each.command.split()[1] in targets
+            elif exported := re.fullmatch(r"export (\w+)=(\S+)", each.command):
+                monkeypatch.setenv(*exported.groups())
             else:
                 check(each)
 

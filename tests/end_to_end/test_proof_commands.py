@@ -121,6 +121,21 @@ def test_a_pull_request_gets_sarif_and_markdown(ringfence, desk):
     assert "1. The attacker steals officer_a" in text
 
 
+def test_a_policy_that_cannot_be_read_is_sarif_too(ringfence, desk):
+    sarif, torn = desk / "out.sarif", desk / "torn.yaml"
+    torn.write_text("ringfence: 1\nname: torn\nassets:\n  USDC: {decimals: six}\n")
+    said = ringfence("prove", str(torn), "--sarif", str(sarif))
+    assert said.code == 2
+    errors = [one for one in json.loads(sarif.read_text())["runs"][0]["results"] if one["level"] == "error"]
+    place = errors[0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"].endswith("torn.yaml")
+    assert any(one["locations"][0]["physicalLocation"]["region"]["startLine"] == 4 for one in errors)
+    assert len({one["partialFingerprints"]["claim/v1"] for one in errors}) == len(errors)
+    assert ringfence("prove", str(desk / "away.yaml"), "--sarif", str(sarif)).code == 2
+    (gone,) = json.loads(sarif.read_text())["runs"][0]["results"]
+    assert (gone["ruleId"], "away.yaml" in gone["message"]["text"]) == ("unreadable", True)
+
+
 def test_blast_states_both_modes_per_hour_and_day(ringfence, desk):
     facts = ("--facts", str(desk / "balances.json"))
     said = ringfence("blast", str(desk / "platform.yaml"), "web", *facts)

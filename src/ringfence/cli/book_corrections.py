@@ -1,8 +1,10 @@
-"""`ringfence book correct` and `ringfence book position move`: what operators and owners put right."""
+"""`ringfence book correct` and `ringfence book position`: what operators and owners put right, or move on."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from ringfence.cli.book_desk import (
     Announced,
@@ -15,8 +17,8 @@ from ringfence.cli.book_desk import (
     open_desk,
     parse_typed,
 )
-from ringfence.cli.book_reading import At
-from ringfence.cli.output import Json
+from ringfence.cli.book_reading import At, opened
+from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from ringfence.planes.ledger.rules import Rules
     from ringfence.services.ledger import Book
 
-position_app = typer.Typer(no_args_is_help=True, help="Positions: move one to another bucket at the mark.")
+position_app = typer.Typer(
+    no_args_is_help=True, help="Positions: list them, move one to another bucket at the mark."
+)
 
 
 def correct(
@@ -74,6 +78,36 @@ def move_position(
         name = gate or instructions.find_exchange(desk.book.rules, [(source, target, instrument)])
         move = Move(name, source, target, instrument, contracts)
         desk.ask((move,), (move,), Beside(identifier, expires, exchange=name, announce=announce))
+
+
+@position_app.command("list")
+def list_positions(at: At, as_json: Json = False) -> None:
+    """List every position: its bucket, its contracts (short ones below zero), and its session value."""
+    from ringfence import wiring
+    from ringfence.cli.book_words import show_units
+
+    with opened(at, wiring.read_book) as book:
+        found = [
+            {
+                "bucket": bucket,
+                "instrument": name,
+                "contracts": one.contracts,
+                "session_value": show_units(book.rules, instrument.quote, one.session_value),
+                "quote": instrument.quote,
+            }
+            for name, instrument in book.rules.instruments.items()
+            for bucket, one in sorted(book.state.positions(name).items())
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table = Table("bucket", "instrument")
+    for column in ("contracts", "taken on at"):
+        table.add_column(column, justify="right")
+    for line in found:
+        value = f"{line['session_value']} {line['quote']}"
+        table.add_row(escape(str(line["bucket"])), str(line["instrument"]), str(line["contracts"]), value)
+    console.print(table if found else "nobody holds a position")
 
 
 def _entries_of(book: "Book", identifier: int) -> "tuple[Entry, ...]":

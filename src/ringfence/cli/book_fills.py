@@ -67,9 +67,11 @@ def fill(
 ) -> None:
     """Book a trade of two orders: those in files, or made at this price and signed with every key at hand.
 
-    Contracts pass through clearing, fees become owed, and margin judges both ends.
+    Contracts pass through clearing, fees become owed, margin judges both ends; the premium of an option is
+    paid with it.
     """
     from ringfence.planes.ledger.operations import Fill
+    from ringfence.planes.ledger.payments import premium_moves
     from ringfence.services import instructions
 
     price_e10 = instructions.parse_price(price)
@@ -82,7 +84,9 @@ def fill(
             return _order(desk, named, instrument, side, contracts, price_e10, expires)
 
         buys, sells = order(buyer, "buy"), order(seller, "sell")
-        desk.ask((Fill(instrument, contracts, price_e10, buys, sells, taker),), ())
+        trade = Fill(instrument, contracts, price_e10, buys, sells, taker)
+        premium = premium_moves(desk.book.rules, trade)
+        desk.ask((trade, *premium), premium)
 
 
 def _is_file(desk: Desk, named: str) -> bool:

@@ -29,14 +29,13 @@ def settle(
     Signed with the risk and the ledger key; the book computes itself what each bucket owes and is owed.
     """
     from ringfence.planes.ledger.operations import Settle
-    from ringfence.services.instructions import parse_price
 
     links = []
     for text in prices:
         name, _, price = text.partition("=")
         if not price:
             raise UsageError(f"{text!r} is no price of an instrument; write e.g. BTC-PERP=65000.5")
-        links.append(Settle(name, parse_price(price)))
+        links.append(Settle(name, parse_typed(_parse_payoff, price)))
     with open_desk(at, keys, as_json) as desk:
         _pay(desk, links)
 
@@ -124,6 +123,12 @@ def _pay(desk: Desk, links: "list[Settle] | list[Fund]") -> None:
             raise UsageError(f"{link.instrument} is no instrument of this policy; {known} are")
     paid = settlement_links(desk.book.state, links, desk.now)
     desk.ask(paid, [link for link in paid if isinstance(link, Move)])
+
+
+def _parse_payoff(text: str) -> int:
+    from ringfence.kernel.money import PRICE_DIGITS, parse_decimal
+
+    return parse_decimal(text, PRICE_DIGITS)  # an option may be worth nothing, so 0 is a price here
 
 
 def _parse_percent(text: str) -> int:

@@ -15,7 +15,9 @@ from ringfence.cli.output import Json, print_json, progress
 from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
-    from ringfence.policy.model import Journey, Policy
+    from collections.abc import Iterable
+
+    from ringfence.policy.model import Finding, Journey, Policy
     from ringfence.proof.claims import SecondOpinion, Verdict
     from ringfence.proof.rights import Dated
     from ringfence.proof.world import Fact
@@ -96,6 +98,24 @@ def claims(
         raise typer.Exit(1)
 
 
+def _loaded(policy: Path, sarif: Path | None) -> "Policy":
+    """Load a policy; where it cannot be read, a review is to see why at the lines that are wrong."""
+    from ringfence.policy.model import Finding
+    from ringfence.wiring_files import read_policy
+
+    if sarif is None:
+        return proof_words.load(policy)
+    try:
+        parsed = read_policy(policy)
+    except BadInput as fault:
+        right = "name a policy that can be read"
+        _write_sarif(sarif, (), [Finding("error", "unreadable", f"{policy}:1", str(fault), right)])
+        raise
+    if parsed.policy is None:
+        _write_sarif(sarif, (), parsed.findings)
+    return proof_words.load(policy)
+
+
 def _decide(
     policy: "Policy", only: list[str], facts: "tuple[Fact, ...]", opinion: "SecondOpinion | None"
 ) -> "tuple[Verdict, ...]":
@@ -136,15 +156,21 @@ def _write_files(
 
         certificate.write_bytes(write_certificate(certify(policy.name, digest(policy), verdicts)) + b"\n")
     if sarif is not None:
-        from importlib.metadata import version
-
-        from ringfence.kernel.digest import canonical_bytes
         from ringfence.proof.gates import weak_gates
 
-        found = output.show_sarif(version("ringfence"), verdicts, weak_gates(policy))
-        sarif.write_bytes(canonical_bytes(found) + b"\n")
+        _write_sarif(sarif, verdicts, weak_gates(policy))
     if markdown is not None:
         markdown.write_text(output.show_markdown(policy, verdicts))
+
+
+def _write_sarif(file: Path, verdicts: "Iterable[Verdict]", findings: "Iterable[Finding]") -> None:
+    from importlib.metadata import version
+
+    from ringfence.kernel.digest import canonical_bytes
+    from ringfence.proof import output
+
+    found = output.show_sarif(version("ringfence"), verdicts, findings)
+    file.write_bytes(canonical_bytes(found) + b"\n")
 
 
 @app.command()

@@ -156,14 +156,16 @@ def _sarif_route(found: Answer, route: Route) -> list[dict[str, object]]:
 
 
 def _sarif_finding(finding: Finding, rule: int) -> dict[str, object]:
-    return _sarif_result(finding.rule, rule, "note", f"{finding.found}; {finding.right}", finding.where)
+    words = f"{finding.found}; {finding.right}"
+    return _sarif_result(finding.rule, rule, finding.level, words, finding.where, known_by=words)
 
 
-def _sarif_result(name: str, rule: int, level: str, words: str, where: str) -> dict[str, object]:
+def _sarif_result(
+    name: str, rule: int, level: str, words: str, where: str, known_by: str = ""
+) -> dict[str, object]:
+    """Write one result; known_by: what tells it from others of its rule, the next time it is found."""
     place = _sarif_place(where)
-    fingerprint = tagged_digest(
-        "ringfence result", f"{name} {words if level == 'note' else ''}".encode()
-    ).hex()
+    fingerprint = tagged_digest("ringfence result", f"{name} {known_by}".encode()).hex()
     result: dict[str, object] = {
         "ruleId": name,
         "ruleIndex": rule,

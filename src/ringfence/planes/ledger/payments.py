@@ -18,8 +18,10 @@ from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.interest import INTEREST, accrue_all
 from ringfence.planes.ledger.ledger import limited_members
-from ringfence.planes.ledger.operations import Fund, Link, Move, Settle
-from ringfence.planes.ledger.rules import DEBT_GATE, Place, Way
+from ringfence.planes.ledger.operations import Fill, Fund, Link, Move, Settle
+from ringfence.planes.ledger.options import PREMIUM
+from ringfence.planes.ledger.rules import DEBT_GATE, Place, Rules, Way
+from ringfence.planes.ledger.settlement import fill_value
 from ringfence.planes.ledger.shortfall import payable_units, pools_of, shortfall_units
 
 SHORTFALL = "shortfall"
@@ -56,6 +58,25 @@ def collection_links(state: BookState, at: Instant, accruals: Sequence[str] = CH
         return tuple(move for accrual in accruals for move in _collect(chain, accrual))
     finally:
         state.ledger.tables.rollback()
+
+
+def premium_moves(rules: Rules, fill: Fill) -> tuple[Move, ...]:
+    """Return the moves that pay the premium of a fill, to follow it in its request; none but for options."""
+    instrument, clearing = rules.instruments.get(fill.instrument), rules.place(rules.clearing or "")
+    buyer, seller = rules.place(fill.buy.bucket), rules.place(fill.sell.bucket)
+    if instrument is None or instrument.kind != "option":
+        return ()
+    if clearing is None or buyer is None or seller is None:
+        return ()
+    quote = instrument.quote
+    units = abs(fill_value(instrument, fill.contracts, fill.price_e10, rules.assets[quote].decimals))
+    pays, is_paid = (PREMIUM, buyer.rule.index, quote), (PREMIUM, seller.rule.index, quote)
+    ways = ((rules.pays.get(pays), buyer, clearing), (rules.is_paid.get(is_paid), clearing, seller))
+    return tuple(
+        Move(way.gate.name, source.path, target.path, quote, units)
+        for way, source, target in ways
+        if way is not None and units
+    )
 
 
 def _collect(chain: Chain, accrual: str) -> Iterator[Move]:
