@@ -21,7 +21,8 @@ FLOWS, OPERATIONS = (
 SAID = """
     deposit linked whole part void expire band debt interest convert standing top-up correction reverses
     own buckets give-up block two signatures opened closed frozen named member entities entity mirrored
-    premium silence staff variation funding fees rebates surplus inflow payout deleveraging withdrawal sweep lending
+    premium silence staff variation funding fees rebates surplus inflow payout deleveraging withdrawal sweep
+    lending
     cancel-only reduce-only
 """
 """What a policy has to be able to express, by the words of its reference; each has a row."""

@@ -80,7 +80,7 @@ def claims(
 
     Exit code 1 where a claim does not hold.
     """
-    loaded = proof_words.load(policy)
+    loaded = _loaded(policy, sarif)
     known = (*_facts(facts, loaded, hub), *_sessions(at))
     opinion = _second_opinion(seconds_max) if second else None
     verdicts = _decide(loaded, only or [], known, opinion)
@@ -109,7 +109,10 @@ def _loaded(policy: Path, sarif: Path | None) -> "Policy":
         parsed = read_policy(policy)
     except BadInput as fault:
         right = "name a policy that can be read"
-        _write_sarif(sarif, (), [Finding("error", "unreadable", f"{policy}:1", str(fault), right)])
+        finding = Finding(
+            level="error", rule="unreadable", where=f"{policy}:1", found=str(fault), right=right
+        )
+        _write_sarif(sarif, (), [finding])
         raise
     if parsed.policy is None:
         _write_sarif(sarif, (), parsed.findings)
