@@ -93,6 +93,48 @@ def test_a_plan_that_would_be_refused_says_so(ringfence: CommandLine) -> None:
     assert "USDC is booked with decimals 6, and the new policy says 7" in said.out
 
 
+def test_the_impact_tells_what_is_felt_at_once_from_what_is_felt_later(ringfence: CommandLine) -> None:
+    # The limit is lowered at once; the gate that goes with the wider limits of leverage waits for its delay.
+    found = ringfence("policy", "impact", "more.yaml", "--book", "harbour.book", "--json").json
+    assert [one["after"] for one in found["at_once"]["limits"]] == ["50"]
+    assert found["refused"] == []
+    said = ringfence("policy", "impact", "more.yaml", "--book", "harbour.book").out
+    assert said.index("at once, while the rest waits") < said.index("when all of it is in force")
+
+
+def test_the_impact_and_the_plan_agree_that_a_gate_would_be_gone(ringfence: CommandLine) -> None:
+    before, _, after = TEXT.partition("  fund:\n")
+    Path("shut.yaml").write_text(before + after[after.index("  release:\n") :])
+    plan = ringfence("book", "adoption", "plan", "shut.yaml", "--json").json
+    assert any("fund" in one["words"] for one in plan["at_once"])
+    found = ringfence("policy", "impact", "shut.yaml", "--book", "harbour.book", "--json").json
+    (used,) = found["limits"]
+    assert (used["gate"], used["used"], used["after"]) == ("fund", "60", "shut")
+    assert ("client/alice/cash", "940") not in [(one["compartment"], one["after"]) for one in found["frozen"]]
+
+
+def test_what_would_be_refused_is_said_wherever_it_is_looked_at(ringfence: CommandLine) -> None:
+    dropped = TEXT.replace("  USDC: {decimals: 6,", "  USDC: {decimals: 7,").replace(
+        "USDC-debt: {debt_in: USDC, decimals: 6}", "USDC-debt: {debt_in: USDC, decimals: 7}"
+    )
+    Path("other.yaml").write_text(dropped)
+    words = "USDC is booked with decimals 6, and the new policy says 7"
+    for command in (
+        ("policy", "impact", "other.yaml", "--book", "harbour.book"),
+        ("book", "adoption", "propose", "other.yaml", "--to", "p.json"),
+        ("book", "adoption", "sign", "p.json"),
+    ):
+        said = ringfence(*command)
+        assert (said.code, f"would be refused: {words}" in said.out) == (1, True), said.out
+
+
+def test_nothing_is_proposed_that_changes_nothing(ringfence: CommandLine) -> None:
+    Path("same.yaml").write_text(TEXT)
+    said = ringfence("book", "adoption", "propose", "same.yaml", "--to", "p.json")
+    assert (said.code, Path("p.json").exists()) == (2, False)
+    assert "means the same as same.yaml already" in said.err
+
+
 def test_a_file_that_is_no_proposal_is_refused(ringfence: CommandLine) -> None:
     assert ringfence("book", "adoption", "adopt", "nothing.json").code == 2
     Path("bad.json").write_text(json.dumps({"id": 1}))

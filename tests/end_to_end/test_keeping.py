@@ -70,6 +70,15 @@ def test_what_a_backup_lacks_is_named_and_nothing_is_put_in_place(ringfence: Com
     assert (blind["nothing_missing"], blind["reaches"]) == (False, None)
 
 
+def test_a_restore_says_what_is_still_unknown_and_what_would_tell(ringfence: CommandLine) -> None:
+    ringfence("book", "backup", "b.book")
+    blind = ringfence("book", "restore", "b.book", "--at", "r.book").out
+    assert "whether anything came after its end cannot be known; b.book.head.json lies beside it" in blind
+    said = ringfence("book", "restore", "b.book", "--at", "q.book", "--signed-head", "b.book.head.json").out
+    assert "nothing is missing up to record" in said
+    assert "nobody signed the note" in said
+
+
 def test_a_signed_head_of_another_book_or_hand_is_refused(ringfence: CommandLine) -> None:
     noted = Path(ringfence("book", "backup", "b.book", "--sign-with", "ledger_key", "--json").json["noted"])
     good = noted.read_text()

@@ -121,6 +121,12 @@ def test_a_pull_request_gets_sarif_and_markdown(ringfence, desk):
     assert "1. The attacker steals officer_a" in text
 
 
+def test_a_variable_in_a_question_is_answered_with_what_to_name(ringfence):
+    said = ringfence("proof", "reach", "venue", "client/{a}/cash -> outside")
+    assert said.code == 2
+    assert "stands for no member; name one, e.g. `client/alice/cash`" in " ".join(said.err.split())
+
+
 def test_a_policy_that_cannot_be_read_is_sarif_too(ringfence, desk):
     sarif, torn = desk / "out.sarif", desk / "torn.yaml"
     torn.write_text("ringfence: 1\nname: torn\nassets:\n  USDC: {decimals: six}\n")

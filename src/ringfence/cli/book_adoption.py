@@ -49,7 +49,7 @@ def plan(policy: PolicyFile, at: At, as_json: Json = False) -> None:
         print_json(_plain_plan(found))
     else:
         _print_plan(found)
-    if found.unkept or (found.later and not found.may_widen):
+    if _faults(found):
         raise typer.Exit(1)
 
 
@@ -62,9 +62,13 @@ def propose(
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Write a proposal to a file, signed with every key at hand that must sign."""
+    """Write a proposal to a file, signed with every key at hand that must sign.
+
+    Where the book would refuse it as it stands, it says so, and the exit code is 1.
+    """
     from ringfence import wiring, wiring_files
     from ringfence.kernel.instant import DAY_NS, Instant
+    from ringfence.policy.digest import digest
     from ringfence.services import instructions
 
     new, now = wiring_files.load_policy(policy), wiring.clock().now()
@@ -72,6 +76,8 @@ def propose(
         expires = Instant(now + days * DAY_NS)
         ring = _ring(at, keys)
         made = instructions.adoption(book.rules, new, ring.sign, identifier=_new_id(now), expires=expires)
+        if made.replaces == digest(new):
+            raise UsageError(f"the book obeys a policy that means the same as {policy} already")
         found = _proposal(book, made)
     _write(to, made)
     _say_proposal(to, found, as_json=as_json)
@@ -123,23 +129,36 @@ def cancel(
 
 
 def impact(policy: PolicyFile, book: Book_, as_json: Json = False) -> None:
-    """Say what a new policy would cost the people in a book: calls, liquidations, frozen capital, limits."""
+    """Say what a new policy would cost the people in a book: calls, liquidations, frozen capital, limits.
+
+    First what is felt at once, while the rest waits, then what is felt when all of it is in force. The exit
+    code is 1 where the book would refuse to adopt it.
+    """
     from ringfence import wiring, wiring_files
     from ringfence.cli.impact_words import plain_impact, print_impact
     from ringfence.margin.impact import impact as compute
     from ringfence.margin.reading import buckets_in
-    from ringfence.planes.ledger.compile import compile_policy
+    from ringfence.planes.ledger.adoption import plan_adoption
 
     new = wiring_files.load_policy(policy)
     with opened(book, wiring.read_book) as live:
-        rules = compile_policy(new, live.genesis.planes)
-        with progress("valuing buckets", len(buckets_in(live.state))) as step:
-            found = compute(live.state, rules, wiring.clock().now(), step)
-        plain = plain_impact(live.rules, rules, found)
+        found, now = plan_adoption(live.state.ledger.tables, live.rules, new), wiring.clock().now()
+        steps = [found.narrowed, found.target] if found.waits and found.at_once else [found.target]
+        with progress("valuing buckets", len(steps) * len(buckets_in(live.state))) as step:
+            felt = [plain_impact(live.rules, rules, compute(live.state, rules, now, step)) for rules in steps]
+    plain = {**felt[-1], "at_once": felt[0] if len(felt) > 1 else None, "refused": _faults(found)}
     if as_json:
         print_json(plain)
     else:
         print_impact(plain)
+    if plain["refused"]:
+        raise typer.Exit(1)
+
+
+def _faults(found: "AdoptionPlan") -> list[str]:
+    """Say why the book would refuse to adopt a policy as it stands."""
+    nobody = "the policy in force names nobody under `adoption` who may widen it"
+    return [*([nobody] if found.later and not found.may_widen else []), *found.unkept]
 
 
 # --- proposals in files ------------------------------------------------------------------------
@@ -188,13 +207,22 @@ def _proposal(book: "Book", made: "AdoptPolicy") -> dict[str, Any]:
 
 
 def _say_proposal(file: Path, found: dict[str, Any], *, as_json: bool) -> None:
+    refused = found["plan"]["refused"]
     if as_json:
         print_json({"file": str(file), **found})
-        return
-    signed = ", ".join(found["signed"]) or "nobody"
-    console.print(f"{escape(str(file))}: proposal {found['id']}, signed by {signed}", highlight=False)
-    missing = found["missing"]
-    console.print(f"still needed: {escape(missing)}" if missing else "everybody who must sign has signed")
+    else:
+        needs, missing = found["plan"]["needs"], found["missing"]
+        signed = f"signed by {', '.join(found['signed'])}" if found["signed"] else "not signed yet"
+        console.print(
+            f"{escape(str(file))}: proposal {found['id']}, {signed if needs else 'no signature needed'}"
+        )
+        if missing:
+            console.print(f"still needed: {escape(missing)}", highlight=False)
+        elif needs:
+            console.print("everybody who must sign has signed")
+        _say_refused(refused)
+    if refused:
+        raise typer.Exit(1)
 
 
 # --- the book ----------------------------------------------------------------------------------
@@ -271,6 +299,7 @@ def _plain_plan(found: "AdoptionPlan") -> dict[str, Any]:
         "needs": [show_need(need, name_of) for need in found.needs],
         "delay_seconds": found.delay_ns // 10**9,
         "may_widen": found.may_widen,
+        "refused": _faults(found),
         "not_enforced": [str(note) for note in found.target.notes],
     }
 
@@ -284,12 +313,15 @@ def _print_plan(found: "AdoptionPlan") -> None:
         return
     table = Table("when", "which way", "what", "where")
     wait = f"after {show_duration(found.delay_ns)}" if found.delay_ns else "with the signatures"
+    wait = wait if found.may_widen else "never"
     for when, changes in (("at once", plain["at_once"]), (wait, plain["later"])):
         for one in changes:
             table.add_row(when, one["direction"], escape(one["words"]), escape(one["where"]))
     console.print(table)
     console.print(f"must sign: {escape(', '.join(plain['needs']) or 'nobody')}", highlight=False)
-    if plain["later"] and not plain["may_widen"]:
-        console.print("[red]refused:[/] the policy in force names nobody under `adoption` who may widen it")
-    for words in plain["unkept"]:
-        console.print(f"[red]refused:[/] {escape(words)}", highlight=False, soft_wrap=True)
+    _say_refused(plain["refused"])
+
+
+def _say_refused(faults: list[str]) -> None:
+    for words in faults:
+        console.print(f"[red]would be refused:[/] {escape(words)}", highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from ringfence.cli.book_reading import At, opened, parse_head
 from ringfence.cli.output import Json, console, print_json, progress
@@ -100,10 +101,26 @@ def restore(
         return
     console.print(f"{at}: {found['records']} records, every hash and every answer checked", highlight=False)
     if noted is None:
-        console.print("[yellow]nothing was noted:[/] whether anything came after its end cannot be known")
-    else:
-        by = f", signed by {', '.join(signers)}" if signers else ""
-        console.print(f"[green]nothing is missing[/] up to record {noted.sequence}{by}", highlight=False)
+        words = "whether anything came after its end cannot be known"
+        _say(f"[yellow]nothing was noted:[/] {words}{_hint(backup)}")
+        return
+    by = f", signed by {', '.join(signers)}" if signers else ""
+    _say(f"[green]nothing is missing[/] up to record {noted.sequence}{by}")
+    if signed_head is not None and not signers:
+        _say(
+            "[yellow]nobody signed the note:[/] whoever could write the file could have shortened it; "
+            "`book backup --sign-with ledger_key` signs the next one"
+        )
+
+
+def _hint(backup: Path) -> str:
+    """Name the note that lies beside a backup, which nobody handed in."""
+    note = backup.with_name(f"{backup.name}.head.json")
+    return f"; {escape(str(note))} lies beside it: hand it in with --signed-head" if note.exists() else ""
+
+
+def _say(words: str) -> None:
+    console.print(words, highlight=False, soft_wrap=True)
 
 
 def export(

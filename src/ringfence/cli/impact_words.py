@@ -7,7 +7,7 @@ from rich.table import Table
 
 from ringfence.cli.book_words import show_units
 from ringfence.cli.output import console
-from ringfence.margin.impact import BucketImpact, Impact, Standing
+from ringfence.margin.impact import BucketImpact, Impact, LimitUse, Standing
 from ringfence.planes.ledger.rules import Rules
 
 Plain = dict[str, Any]
@@ -43,12 +43,19 @@ def plain_impact(old: Rules, new: Rules, found: Impact) -> Plain:
                 "before": None
                 if one.before_cap is None
                 else show_units(old, one.asset, one.before_cap.units),
-                "after": None if one.after_cap is None else show_units(old, one.asset, one.after_cap.units),
+                "after": _after(old, new, one),
                 "left": None if one.left_units is None else show_units(old, one.asset, one.left_units),
             }
             for one in found.limits
         ],
     }
+
+
+def _after(old: Rules, new: Rules, one: LimitUse) -> str:
+    """Write the new limit, that there is none any more, or that the gate itself is gone."""
+    if one.after_cap is not None:
+        return show_units(old, one.asset, one.after_cap.units)
+    return "no limit" if one.gate in new.gates or one.gate in new.exchanges else "shut"
 
 
 def _plain_bucket(rules: Rules, one: BucketImpact) -> Plain:
@@ -76,7 +83,17 @@ def _plain_standing(rules: Rules, standing: Standing | None) -> Plain | None:
 
 
 def print_impact(plain: Plain) -> None:
-    """Say for people what would change for whom."""
+    """Say for people what would change for whom, at once and in the end, and whether it can be adopted."""
+    if plain["at_once"] is not None:
+        console.print("[bold]at once, while the rest waits[/]")
+        _print_step(plain["at_once"])
+        console.print("[bold]when all of it is in force[/]")
+    _print_step(plain)
+    for words in plain["refused"]:
+        console.print(f"[red]would be refused:[/] {escape(words)}", highlight=False, soft_wrap=True)
+
+
+def _print_step(plain: Plain) -> None:
     console.print(
         f"{plain['valued']} buckets valued: {plain['calls']} would be called, "
         f"{plain['liquidations']} would be liquidated",
@@ -118,4 +135,4 @@ def _step(before: Plain | None, after: Plain | None, name: str) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, list):
         return escape("/".join(value) or "all")
-    return "no limit" if value is None else escape(str(value))
+    return "" if value is None else escape(str(value))

@@ -49,10 +49,14 @@ def load(policy: Path) -> "Policy":
 @contextmanager
 def faults_as_usage() -> Iterator[None]:
     """Turn a question that means nothing into an error of whoever asked it."""
-    from ringfence.proof.questions import Fault
+    from ringfence.proof.questions import Fault, UnboundVariable
 
     try:
         yield
+    except UnboundVariable as fault:
+        member = fault.text.replace(fault.part, "alice")
+        words = f"`{fault.part}` in `{fault.text}` stands for no member; name one, e.g. `{member}`"
+        raise UsageError(words) from None
     except Fault as fault:
         raise UsageError(str(fault)) from None
 

@@ -73,6 +73,14 @@ class Fault(ValueError):
     """The claim means nothing; the message says what is wrong with it."""
 
 
+class UnboundVariable(Fault):
+    """A place names a variable that stands for no member; `text` is the place, `part` the variable."""
+
+    def __init__(self, part: str, text: str) -> None:
+        super().__init__(f"`{part}` in `{text}` is no variable of the claim; add it under `for`")
+        self.part, self.text = part, text
+
+
 class Grounds:
     """The worlds of one policy, each read once, with what else is known of it."""
 
@@ -245,7 +253,7 @@ def filled(text: str, binding: Mapping[str, str]) -> str:
     parts = []
     for part in parts_of(text):
         if is_variable(part) and part[1:-1] not in binding:
-            raise Fault(f"`{part}` in `{text}` is no variable of the claim; add it under `for`")
+            raise UnboundVariable(part, text)
         parts.append(binding[part[1:-1]] if is_variable(part) else part)
     return "/".join(parts)
 
