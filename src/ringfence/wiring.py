@@ -182,7 +182,8 @@ def _begun_or_recovered(
         shown = "\n  ".join(differences[:DIFFERENCES_SHOWN])
         more = len(differences) - DIFFERENCES_SHOWN
         rest = f"\n  and {more} more; `ringfence policy diff` lists them" if more > 0 else ""
-        raise UsageError(f"the book obeys another policy; to become this one it\n  {shown}{rest}")
+        adopts = "\n`ringfence book adoption` puts another policy in its place"
+        raise UsageError(f"the book obeys another policy; to become this one it\n  {shown}{rest}{adopts}")
     return book
 
 

@@ -166,7 +166,8 @@ def test_two_clients_exchange_a_block_each_signing_at_home(at_venue: Person, pat
     assert "client_key/bob" in str(at_venue.reads("book", "pending")[0]["waits"])
     away.rename(path.parent / "harbour.book.keys/client_key/bob.key")
     at_venue.does("book", "approve", "b1")
-    at_venue.does("book", "carry-out", "b1")
+    done = at_venue.does("book", "carry-out", "b1")
+    assert "600 USDC from client/alice/cash to client/bob/cash" in done
     assert at_venue.does("book", "carry-out", "b1").startswith("repeated carry out")
     assert (at_venue.balance(CASH), at_venue.balance(CASH, "BTC")) == ("400", "0.01")
 

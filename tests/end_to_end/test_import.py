@@ -113,6 +113,7 @@ def test_prices_and_totals_are_checked(ringfence: CommandLine) -> None:
     assert said.json["differences"] == [{"asset": "USDC", "expected": "9", "found": "1550.5"}]
     shown = ringfence("book", "import", "good.csv", "--total", "USDC=9")
     assert "USDC adds up to 1550.5, and 9 was expected" in shown.out
+    assert "say what BTC-PERP was settled at last: --price BTC-PERP=PRICE" in shown.out
     assert ringfence("book", "import", "good.csv", "--price", "BTC-PERP").code == 2
 
 

@@ -82,6 +82,7 @@ def _plain(rules: "Rules", found: "CutOver") -> dict[str, Any]:
             for asset, was, now in found.differences
         ],
         "refused": [{"where": where, "words": words} for where, words in found.faults],
+        "unpriced": sorted({one.instrument for one in found.opening.positions} - found.opening.prices.keys()),
         "source": found.opening.source,
         "taken_over": False,
     }
@@ -102,6 +103,8 @@ def _print(report: dict[str, Any]) -> None:
     for one in report["refused"]:
         place = f"{one['where']}: " if one["where"] else ""
         console.print(f"[red]refused:[/] {escape(place + one['words'])}", highlight=False, soft_wrap=True)
+    for name in report["unpriced"]:
+        console.print(f"say what {name} was settled at last: --price {name}=PRICE", highlight=False)
     answer = report.get("answer")
     if report["taken_over"]:
         console.print("[green]taken over[/]")

@@ -99,6 +99,8 @@ def history(
     if as_json:
         print_json(answers)
         return
+    if not answers:
+        console.print("nothing was asked or booked there and then")
     for answer in answers:
         console.print(f"[dim]record {answer['record']}, {answer['at']}[/]", highlight=False)
         print_answer(answer)

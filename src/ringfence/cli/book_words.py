@@ -114,7 +114,19 @@ def plain_answer(rules: Rules | None, line: Answered) -> Plain:
         }
         for entry in line.entries
     ]
+    if _is_about_another(line.operation):
+        answer["moved"] = [
+            f"{one['amount']} {one['asset']} from {one['debit']} to {one['credit']}"
+            for one in answer["entries"]
+        ]
     return answer
+
+
+def _is_about_another(operation: Operation) -> bool:
+    """Say whether an operation names what was asked before, so that it does not tell itself what moved."""
+    if isinstance(operation, Request):
+        return any(isinstance(link, Post) for link in operation.links)
+    return isinstance(operation, CarryOut)
 
 
 def plain_pending(rules: Rules, pending: Pending, lacks: str, now: Instant) -> Plain:
@@ -177,7 +189,7 @@ def print_answer(answer: Plain) -> None:
     verb = "repeated" if answer.get("repeated") else verb
     shown = f"[green]{verb}[/]" if answer["accepted"] else "[red]refused[/] "
     _say(f"{shown} {asked_words}")
-    for link in links:
+    for link in (*links, *map(escape, answer.get("moved", ()))):
         _say(f"         {link}")
     if not answer["accepted"]:
         rule = f"  [dim]{escape(answer['rule'])}[/]" if answer["rule"] else ""
