@@ -4,10 +4,12 @@ The policy is the harbour's with gates that it lacks: between two members, with 
 with a cap for one transfer, and for corrections only.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from harbour import NOON, SERVICE_KEYS, TEXT, USDC, public_of, rules_of
 
 from ringfence.kernel.decision import Accepted, Reason
@@ -16,6 +18,7 @@ from ringfence.kernel.money import UNITS_MAX
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.operations import (
     Freeze,
+    Link,
     Move,
     OpenMember,
     Operation,
@@ -29,7 +32,19 @@ from ringfence.planes.ledger.operations import (
     Void,
 )
 from ringfence.planes.ledger.row_lane import RowLane
-from ringfence.planes.ledger.rows import REPEATED, Draft, Route, RowBatch, blank_transfers, write_ids
+from ringfence.planes.ledger.rows import (
+    HOLD,
+    MOVE,
+    POST,
+    REPEATED,
+    SEAL,
+    VOID,
+    Draft,
+    Route,
+    RowBatch,
+    blank_transfers,
+    write_ids,
+)
 
 FURTHER = """\
   hand: {from: "client/{a}/cash", to: "client/{b}/cash", assets: [USDC], needs: ["client_key/{a}"],
@@ -59,14 +74,24 @@ PLACES = [
     "clearing",
     "nowhere",
 ]
-SCOPES = ("gate/fund", "asset/BTC", "compartment/client/bob/hedge", "book")
+SCOPES = ("gate/fund", "asset/BTC", "compartment/client/bob/hedge", "gate/tip", "gate/hand", "book")
 GATES = sorted({name for name, _, _ in RULES.ways})
 BY_REQUEST = {"release", "top_up", "cover", "last_resort", "debt", "trade"}
-Chain = tuple[int, tuple[Move, ...]]
+ACCRUING = {name for name, gate in RULES.gates.items() if gate.accrual or gate.delay_ns}
+
+
+class Chain(NamedTuple):
+    """One request: held until then where that is not 0, with signatures and a time of its own or without."""
+
+    identifier: int
+    links: tuple[Link, ...]
+    hold_until: int = 0
+    signatures: tuple[Signature, ...] = ()
+    expires: int = 0
 
 
 def accept_all(public: bytes, message: bytes, signature: bytes) -> bool:
-    return signature != b"bad"
+    return not signature.startswith(b"bad")
 
 
 def opening(member: str) -> OpenMember:
@@ -145,37 +170,130 @@ def through_clearing(rng: Random) -> tuple[Move, ...]:
     )
 
 
-def random_chains(rng: Random, seen: list[Chain], most: int = 8) -> list[Chain]:
+def random_chains(rng: Random, seen: list[Chain], at: int, most: int = 8) -> list[Chain]:
     """Requests of a batch: mostly new ones, some retries, some ids used twice, some impossible."""
     chains: list[Chain] = []
     for _ in range(rng.randint(1, most)):
-        count = rng.choice([1, 1, 1, 2, 3, 5])
-        moves = through_clearing(rng) if rng.random() < 0.2 else tuple(random_move(rng) for _ in range(count))
-        chance = rng.random()
-        identifier = rng.getrandbits(rng.choice([20, 70, 127])) + 1
+        chance, identifier = rng.random(), rng.getrandbits(rng.choice([20, 70, 127])) + 1
+        chain = random_chain(rng, seen, at)._replace(identifier=identifier)
         if chance < 0.1 and seen:
-            identifier, moves = rng.choice(seen)
+            chain = rng.choice(seen)
         elif chance < 0.15 and seen:
-            identifier = rng.choice(seen)[0]
+            chain = chain._replace(identifier=rng.choice(seen).identifier)
         elif chance < 0.17:
-            identifier = rng.choice([0, 2**128 - 1])
-        seen.append((identifier, moves))
-        chains.append(seen[-1])
+            chain = chain._replace(identifier=rng.choice([0, 2**128 - 1]))
+        seen.append(chain)
+        chains.append(chain)
     return chains
 
 
-def rows_of(lane: RowLane, chains: list[Chain], words: dict[str, Any], keys: list[Signature]) -> RowBatch:
+def random_chain(rng: Random, seen: list[Chain], at: int) -> Chain:
+    """Moves, or a hold of them, or the ends of holds among moves; signed for itself now and then."""
+    count, until = rng.choice([1, 1, 1, 2, 3, 5]), 0
+    links: tuple[Link, ...] = tuple(random_move(rng) for _ in range(count))
+    chance = rng.random()
+    if chance < 0.2:
+        links = through_clearing(rng)
+    elif chance < 0.35:
+        until = at + rng.choice([-1, 0, DAY_NS // 4, DAY_NS, 9 * DAY_NS])
+        links = tuple(random_held_move(rng) for _ in range(rng.choice([1, 1, 2, 3])))
+    elif chance < 0.6:
+        ends = {end.hold: end for end in (random_end(rng, seen) for _ in range(rng.choice([1, 1, 2])))}
+        links = (*(links[1:] if rng.random() < 0.3 else ()), *ends.values())
+    return Chain(0, links, until, *random_seal(rng, at))
+
+
+def random_held_move(rng: Random) -> Move:
+    """A move of little through a gate whose moves can be held, more often than not."""
+    if rng.random() < 0.1:
+        return random_move(rng)
+    member, units = rng.choice(MEMBERS), rng.choice([1, 2, 3])
+    return rng.choice(
+        [
+            Move("fund", f"client/{member}/cash", f"client/{member}/hedge", "USDC", units),
+            Move("tip", f"client/{member}/cash", "house/treasury", "USDC", units),
+            Move("hand", "client/bob/cash", "client/alice/cash", "USDC", units),
+            Move("fund", f"client/{member}/cash", f"client/{member}/hedge", "USDC", 2**64 + units),
+        ]
+    )
+
+
+def random_end(rng: Random, seen: list[Chain]) -> Post | Void:
+    """Post or void a hold, with a mistake now and then."""
+    held = [chain for chain in seen[-200:] if chain.hold_until][-6:]
+    hold, moves = 5_000 + rng.randrange(5), (FUND_A_HOLD,)
+    if held and rng.random() < 0.9:
+        chosen = rng.choice(held)
+        hold, moves = chosen.identifier, tuple(link for link in chosen.links if isinstance(link, Move))
+    along = tuple(Route(move.gate, move.source, move.target, move.asset) for move in moves)
+    units = [rng.choice([move.units, move.units, move.units // 2, 0]) for move in moves]
+    chance = rng.random()
+    if chance < 0.05:
+        units[0] = moves[0].units + 1
+    elif chance < 0.1:
+        along, units = (*along, along[0]), [*units, 0]
+    elif chance < 0.15:
+        along = (Route("fund", "client/bob/cash", "client/bob/hedge", "USDC"), *along[1:])
+    if rng.random() < 0.3:
+        return Void(hold, along)
+    return Post(hold, tuple(min(one, 2**128 - 1) for one in units), along)
+
+
+def random_seal(rng: Random, at: int) -> tuple[tuple[Signature, ...], int]:
+    """Signatures of one request, and until when it is good."""
+    if rng.random() < 0.6:
+        return (), 0
+    names = KEYS if rng.random() < 0.6 else rng.sample((*KEYS, "client_key/zoe"), rng.choice([1, 2, 3]))
+    values = [rng.choice([b"good"] * 40 + [b"bad"]).ljust(64, b"!") for _ in names]
+    signatures = tuple(Signature(*one) for one in zip(names, values, strict=True))
+    return signatures, at + rng.choice([-1, *[90 * DAY_NS] * 9])
+
+
+def rows_of(
+    lane: RowLane, chains: Sequence[tuple[Any, ...]], words: dict[str, Any], keys: list[Signature]
+) -> RowBatch:
     """Write chains as a batch upon the routes of a lane."""
     draft = Draft(lane.routes)
-    moves = [move for _, chain in chains for move in chain]
-    transfers = blank_transfers(len(moves))
-    write_ids(transfers, [identifier for identifier, chain in chains for _ in chain])
-    transfers["units_high"] = [move.units >> 64 for move in moves]
-    transfers["units_low"] = [move.units & (2**64 - 1) for move in moves]
-    numbers = [draft.number(Route(move.gate, move.source, move.target, move.asset)) for move in moves]
-    transfers["route"] = numbers
-    transfers["is_linked"] = [place < len(chain) - 1 for _, chain in chains for place in range(len(chain))]
-    return draft.batch(transfers, **words).signed(keys)
+    lines: list[dict[str, int]] = []
+    seals: list[tuple[int, str, int, bytes]] = []
+    for chain in (Chain(*one) for one in chains):
+        seals += ((len(lines), one.key, chain.expires, one.value) for one in chain.signatures)
+        parts = [part for link in chain.links for part in parts_of(link, chain.hold_until)]
+        for place, (route, part) in enumerate(parts, 1):
+            numbers = {"id": chain.identifier, "route": draft.number(route), "is_linked": place < len(parts)}
+            lines.append(numbers | part)
+    batch = draft.batch(transfers_of(lines), **words)
+    names = list(dict.fromkeys(name for _, name, _, _ in seals))
+    sealed = np.zeros(len(seals), SEAL)
+    for place, (start, name, expires, value) in enumerate(seals):
+        sealed[place] = (start, names.index(name), expires, np.frombuffer(value, np.uint8))
+    return replace(batch, keys=tuple(names), seals=sealed).signed(keys)
+
+
+def transfers_of(lines: list[dict[str, int]]) -> Any:
+    transfers = blank_transfers(len(lines))
+    write_ids(transfers, [line["id"] for line in lines])
+    for transfer, line in zip(transfers, lines, strict=True):
+        transfer["units_high"], transfer["units_low"] = line["units"] >> 64, line["units"] & (2**64 - 1)
+        for name in ("route", "is_linked", "kind"):
+            transfer[name] = line[name]
+        if line["kind"] == HOLD:
+            transfer["hold_until"] = line["until"]
+        elif line["kind"]:
+            transfer["hold_high"], transfer["hold_low"] = line["hold"] >> 64, line["hold"] & (2**64 - 1)
+    return transfers
+
+
+def parts_of(link: Link, until: int) -> list[tuple[Route, dict[str, int]]]:
+    """Say which transfers stand for a link: their routes, and their numbers by name."""
+    if isinstance(link, Move):
+        kind = {"kind": HOLD, "until": until} if until else {"kind": MOVE}
+        return [(Route(link.gate, link.source, link.target, link.asset), {"units": link.units} | kind)]
+    if isinstance(link, Post):
+        named = zip(link.along, link.units, strict=True)
+        return [(route, {"units": units, "kind": POST, "hold": link.hold}) for route, units in named]
+    assert isinstance(link, Void)
+    return [(route, {"units": 0, "kind": VOID, "hold": link.hold}) for route in link.along]
 
 
 def only_by_request(move: Move) -> bool:
@@ -195,7 +313,11 @@ def only_by_request(move: Move) -> bool:
 
 
 def codes_of(
-    state: BookState, chains: list[Chain], words: dict[str, Any], keys: list[Signature], at: Instant
+    state: BookState,
+    chains: Sequence[tuple[Any, ...]],
+    words: dict[str, Any],
+    keys: list[Signature],
+    at: Instant,
 ) -> list[int]:
     """Ask the readable rule the same as ordinary requests, and write its answers as rows have them.
 
@@ -203,24 +325,44 @@ def codes_of(
     (and says what it stands for, so that other requests have other content).
     """
     codes: list[int] = []
-    for identifier, moves in chains:
-        leg = next((leg for leg, move in enumerate(moves) if only_by_request(move)), len(moves))
-        blocked = tuple(
-            Move(f"{m.units} by {m.gate}", m.source, m.target, m.asset, 0) for m in moves[leg : leg + 1]
-        )
-        unreached = (Move(f"no {m.gate}", m.source, m.target, m.asset, m.units) for m in moves[leg + 1 :])
-        links = (*moves[:leg], *blocked, *unreached)
-        request = Request(id=identifier, links=links, signatures=tuple(keys), **words)
+    for chain in (Chain(*one) for one in chains):
+        links, leg = readable_links(chain)
+        request = request_of(chain._replace(links=links), words, keys)
         decision = state.apply(request, at, accept_all).decision
-        found = [REPEATED if isinstance(decision, Accepted) and decision.repeated else 0] * len(moves)
+        counts = [len(parts_of(link, chain.hold_until)) for link in chain.links]
+        found = [REPEATED if isinstance(decision, Accepted) and decision.repeated else 0] * sum(counts)
         if not isinstance(decision, Accepted):
-            reason = decision.reason
-            if blocked and decision.leg == leg and reason == Reason.AMOUNT_NOT_POSITIVE:
-                reason = _block(state, moves[leg])
-            found = [int(Reason.LINKED_LEG_REFUSED)] * len(moves)
-            found[decision.leg] = int(reason)
+            reason, move = decision.reason, chain.links[decision.leg]
+            if decision.leg == leg and reason == Reason.AMOUNT_NOT_POSITIVE and isinstance(move, Move):
+                reason = _block(state, move)
+            found = [int(Reason.LINKED_LEG_REFUSED)] * sum(counts)
+            found[sum(counts[: decision.leg])] = int(reason)
         codes += found
     return codes
+
+
+def request_of(chain: Chain, words: dict[str, Any], keys: list[Signature]) -> Request:
+    terms = words | ({"expires": chain.expires} if chain.signatures else {})
+    signatures = (*keys, *chain.signatures)
+    return Request(chain.identifier, chain.links, **terms, signatures=signatures, hold_until=chain.hold_until)
+
+
+def readable_links(chain: Chain) -> tuple[tuple[Link, ...], int]:
+    """Return the links to ask the readable rule for, and which of them is only for requests (-1: none)."""
+    moves = [link for link in chain.links if isinstance(link, Move)]
+    if chain.hold_until and any(move.gate in ACCRUING | set(RULES.exchanges) for move in moves):
+        return chain.links, -1  # None of it is looked at.
+    for leg, link in enumerate(chain.links):
+        if isinstance(link, Move) and only_by_request(link):
+            blocked = Move(f"{link.units} by {link.gate}", link.source, link.target, link.asset, 0)
+            return (*chain.links[:leg], blocked, *map(_unreached, chain.links[leg + 1 :])), leg
+    return chain.links, -1
+
+
+def _unreached(link: Link) -> Link:
+    if isinstance(link, Move):
+        return Move(f"no {link.gate}", link.source, link.target, link.asset, link.units)
+    return link
 
 
 def _block(state: BookState, move: Move) -> Reason:
@@ -250,10 +392,20 @@ def random_operation(rng: Random, at: int, seen: list[Chain], keys: list[Signatu
         return random_hold(rng, at, keys)
     if kind < 0.8 and seen:
         return random_reversal(rng, at, seen, keys)
-    identifier, moves = random_chains(rng, seen)[0]
+    chain = random_chains(rng, seen, at)[0]._replace(signatures=())
+    if any(isinstance(link, Move) and only_by_request(link) for link in chain.links):
+        # What requests alone can hold, rows cannot post.
+        chain = chain._replace(hold_until=0)
     # Its expiry is no batch's, so that no request of this lane is a row of the other one.
-    expires = int(NOON) + 901 * DAY_NS
-    return Request(identifier, moves, RULES.digest, expires, reason="drill", signatures=tuple(keys))
+    words = {"policy": RULES.digest, "expires": int(NOON) + 901 * DAY_NS, "reason": "drill"}
+    return request_of(chain, words, keys)
+
+
+FUND_A_HOLD = Move("fund", "client/alice/cash", "client/alice/hedge", "USDC", 60 * USDC)
+
+
+def replace_units(move: Move, units: int) -> Move:
+    return Move(move.gate, move.source, move.target, move.asset, units)
 
 
 def random_hold(rng: Random, at: int, keys: list[Signature]) -> Operation:
@@ -261,14 +413,15 @@ def random_hold(rng: Random, at: int, keys: list[Signature]) -> Operation:
     identifier, fresh = 5_000 + rng.randrange(4), rng.getrandbits(100) + 9_000
     words = {"policy": RULES.digest, "expires": at, "signatures": tuple(keys)}
     if rng.random() < 0.5:
-        move = Move("fund", "client/alice/cash", "client/alice/hedge", "USDC", rng.choice([1, 60 * USDC]))
+        move = replace_units(FUND_A_HOLD, rng.choice([1, 60 * USDC]))
         return Request(identifier, (move,), hold_until=at + rng.choice([0, DAY_NS]), **words)
     return Request(fresh, (rng.choice([Post, Void])(identifier),), **words)
 
 
 def random_reversal(rng: Random, at: int, seen: list[Chain], keys: list[Signature]) -> Request:
     """Move back what an adjustment moved, by row or by request: all of it, a part, or a little more."""
-    made = [(one, move) for one, chain in seen for move in chain if move.gate == "adjust"]
+    moves = ((chain.identifier, link) for chain in seen for link in chain.links if isinstance(link, Move))
+    made = [(one, move) for one, move in moves if move.gate == "adjust"]
     original, move = rng.choice(made or [(1, Move("adjust", "house/treasury", "client/bob/cash", "USDC", 1))])
     units = max(1, move.units + rng.choice([-1, 0, 1]))
     back = Move("adjust", move.target, move.source, move.asset, units)
@@ -299,8 +452,8 @@ def play(seed: int, steps: int, most: int = 8) -> Played:
     for _ in range(steps):
         at += rng.choice([1, DAY_NS // 24, DAY_NS // 5])
         now = Instant(at)
-        keys = [Signature(key, b"") for key in (KEYS if rng.random() < 0.8 else rng.sample(KEYS, 3))]
-        if rng.random() < 0.05:
+        keys = [Signature(key, b"") for key in rng.choice([KEYS, KEYS, rng.sample(KEYS, 3), KEYS, ()])]
+        if keys and rng.random() < 0.05:
             keys[0] = Signature(keys[0].key, b"bad")
         if rng.random() < 0.3:
             operation = random_operation(rng, at, seen, keys)
@@ -309,7 +462,7 @@ def play(seed: int, steps: int, most: int = 8) -> Played:
             assert answers[0].decision == answers[1].decision
             played.reasons.add(int(getattr(answers[0].decision, "reason", 0)))
             continue
-        chains = random_chains(rng, seen, most)
+        chains = random_chains(rng, seen, at, most)
         words = {
             "policy": RULES.digest if rng.random() < 0.97 else bytes(32),
             "expires": int(NOON) + 900 * DAY_NS if rng.random() < 0.97 else at - 1,

@@ -6,9 +6,9 @@ they were found ahead changes nothing but the time.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Final
 
 from ringfence.planes.ledger.operations import (
     Announce,
@@ -18,7 +18,14 @@ from ringfence.planes.ledger.operations import (
     Request,
     signing_bytes,
 )
-from ringfence.planes.ledger.signing import SIGNATURES_MAX, KnownKeys, Verifier, what_is_signed
+from ringfence.planes.ledger.signing import (
+    SIGNATURES_MAX,
+    KnownKeys,
+    Question,
+    Verifier,
+    one_by_one,
+    what_is_signed,
+)
 
 CHUNK: Final = 64
 """How many signatures a thread takes at once; fewer than two of these are not worth a thread."""
@@ -26,14 +33,6 @@ CHUNK: Final = 64
 
 LATELY_MAX: Final = 64
 """How many answers are remembered that nobody asked for ahead."""
-
-
-class Question(NamedTuple):
-    """What a verifier is asked: whether these fit."""
-
-    public: bytes
-    message: bytes
-    signature: bytes
 
 
 class VerifyingAhead:
@@ -73,12 +72,22 @@ class VerifyingAhead:
         questions = list(dict.fromkeys(_questions(operations, known)))
         if len(questions) < 2 * CHUNK:
             return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
         for start in range(0, len(questions), CHUNK):
             part = questions[start : start + CHUNK]
-            chunk = self._pool.submit(self._verify_all, part)
+            chunk = self._threads_at_work().submit(self._verify_all, part)
             self._found.update((question, (chunk, place)) for place, question in enumerate(part))
+
+    def each(self, count: int, ask: Callable[[int], Question | None]) -> list[bool]:
+        """Answer so many questions on all threads, which also find out what is asked (see `VerifyEach`)."""
+        if self._threads < 2 or count < 2 * CHUNK:
+            return list(one_by_one(self._verify)(count, ask))
+
+        def part(start: int) -> Sequence[bool]:
+            size = min(CHUNK, count - start)
+            return one_by_one(self._verify)(size, lambda number: ask(start + number))
+
+        parts = self._threads_at_work().map(part, range(0, count, CHUNK))
+        return [answer for answers in parts for answer in answers]
 
     def forget(self) -> None:
         """Forget what was found; nothing is asked of it any more."""
@@ -90,6 +99,11 @@ class VerifyingAhead:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+
+    def _threads_at_work(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
+        return self._pool
 
     def _verify_all(self, questions: Sequence[Question]) -> list[bool]:
         return [self._verify(*question) for question in questions]

@@ -26,6 +26,7 @@ from ringfence.planes.ledger.batch_kernel import (
     Words,
 )
 from ringfence.planes.ledger.book import BookState
+from ringfence.planes.ledger.hold_kernel import no_holds
 from ringfence.planes.ledger.ledger import ALL, EACH, limited_members
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.mirroring import ESCROW
@@ -73,6 +74,7 @@ class BatchBook:
             spans=np.zeros((1, 2), np.int64),
             passed=np.zeros((ROLLING_ROOM_MIN, 3), np.uint64),
             routes=np.zeros(1, ROUTE),
+            holds=no_holds(),
         )
 
     # --- reading
@@ -114,6 +116,7 @@ class BatchBook:
         found = _Found(self.rules, route)
         row = np.zeros(1, ROUTE)[0]
         row["source"] = row["target"] = row["each"] = row["all"] = row["owed"] = NONE
+        row["is_never_held"] = is_never_held(self.rules, route.gate)
         gate, source, target = found.gate, found.source, found.target
         if gate is not None and source is not None and target is not None and not found.reason:
             row["source"] = self._account(route.source, route.asset)
@@ -129,6 +132,7 @@ class BatchBook:
             is_debt = self.rules.assets[route.asset].debt_in is not None
             row["is_two_sided"] = source.rule.two_sided or is_debt
             row["source_nets"], row["target_nets"] = source.rule.nets_to_zero, target.rule.nets_to_zero
+            row["source_outside"], row["target_outside"] = source.rule.two_sided, target.rule.two_sided
         self._found[number] = found
         self._write("routes", number, row)
         self._judge_route(number, found)
@@ -161,6 +165,11 @@ class BatchBook:
         if found is None or found.source is None or found.target is None:
             return None
         return found.source.rule.index, found.target.rule.index
+
+    def is_plain(self, number: int) -> bool:
+        """Say whether the policy has nothing against moves of a route, whoever is open."""
+        found = self._found[number]
+        return found is not None and not found.reason
 
     # --- numbers
 
@@ -222,7 +231,8 @@ class BatchBook:
         records = getattr(self._arrays, table)
         if number >= len(records):
             records = enlarged(records)
-            self._arrays = self._arrays._replace(**{table: records})
+            wider: dict[str, Any] = {table: records}
+            self._arrays = self._arrays._replace(**wider)
         records[number] = row
 
     # --- rolling windows
@@ -332,6 +342,14 @@ def asks_more_than_a_row(rules: Rules, gate: GateRule, source: Place, target: Pl
         return True
     caps = (caps.get(asset) for caps in (gate.each, gate.all))
     return any(cap is not None and not _fits(cap) for cap in caps)
+
+
+def is_never_held(rules: Rules, name: str) -> bool:
+    """Say whether what a gate or exchange of this name moves is never held; see `holds.fault_of_form`."""
+    gate = rules.gates.get(name)
+    if gate is None:
+        return name in rules.exchanges
+    return bool(gate.accrual or gate.delay_ns)
 
 
 def _default(one: "Field[Any]") -> object:

@@ -14,6 +14,20 @@ from numpy.typing import NDArray
 from ringfence.kernel.compiled import compiled_in_place
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.limbs import Limb, add, is_less, multiply, subtract
+from ringfence.planes.ledger.hold_kernel import (
+    HOLD_HIGH,
+    UNITS_HIGH,
+    UNITS_LOW,
+    Holds,
+    begins_link,
+    end_hold,
+    hold_again,
+    is_booked,
+    keep_hold,
+    kind_of,
+    route_of,
+)
+from ringfence.planes.ledger.rows import HOLD, POST
 
 Records = NDArray[Any]
 Words = NDArray[np.uint64]
@@ -42,8 +56,11 @@ ROUTE = np.dtype(
             "is_correction",
             "source_nets",
             "target_nets",
+            "is_never_held",
+            "source_outside",
+            "target_outside",
         ],
-        "formats": [*["i4"] * 4, ("i4", (ACCRUALS_MAX,)), *_PAIR, "u2", "u2", *["u1"] * 7],
+        "formats": [*["i4"] * 4, ("i4", (ACCRUALS_MAX,)), *_PAIR, "u2", "u2", *["u1"] * 10],
         "itemsize": 64,
     },
     align=True,
@@ -53,7 +70,8 @@ ROUTE = np.dtype(
 source, target: the accounts at its ends; each, all: the windows its moves count in; owed: the entitlements
 they are paid from, in order; cap: for one transfer; early: the reason against any move of it that comes
 before signatures, late: the one after them, or 0; is_correction: its moves must name what they reverse, which
-a row cannot; source_nets, target_nets: an end that must net to zero.
+a row cannot; source_nets, target_nets: an end that must net to zero; is_never_held: its moves are not held,
+whatever else is wrong with them; source_outside, target_outside: an end that nothing is held of.
 """
 
 WINDOW = np.dtype(
@@ -89,6 +107,7 @@ class Arrays(NamedTuple):
     spans: NDArray[np.int64]
     passed: Words
     routes: Records
+    holds: Holds
 
 
 class Undo(NamedTuple):
@@ -118,16 +137,20 @@ _FREE = int(Reason.FREE_BALANCE_TOO_LOW)
 _TOTAL = int(Reason.BALANCE_TOO_LARGE)
 _CLEARING = int(Reason.CLEARING_NOT_ZERO)
 _LINKED = int(Reason.LINKED_LEG_REFUSED)
-
-# Where a transfer, read as 64-bit words, keeps what is judged.
-_UNITS_HIGH, _UNITS_LOW, _ROUTE_AND_LINK = 2, 3, 5
-_ROUTE_BITS = np.uint64(0xFFFFFFFF)
+_HOLD_NOT_POSSIBLE = int(Reason.HOLD_NOT_POSSIBLE)
 
 
 @compiled_in_place
-def route_of(words: Words, number: int) -> int:
-    """Return the route of a transfer."""
-    return int(words[number, _ROUTE_AND_LINK] & _ROUTE_BITS)
+def fault_of_hold(book: Arrays, words: Words, at: int, start: int, end: int) -> int:
+    """Return the reason for which a request that asks for a hold cannot be held at all; 0 where it can."""
+    if kind_of(words, start) != HOLD:
+        return 0
+    if np.int64(words[start, HOLD_HIGH]) < at:
+        return _HOLD_NOT_POSSIBLE
+    for number in range(start, end + 1):
+        if book.routes[route_of(words, number)].is_never_held:
+            return _HOLD_NOT_POSSIBLE
+    return 0
 
 
 @compiled_in_place
@@ -142,37 +165,52 @@ def judge_chain(
     start: int,
     end: int,
 ) -> int:
-    """Judge and book the moves `start` to `end` of one request, all or none; return its reason or 0.
+    """Judge the moves `start` to `end` of one request and book or hold them, all or none; return its reason
+    or 0.
 
-    words: all transfers of the batch as 64-bit words; signing: by route, the reason for which the signatures
-    do not open its gate, or 0; at: the instant; codes: becomes 0 or the number of the `Reason` for each move.
+    words: all transfers of the batch as 64-bit words; signing: for each of them, the reason for which the
+    signatures do not open its gate, or 0; at: the instant; codes: becomes 0 or the number of the `Reason` for
+    each move. A post or void that is refused is refused as a whole, at the first of its parts.
     """
-    failed, reason, booked, nets = -1, 0, start, False
+    reason, link, booked, ended, nets = 0, start, start, start, False
+    is_hold = kind_of(words, start) == HOLD
     for number in range(start, end + 1):
-        place = route_of(words, number)
-        route = book.routes[place]
-        high, low = words[number, _UNITS_HIGH], words[number, _UNITS_LOW]
-        reason = _judge(book, route, signing[place], has_text, at, high, low)
-        if reason:
-            failed = number
-            break
-        touches = route.source_nets or route.target_nets
-        if end > start or touches:
-            _keep_windows(book, route, undo.windows, number - start)
-        _book(book, route, at, high, low, undo.taken, number - start)
-        nets = nets or touches
+        if begins_link(words, number, start):
+            link = number
+            if kind_of(words, number) >= POST:
+                reason = end_hold(book, words, signing, number, end)
+                if reason:
+                    break
+                ended = number + 1
+        if is_hold or is_booked(words, number):
+            route = book.routes[route_of(words, number)]
+            high, low = words[number, UNITS_HIGH], words[number, UNITS_LOW]
+            reason = _judge(book, route, signing[number], has_text, at, high, low)
+            if reason:
+                break
+            touches = route.source_nets or route.target_nets
+            if end > start or touches or is_hold:
+                _keep_windows(book, route, undo.windows, number - start)
+            _book(book, route, at, high, low, undo.taken, number - start)
+            nets = nets or touches
         booked = number + 1
-    if failed < 0 and nets and not _nets(book, words, start, end):
-        failed, reason = end, _CLEARING
-    if failed < 0:
+    if reason == 0 and nets and not _nets(book, words, start, end):
+        reason = _CLEARING
+    if reason == 0 and not is_hold:
         for number in range(start, end + 1):
             codes[number] = 0
         return 0
-    for number in range(booked - 1, start - 1, -1):
-        _take_back(book, words, number, undo, number - start)
+    for number in range(max(booked, ended) - 1, start - 1, -1):
+        if number < booked and (is_hold or is_booked(words, number)):
+            _take_back(book, words, number, undo, number - start)
+        if number < ended and kind_of(words, number) >= POST and begins_link(words, number, start):
+            hold_again(book, words, number)
+    if reason == 0:
+        keep_hold(book, words, start, end)
     for number in range(start, end + 1):
-        codes[number] = _LINKED
-    codes[failed] = reason
+        codes[number] = _LINKED if reason else 0
+    if reason:
+        codes[link] = reason
     return reason
 
 
@@ -286,6 +324,8 @@ def _is_owed(owed: Words, route: Any, high: Limb, low: Limb) -> bool:
 def _nets(book: Arrays, words: Words, start: int, end: int) -> bool:
     """Say whether what must net to zero does, after a chain."""
     for number in range(start, end + 1):
+        if kind_of(words, number) >= POST and not is_booked(words, number):
+            continue
         route = book.routes[route_of(words, number)]
         if route.source_nets and not _is_level(book.accounts, route.source):
             return False
@@ -385,7 +425,7 @@ def _put_window_back(book: Arrays, number: int, kept: Words) -> None:
 def _take_back(book: Arrays, words: Words, number: int, undo: Undo, place: int) -> None:
     """Undo the booking of a move; its windows are as they were before it."""
     route = book.routes[route_of(words, number)]
-    high, low = words[number, _UNITS_HIGH], words[number, _UNITS_LOW]
+    high, low = words[number, UNITS_HIGH], words[number, UNITS_LOW]
     accounts, source, target = book.accounts, route.source, route.target
     accounts[source, 0], accounts[source, 1], _ = subtract(
         accounts[source, 0], accounts[source, 1], high, low

@@ -24,7 +24,7 @@ from ringfence.planes.ledger import moves
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.ledger import Ledger
 from ringfence.planes.ledger.needs import names_for, unmet
-from ringfence.planes.ledger.operations import Entry, Link, Move, Post, Request, Void
+from ringfence.planes.ledger.operations import Entry, Link, Move, Post, Request, Route, Void
 from ringfence.planes.ledger.tables import Hold, Tables
 
 End = Literal["posted", "voided", "expired"]
@@ -103,6 +103,8 @@ def void(chain: Chain, link: Void) -> Refused | None:
     hold = _find(ledger, link.hold)
     if isinstance(hold, Refused):
         return hold
+    if not _leads_along(hold, link.along):
+        return _other_ways(link.hold)
     if chain.signing is not None:
         return chain.signing
     for move in hold.moves:
@@ -151,6 +153,8 @@ def posted_moves(hold: Hold, link: Post) -> list[Move] | Refused:
     if len(units) != len(hold.moves) or not any(units) or min(units) < 0:
         words = f"the hold has {len(hold.moves)} moves; give units for each, 0 to leave one out"
         return Refused(Reason.HOLD_PARTS_DIFFER, words)
+    if not _leads_along(hold, link.along):
+        return _other_ways(link.hold)
     for move, part in zip(hold.moves, units, strict=True):
         if part > move.units:
             words = f"{move.units} units of {move.asset} are held from {move.source}, and {part} were asked"
@@ -160,6 +164,18 @@ def posted_moves(hold: Hold, link: Post) -> list[Move] | Refused:
         for move, part in zip(hold.moves, units, strict=True)
         if part
     ]
+
+
+def _leads_along(hold: Hold, along: Sequence[Route]) -> bool:
+    """Say whether the moves of a hold go where somebody says they do, who need not say it."""
+    return not along or tuple(along) == tuple(
+        Route(move.gate, move.source, move.target, move.asset) for move in hold.moves
+    )
+
+
+def _other_ways(identifier: int) -> Refused:
+    words = f"hold {_show(identifier)} is not of moves along these ways, in this order"
+    return Refused(Reason.HOLD_PARTS_DIFFER, words)
 
 
 def meant_moves(tables: Tables, link: Post) -> list[Move]:

@@ -103,17 +103,31 @@ class Fund(Record, frozen=True, tag="fund"):
     price_e10: int
 
 
+class Route(Record, frozen=True):
+    """One asset through one gate from one compartment to another."""
+
+    gate: str
+    source: str
+    target: str
+    asset: str
+
+
 class Post(Record, frozen=True, tag="post"):
-    """Move what the request `hold` holds; `units` for each of its moves in order, all of them if left out."""
+    """Move what the request `hold` holds; `units` for each of its moves in order, all of them if left out.
+
+    along: where its moves go, in order, for those who sign only what they can read: another hold is refused.
+    """
 
     hold: int
     units: tuple[int, ...] = ()
+    along: tuple[Route, ...] = ()
 
 
 class Void(Record, frozen=True, tag="void"):
-    """Let go of what the request `hold` holds."""
+    """Let go of what the request `hold` holds; `along` as in a `Post`."""
 
     hold: int
+    along: tuple[Route, ...] = ()
 
 
 Link = Move | Fill | Settle | Fund | Post | Void

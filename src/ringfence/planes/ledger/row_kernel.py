@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from ringfence.kernel.compiled import compiled_in_place
 from ringfence.kernel.decision import Reason
-from ringfence.planes.ledger.batch_kernel import Arrays, Codes, Undo, Words, judge_chain, route_of
-from ringfence.planes.ledger.rows import REPEATED
+from ringfence.planes.ledger.batch_kernel import Arrays, Codes, Undo, Words, fault_of_hold, judge_chain
+from ringfence.planes.ledger.hold_kernel import is_booked, kind_of, route_of
+from ringfence.planes.ledger.id_hash import FACTORS, SHIFT, mix
+from ringfence.planes.ledger.rows import MOVE, REPEATED
 
 ID_WORDS = 3
 """Words of one id in the table: high and low limb, then content (48 bits), `_IS_SET`, and its answer."""
@@ -38,8 +40,6 @@ _NOT_POSSIBLE = int(Reason.ID_NOT_POSSIBLE)
 _LINKED = int(Reason.LINKED_LEG_REFUSED)
 _REPEATED = REPEATED
 _ONE, _NOTHING = np.uint64(1), np.uint64(0)
-_FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_SHIFT = np.uint64(29)
 _BLOCK_BITS = np.uint64(4)
 _BLOCK_MASK = np.uint64(15)
 CONTENT_MASK = np.uint64(0xFFFFFFFFFFFF0000)
@@ -51,10 +51,15 @@ _LINK_WORD, _LINK_SHIFT = 5, np.uint64(32)
 _LANES = 4
 
 
+TOTALS_CHANGED, HELD_CHANGED = 1, 2
+"""What may have changed of an account."""
+
+
 class Touched(NamedTuple):
     """What rows changed: a mark for each number, and the marked numbers in the order they came.
 
-    counts: how many accounts, windows and entitlements there are in `accounts`, `windows` and `owed`.
+    account_marks: `TOTALS_CHANGED` and `HELD_CHANGED`; counts: how many accounts, windows and entitlements
+    there are in `accounts`, `windows` and `owed`.
     """
 
     account_marks: NDArray[np.uint8]
@@ -67,24 +72,18 @@ class Touched(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What is the same for every request of a batch.
+    """What a batch says beside its transfers: at the first transfer of each request what holds of it.
 
-    content: 64 bits of what the batch says of each; whole: a reason against all of them, or 0; has_text: a
-    reason in words is given; at: the instant.
+    content: 64 bits of what is said of it; whole: a reason against it as a whole, or 0; signing: for each
+    transfer, the reason for which the signatures do not open its gate, or 0; has_text: a reason in words is
+    given; at: the instant.
     """
 
-    content: np.uint64
-    whole: int
+    content: Words
+    whole: Codes
+    signing: Codes
     has_text: bool
     at: int
-
-
-@compiled_in_place
-def _mix(state: np.uint64, word: np.uint64) -> np.uint64:
-    """Stir one word into a hash."""
-    mixed = (state ^ word) * _FACTORS[1]
-    mixed = (mixed ^ (mixed >> _SHIFT)) * _FACTORS[2]
-    return mixed ^ (mixed >> _SHIFT)
 
 
 @compiled_in_place
@@ -103,7 +102,7 @@ def _home(shift: np.uint64, high: np.uint64, low: np.uint64) -> np.uint64:
     Ids that follow each other lie side by side, sixteen to a block, so that few of them wait for memory; and
     blocks lie in the order of their hash, so that a larger table is written from end to end.
     """
-    block = _mix(_mix(_FACTORS[0], high), low >> _BLOCK_BITS) >> shift
+    block = mix(mix(FACTORS[0], high), low >> _BLOCK_BITS) >> shift
     return block << _BLOCK_BITS | low & _BLOCK_MASK
 
 
@@ -144,13 +143,13 @@ def read_transfers(words: Words, ids: Words, content: NDArray[np.uint64], homes:
         first, second = words[number, 0], words[number, 1]
         third, fourth = words[number, 2], words[number, 3]
         for start in range(_LANES, words.shape[1], _LANES):
-            first = (first * _FACTORS[1]) ^ words[number, start]
-            second = (second * _FACTORS[2]) ^ words[number, start + 1]
-            third = (third * _FACTORS[1]) ^ words[number, start + 2]
-            fourth = (fourth * _FACTORS[2]) ^ words[number, start + 3]
-            first, second = first ^ first >> _SHIFT, second ^ second >> _SHIFT
-            third, fourth = third ^ third >> _SHIFT, fourth ^ fourth >> _SHIFT
-        content[number] = _mix(_mix(_mix(_mix(_FACTORS[0], first), second), third), fourth)
+            first = (first * FACTORS[1]) ^ words[number, start]
+            second = (second * FACTORS[2]) ^ words[number, start + 1]
+            third = (third * FACTORS[1]) ^ words[number, start + 2]
+            fourth = (fourth * FACTORS[2]) ^ words[number, start + 3]
+            first, second = first ^ first >> SHIFT, second ^ second >> SHIFT
+            third, fourth = third ^ third >> SHIFT, fourth ^ fourth >> SHIFT
+        content[number] = mix(mix(mix(mix(FACTORS[0], first), second), third), fourth)
         home = _home(shift, words[number, 0], words[number, 1])
         homes[number] = np.int64(home)
         seen ^= ids[home, 2]
@@ -163,7 +162,6 @@ def judge_requests(
     words: Words,
     ids: Words,
     terms: Terms,
-    signing: Codes,
     codes: Codes,
     undo: Undo,
     touched: Touched,
@@ -173,27 +171,31 @@ def judge_requests(
 ) -> int:
     """Judge and book every request of a batch; return how many ids are new.
 
-    words: the transfers as 64-bit words, shape (rows, 16); signing: as in `judge_chain`; after: room for
-    totals (shape (rows, TOTALS_WORDS)), or none; content and homes: as `read_transfers` writes them.
+    words: the transfers as 64-bit words, shape (rows, 16); after: room for totals (shape (rows,
+    TOTALS_WORDS)), or none; content and homes: as `read_transfers` writes them.
     """
     count, start, fresh = len(words), 0, 0
     while start < count:
-        end, asked = start, _mix(terms.content, content[start])
+        end, asked = start, mix(terms.content[start], content[start])
         while words[end, _LINK_WORD] >> _LINK_SHIFT & _ONE:
             end += 1
-            asked = _mix(asked, content[end])
+            asked = mix(asked, content[end])
         asked = asked & CONTENT_MASK | _CONTENT_ONE
         high, low = words[start, 0], words[start, 1]
         slot = _slot_from(ids, np.uint64(homes[start]), high, low)
-        code = _known_code(ids[slot, 2], high, low, asked, terms.whole)
+        code = _known_code(ids[slot, 2], high, low, asked, terms.whole[start])
         if code >= 0:
             _answer_all(codes, start, end, code)
         else:
-            code = terms.whole
+            code = int(terms.whole[start])
+            if code == 0:
+                code = fault_of_hold(book, words, terms.at, start, end)
             if code:
                 _answer_all(codes, start, end, code)
             else:
-                code = judge_chain(book, words, signing, terms.has_text, terms.at, codes, undo, start, end)
+                code = judge_chain(
+                    book, words, terms.signing, terms.has_text, terms.at, codes, undo, start, end
+                )
             ids[slot, 0], ids[slot, 1] = high, low
             ids[slot, 2] = asked | _IS_SET | np.uint64(code)
             fresh += 1
@@ -231,13 +233,17 @@ def _touch(book: Arrays, words: Words, touched: Touched, after: Words, start: in
     """Mark what a request changed, and write the totals it leaves."""
     for number in range(start, end + 1):
         route = book.routes[route_of(words, number)]
-        _mark(touched.account_marks, touched.accounts, touched.counts, 0, route.source)
-        _mark(touched.account_marks, touched.accounts, touched.counts, 0, route.target)
-        _mark(touched.window_marks, touched.windows, touched.counts, 1, route.each)
-        _mark(touched.window_marks, touched.windows, touched.counts, 1, route.all)
-        if route.has_accrual:
-            for place in range(len(route.owed)):
-                _mark(touched.owed_marks, touched.owed, touched.counts, 2, route.owed[place])
+        if kind_of(words, number) != MOVE:
+            _mark(touched.account_marks, touched.accounts, touched.counts, 0, route.source, HELD_CHANGED)
+            _mark(touched.account_marks, touched.accounts, touched.counts, 0, route.target, HELD_CHANGED)
+        if is_booked(words, number):
+            _mark(touched.account_marks, touched.accounts, touched.counts, 0, route.source, TOTALS_CHANGED)
+            _mark(touched.account_marks, touched.accounts, touched.counts, 0, route.target, TOTALS_CHANGED)
+            _mark(touched.window_marks, touched.windows, touched.counts, 1, route.each, 1)
+            _mark(touched.window_marks, touched.windows, touched.counts, 1, route.all, 1)
+            if route.has_accrual:
+                for place in range(len(route.owed)):
+                    _mark(touched.owed_marks, touched.owed, touched.counts, 2, route.owed[place], 1)
         if len(after):
             for word in range(4):
                 after[number, word] = book.accounts[route.source, word]
@@ -246,12 +252,18 @@ def _touch(book: Arrays, words: Words, touched: Touched, after: Words, start: in
 
 @compiled_in_place
 def _mark(
-    marks: NDArray[np.uint8], numbers: NDArray[np.int32], counts: NDArray[np.int64], table: int, number: int
+    marks: NDArray[np.uint8],
+    numbers: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    table: int,
+    number: int,
+    mark: int,
 ) -> None:
-    if number >= 0 and marks[number] == 0:
-        marks[number] = 1
-        numbers[counts[table]] = number
-        counts[table] += 1
+    if number >= 0 and marks[number] & mark == 0:
+        if marks[number] == 0:
+            numbers[counts[table]] = number
+            counts[table] += 1
+        marks[number] |= mark
 
 
 def blank_totals(count: int) -> NDArray[np.void]:

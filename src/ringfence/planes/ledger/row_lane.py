@@ -10,6 +10,7 @@ and so is whatever else `batch` leaves to the readable rule.
 """
 
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 import msgspec
@@ -21,13 +22,30 @@ from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.limbs import LIMB_BITS, LIMB_MAX
+from ringfence.planes.ledger import holds
 from ringfence.planes.ledger.batch import BatchBook, split
 from ringfence.planes.ledger.batch_kernel import Codes, Records, Words, room_to_undo
 from ringfence.planes.ledger.book import BookState
+from ringfence.planes.ledger.hold_kernel import (
+    ENDED,
+    FOREIGN,
+    HELD,
+    NO_ROUTE,
+    POSTED,
+    VOIDED,
+    enter,
+    find_hold,
+    no_holds,
+    not_known,
+    with_room,
+)
+from ringfence.planes.ledger.operations import Entry, Move
 from ringfence.planes.ledger.row_kernel import (
     CONTENT_MASK,
+    HELD_CHANGED,
     ID_SLOTS_MIN,
     ID_WORDS,
+    TOTALS_CHANGED,
     TOTALS_WORDS,
     Terms,
     Touched,
@@ -38,11 +56,14 @@ from ringfence.planes.ledger.row_kernel import (
     move_ids,
     read_transfers,
 )
-from ringfence.planes.ledger.rows import Route, Routes, RowBatch, Transfers, check_form
-from ringfence.planes.ledger.signing import Verifier, signers_of
+from ringfence.planes.ledger.rows import HOLD, Route, Routes, RowBatch, Transfers, are_booked, check_form
+from ringfence.planes.ledger.seals import Signed, signed_requests
+from ringfence.planes.ledger.signing import Verifier, VerifyEach, one_by_one, signers_of
 from ringfence.planes.ledger.stopping import is_book_stopped
+from ringfence.planes.ledger.tables import Hold
 
 _WORD = np.dtype(np.uint64)
+_ENDS: dict[int, holds.End] = {POSTED: "posted", VOIDED: "voided"}
 _NOT_ASKED = np.uint16((1 << 16) - 1)
 """Stands for the reasons against a route that nobody has asked for yet."""
 
@@ -50,13 +71,24 @@ _NOT_ASKED = np.uint16((1 << 16) - 1)
 class RowLane(BatchBook):
     """The rows' view of one `BookState`, which it changes."""
 
-    def __init__(self, state: BookState, verify: Verifier, before: "RowLane | None" = None) -> None:
-        """Number what the book holds; before: its lane under an earlier policy, whose ids stay known."""
+    def __init__(
+        self,
+        state: BookState,
+        verify: Verifier,
+        before: "RowLane | None" = None,
+        verify_each: VerifyEach | None = None,
+    ) -> None:
+        """Number what the book holds; before: its lane under an earlier policy, whose ids stay known.
+
+        verify_each: answers for the seals of a batch together (None: in turn).
+        """
         super().__init__(state)
         self.routes = Routes()
         self._tables = state.ledger.tables
         self._verify = verify
+        self._verify_each = verify_each or one_by_one(verify)
         self._signing_of: dict[frozenset[str], Codes] = {}
+        self._signing_alone: dict[tuple[frozenset[str], int], int] = {}
         self._reversible: list[int] = []
         self._ids: Words = np.zeros((ID_SLOTS_MIN, ID_WORDS), np.uint64) if before is None else before._ids
         self._id_count: int = 0 if before is None else before._id_count
@@ -91,13 +123,15 @@ class RowLane(BatchBook):
 
         after: room for the totals at both ends of each transfer (dtype `TOTALS`, zero where refused).
         """
-        self._state.pass_time(at)
+        self._pass_time(at)
         self.take_over()
         self._is_ahead = True
         self._find_routes(batch.transfers["route"])
         digest = batch.signing_digest()
         count = len(batch.transfers)
         words = _words_of(batch.transfers)
+        if batch.transfers["kind"].any():
+            self._make_room_to_hold(batch.transfers, words)
         self._make_room(count)
         self.make_room_to_roll(batch.transfers["route"])
         codes = np.zeros(count, np.uint16)
@@ -107,8 +141,7 @@ class RowLane(BatchBook):
             self._arrays,
             words,
             self._ids,
-            Terms(batch.terms(), self._against_all(batch, at), bool(batch.reason.strip()), at),
-            self._signing_by_route(batch, digest),
+            self._terms(batch, at, digest),
             codes,
             room_to_undo(_longest_chain(batch.transfers)),
             self._touched,
@@ -123,18 +156,66 @@ class RowLane(BatchBook):
         )
         return codes
 
-    def _against_all(self, batch: RowBatch, at: Instant) -> int:
+    def _pass_time(self, at: Instant) -> None:
+        """Let it be `at`; where that ends a hold, it is the tables that end it, and they must know all."""
+        expiring, held = self._state.ledger.expiring, self._tables.holds
+        while expiring and expiring[0][1] not in held:
+            heappop(expiring)
+        in_tables = expiring[0][0] if expiring else at
+        if self._is_ahead and min(in_tables, int(self._arrays.holds.counts[2])) < at:
+            self.give_back()
+        self._state.pass_time(at)
+
+    def _terms(self, batch: RowBatch, at: Instant, digest: bytes) -> Terms:
+        """Write down what is known of each request before its moves are judged."""
+        count, whole = len(batch.transfers), self._against_all(batch)
+        is_late = batch.expires < at
+        terms = Terms(
+            content=np.full(count, batch.terms(), np.uint64),
+            whole=np.full(count, whole or (int(Reason.REQUEST_EXPIRED) if is_late else 0), np.uint16),
+            signing=np.zeros(0, np.uint16),
+            has_text=bool(batch.reason.strip()),
+            at=at,
+        )
+        keys = self._state.ledger.known_keys(self._state.at)
+        together = signers_of(batch.signatures, digest, keys, self._verify)
+        terms = terms._replace(signing=self._signing_by_route(batch, together)[batch.transfers["route"]])
+        if not len(batch.seals):
+            return terms
+        contents: dict[int, int] = {}
+        for one in signed_requests(batch, self.routes, keys, self._verify, self._verify_each):
+            if one.expires not in contents:
+                contents[one.expires] = batch.terms(expires=one.expires)
+            terms.content[one.start] = contents[one.expires]
+            is_late = one.expires < at
+            terms.whole[one.start] = whole or (int(Reason.REQUEST_EXPIRED) if is_late else 0)
+            self._sign_for(batch, one, together, terms.signing)
+        return terms
+
+    def _against_all(self, batch: RowBatch) -> int:
         """Return the first reason against every request of a batch; 0 where there is none."""
         if is_book_stopped(self._tables.frozen):
             return int(Reason.BOOK_IS_STOPPED)
-        if batch.policy != self.rules.digest:
-            return int(Reason.POLICY_DIGEST_DIFFERS)
-        return int(Reason.REQUEST_EXPIRED) if batch.expires < at else 0
+        return 0 if batch.policy == self.rules.digest else int(Reason.POLICY_DIGEST_DIFFERS)
 
-    def _signing_by_route(self, batch: RowBatch, digest: bytes) -> Codes:
+    def _sign_for(
+        self, batch: RowBatch, one: Signed, together: frozenset[str] | Refused, signing: Codes
+    ) -> None:
+        """Say for which reason the signatures of one request and of its batch do not open its gates."""
+        refused = [found.reason for found in (one.signers, together) if isinstance(found, Refused)]
+        if isinstance(one.signers, Refused) or isinstance(together, Refused):
+            signing[one.start : one.end + 1] = int(min(refused))
+            return
+        signers = one.signers | together if together else one.signers
+        for place in range(one.start, one.end + 1):
+            key = signers, int(batch.transfers["route"][place])
+            reason = self._signing_alone.get(key)
+            if reason is None:
+                reason = self._signing_alone[key] = self.needs_of(key[1], signers)
+            signing[place] = reason
+
+    def _signing_by_route(self, batch: RowBatch, found: frozenset[str] | Refused) -> Codes:
         """Say for each route for which reason the signatures of a batch do not open its gate, or 0."""
-        keys = self._state.ledger.known_keys(self._state.at)
-        found = signers_of(batch.signatures, digest, keys, self._verify)
         if isinstance(found, Refused):
             return np.full(len(self.routes), int(found.reason), dtype=np.uint16)
         known = self._signing_of.get(found, np.full(len(self._left), _NOT_ASKED, np.uint16))
@@ -159,7 +240,7 @@ class RowLane(BatchBook):
         if not self._reversible:
             return
         tables, transfers = self._tables, batch.transfers
-        is_one = np.isin(transfers["route"], self._reversible) & (codes == 0)
+        is_one = np.isin(transfers["route"], self._reversible) & are_booked(transfers, codes)
         names = ["id_high", "id_low", "units_high", "units_low", "route"]
         for id_high, id_low, high, low, number in transfers[is_one][names].tolist():
             route = self.routes[number]
@@ -210,6 +291,78 @@ class RowLane(BatchBook):
         if not self._ids[slot, 2]:
             self._id_count += 1
             self._ids[slot] = (*split(identifier), id_word(0, code))
+
+    # --- holds
+
+    def _make_room_to_hold(self, transfers: Transfers, words: Words) -> None:
+        """Ask the tables for the holds that a batch names, and leave room for those that it makes."""
+        places = np.empty(len(words), np.int64)
+        count = not_known(self._arrays.holds, words, places)
+        named = transfers[["hold_high", "hold_low"]][places[:count]].tolist()
+        for high, low in dict.fromkeys(named):
+            self._ask_for_hold(high, low)
+        held = int((transfers["kind"] == HOLD).sum())
+        self._leave_room_to_hold(held, held)
+
+    def _leave_room_to_hold(self, requests: int, moves: int) -> None:
+        table = with_room(self._arrays.holds, requests, moves, len(self._arrays.accounts))
+        self._arrays = self._arrays._replace(holds=table)
+
+    def _ask_for_hold(self, high: int, low: int) -> None:
+        """Take a hold over from the tables, if they know it."""
+        identifier = high << LIMB_BITS | low
+        hold = self._tables.holds.get(identifier)
+        if hold is None and identifier not in self._tables.ended:
+            return
+        moves = hold.moves if hold is not None else ()
+        routes = [self.routes.number(Route(one.gate, one.source, one.target, one.asset)) for one in moves]
+        self._find_routes(np.array([number for number in routes if number is not None], np.uint32))
+        self._leave_room_to_hold(1, len(moves))
+        table = self._arrays.holds
+        number = int(find_hold(table, np.uint64(high), np.uint64(low)))
+        is_new = number < 0
+        if is_new:
+            number = int(table.counts[0])
+            table.counts[0] += 1
+        first = int(table.counts[1])
+        for place, (move, route) in enumerate(zip(moves, routes, strict=True), first):
+            table.moves[place] = (NO_ROUTE if route is None else route, *split(move.units))
+        table.counts[1] += len(moves)
+        is_partly_known = None in routes
+        state = ENDED if hold is None else HELD
+        if hold is not None and not is_partly_known and not self._is_held_alike(hold, routes):
+            state = FOREIGN
+        until = hold.until if hold is not None else 0
+        table.records[number] = (high, low, until, first, len(moves), state, 0, is_partly_known)
+        if is_new:
+            enter(table, number)
+
+    def _is_held_alike(self, hold: Hold, routes: Sequence[int | None]) -> bool:
+        """Say whether rows would hold the same for these moves, as the policy is now."""
+        if not all(number is not None and self.is_plain(number) for number in routes):
+            return False
+        return hold.reserved == _reserved_by(self._state, hold.moves)
+
+    def _give_holds(self) -> None:
+        """Bring the holds of the tables up to what rows made and ended; rows ask again for what they name."""
+        table, tables = self._arrays.holds, self._tables
+        if not table.counts[0]:
+            return
+        for high, low, until, first, count, state, is_new, _ in table.records[: table.counts[0]].tolist():
+            identifier = high << LIMB_BITS | low
+            if state == HELD and is_new:
+                moves = tuple(self._held_move(place) for place in range(first, first + count))
+                tables.holds[identifier] = Hold(until, moves, _reserved_by(self._state, moves))
+                heappush(self._state.ledger.expiring, (until, identifier))
+            elif state in _ENDS:
+                tables.holds.pop(identifier, None)
+                tables.ended[identifier] = _ENDS[state]
+        self._arrays = self._arrays._replace(holds=no_holds())
+
+    def _held_move(self, place: int) -> Move:
+        number, high, low = self._arrays.holds.moves[place].tolist()
+        route = self.routes[number]
+        return Move(route.gate, route.source, route.target, route.asset, high << LIMB_BITS | low)
 
     # --- snapshots
 
@@ -267,7 +420,11 @@ class RowLane(BatchBook):
             return
         self._is_ahead = False
         touched, counts = self._touched, self._touched.counts.tolist()
-        self._give_accounts(touched.accounts[: counts[0]])
+        changed = touched.accounts[: counts[0]]
+        marks = touched.account_marks[changed]
+        self._give_accounts(changed[marks & TOTALS_CHANGED != 0])
+        self._give_held(changed[marks & HELD_CHANGED != 0])
+        self._give_holds()
         self._give_windows(touched.windows[: counts[1]])
         self._give_owed(touched.owed[: counts[2]])
         touched.account_marks[touched.accounts[: counts[0]]] = 0
@@ -292,6 +449,15 @@ class RowLane(BatchBook):
             total = tables.totals.get(asset, (0, 0))
             tables.totals[asset] = (total[0] + debited, total[1] + credited)
 
+    def _give_held(self, numbers: NDArray[np.int32]) -> None:
+        limbs = self._arrays.accounts[numbers, 4:].tolist()
+        for number, (high, low) in zip(numbers.tolist(), limbs, strict=True):
+            key = self._accounts.name(number)
+            if high or low:
+                self._tables.held[key] = high << LIMB_BITS | low
+            else:
+                self._tables.held.pop(key, None)
+
     def _give_windows(self, numbers: NDArray[np.int32]) -> None:
         names = list(self._windows)
         for number in numbers.tolist():
@@ -305,6 +471,11 @@ class RowLane(BatchBook):
                 self._tables.owed[names[number]] = left
             else:
                 self._tables.owed.pop(names[number], None)
+
+
+def _reserved_by(state: BookState, moves: Sequence[Move]) -> tuple[tuple[str, str, int], ...]:
+    entries = [Entry(move.source, move.target, move.asset, move.units) for move in moves]
+    return holds.reserved_by(state.ledger, entries)
 
 
 def _words_of(transfers: Transfers) -> Words:

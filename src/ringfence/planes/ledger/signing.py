@@ -11,6 +11,28 @@ Verifier = Callable[[bytes, bytes, bytes], bool]
 """Says whether (public key, message, signature) fit; an adapter provides Ed25519."""
 
 
+class Question(NamedTuple):
+    """What a verifier is asked: whether these fit."""
+
+    public: bytes
+    message: bytes
+    signature: bytes
+
+
+VerifyEach = Callable[[int, Callable[[int], Question | None]], Sequence[bool]]
+"""Answers so many questions, each asked for by its number (None: false without asking); on several threads,
+where whoever provides it has them."""
+
+
+def one_by_one(verify: Verifier) -> VerifyEach:
+    """Answer questions in turn."""
+
+    def each(count: int, ask: Callable[[int], Question | None]) -> list[bool]:
+        return [question is not None and verify(*question) for question in map(ask, range(count))]
+
+    return each
+
+
 class KnownKeys(NamedTuple):
     """Public keys by concrete name as they count at an instant.
 

@@ -59,7 +59,9 @@ class Trail:
 
     def touch_rows(self, sequence: int, transfers: "Transfers", codes: "Codes", routes: "Routes") -> Links:
         """Link a record of rows to the ends of the routes on which something was carried out."""
-        used = transfers["route"][codes == 0]
+        from ringfence.planes.ledger.rows import are_booked
+
+        used = transfers["route"][are_booked(transfers, codes)]
         ends = self._ends_of(routes, int(used.max()) + 1 if len(used) else 0)[used]
         is_touched = np.zeros(len(self._numbers), np.bool_)
         is_touched[ends.reshape(-1)] = True
