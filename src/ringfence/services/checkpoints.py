@@ -17,7 +17,7 @@ from ringfence.planes.ledger.checkpoint import (
 )
 from ringfence.planes.ledger.journal import JournalRecord, Kind
 from ringfence.planes.ledger.operations import Signature
-from ringfence.planes.ledger.signing import Verifier, signers_of
+from ringfence.planes.ledger.signing import signers_of
 from ringfence.planes.ledger.snapshot import Parts, digest, form, packed
 from ringfence.planes.ledger.tree import JournalTree, read_tree, write_tree
 from ringfence.services.instructions import Sign
@@ -25,6 +25,7 @@ from ringfence.services.memory import Memory
 from ringfence.services.ports import BookStore, SnapshotShelf
 from ringfence.services.proving import prove_entry, prove_growth
 from ringfence.services.snapshots import Snapshot, without_collecting
+from ringfence.services.verifying import VerifyingAhead
 
 CHECKPOINT_RECORDS = 256
 """After how many records a checkpoint is due, so that no opening has to replay many."""
@@ -37,7 +38,7 @@ class Kept(NamedTuple):
 
     store: BookStore
     shelf: SnapshotShelf | None
-    verify: Verifier
+    verify: VerifyingAhead
 
 
 class Checkpoints:

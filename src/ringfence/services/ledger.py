@@ -99,7 +99,7 @@ class Book:
         genesis = genesis_of(policy, planes, compiled)
         # The book obeys the policy as the journal tells it, the first time too.
         rules, ahead = rules_of(genesis, compiled.digest), VerifyingAhead(verify)
-        memory = Memory(genesis, rules, ahead, margin_of)
+        memory = Memory(genesis, rules, ahead, margin_of, ahead.each)
         record = genesis_record(genesis, at, rules.digest)
         store.append(record)
         memory.head = head_of(record)

@@ -17,7 +17,7 @@ from ringfence.planes.ledger.journal import Answered, Genesis, Head, JournalReco
 from ringfence.planes.ledger.operations import Operation
 from ringfence.planes.ledger.row_ids import RestingIds
 from ringfence.planes.ledger.rules import Rules
-from ringfence.planes.ledger.signing import Verifier
+from ringfence.planes.ledger.signing import Verifier, VerifyEach
 from ringfence.planes.ledger.snapshot import Parts, restore, written
 from ringfence.services.genesis import genesis_of, rules_of
 from ringfence.services.margin_view import MarginOf
@@ -36,13 +36,21 @@ _ROW_PARTS = ("routes", "row ids")
 class Memory:
     """The state, the rows beside it, and margin's view; `head` is the record that it is up to."""
 
-    def __init__(self, genesis: Genesis, rules: Rules, verify: Verifier, margin_of: MarginOf) -> None:
-        """Begin with nothing: as it is before the first record."""
+    def __init__(
+        self,
+        genesis: Genesis,
+        rules: Rules,
+        verify: Verifier,
+        margin_of: MarginOf,
+        verify_each: VerifyEach | None = None,
+    ) -> None:
+        """Begin with nothing: as it is before the first record; verify_each: see `RowLane`."""
         self.head = Head(-1, Instant(0), b"")
         self.margin = margin_of(rules)
         self._state = BookState(rules)
         self._planes = genesis.planes
         self._verify = verify
+        self._verify_each = verify_each
         self._lane: RowLane | None = None
         self._retired: RowLane | None = None
         self._eras: list[tuple[int, Routes | None]] = [(0, None)]
@@ -66,7 +74,7 @@ class Memory:
         if self._lane is None:
             from ringfence.planes.ledger.row_lane import RowLane
 
-            self._lane = RowLane(self._state, self._verify, self._retired)
+            self._lane = RowLane(self._state, self._verify, self._retired, verify_each=self._verify_each)
             if self._resting:
                 self._lane.wake(self._resting)
                 self._resting = {}

@@ -82,7 +82,7 @@ def recover(kept: Kept, margin_of: MarginOf, asked: Asked) -> Recovered:
 def _blank(kept: Kept, margin_of: MarginOf, first: JournalRecord, *, thorough: bool) -> Recovered:
     """Know the genesis and nothing else."""
     genesis = read_genesis(first)
-    memory = Memory(genesis, rules_of(genesis, first.policy), kept.verify, margin_of)
+    memory = Memory(genesis, rules_of(genesis, first.policy), kept.verify, margin_of, kept.verify.each)
     memory.head = head_of(first)
     return Recovered(genesis, memory, Checkpoints(kept, memory, first.hash, checks_states=thorough))
 

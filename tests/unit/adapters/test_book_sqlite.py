@@ -25,7 +25,14 @@ from ringfence.kernel.errors import (
     UnreachableError,
 )
 from ringfence.kernel.instant import Instant
-from ringfence.planes.ledger.journal import JournalRecord, answered, batch_record, head_of, verify_chain
+from ringfence.planes.ledger.journal import (
+    FORMAT,
+    JournalRecord,
+    answered,
+    batch_record,
+    head_of,
+    verify_chain,
+)
 from ringfence.wiring import embedded, read_book
 
 RECORDS = journal(12)
@@ -97,10 +104,10 @@ def test_a_foreign_database_is_refused_and_left_alone(path: Path, open_book) -> 
 
 
 @pytest.mark.parametrize("open_book", [open_file, read_file])
-@pytest.mark.parametrize("version", [0, 3, 99])
+@pytest.mark.parametrize("version", [0, 4, 99])
 def test_another_format_is_refused_by_number(written: Path, open_book, version: int) -> None:
     change(written, f"PRAGMA user_version = {version}")
-    with pytest.raises(BadInput, match=f"is of format {version}; this ringfence reads formats 1 and 2"):
+    with pytest.raises(BadInput, match=f"is of format {version}; this ringfence reads formats 1 to 3"):
         open_book(written)
 
 
@@ -135,7 +142,7 @@ def test_a_book_of_an_older_format_is_carried_on_in_the_newer(of_format_1: Path)
     with closing(embedded(of_format_1)) as book:
         book.checkpoint(book.head.at)
         digest = book.state.digest()
-    assert version_of(of_format_1) == 2
+    assert version_of(of_format_1) == FORMAT
     assert checked(of_format_1)[: len(before)] == before
     for thorough in (False, True):
         with closing(read_book(of_format_1, thorough=thorough)) as book:

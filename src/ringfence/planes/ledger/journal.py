@@ -32,13 +32,15 @@ from ringfence.planes.ledger.operations import Adoption, Entry, Operation, Recor
 from ringfence.planes.ledger.operations import PolicyLine as PolicyLine
 from ringfence.policy.model import Plane
 
-FORMAT = 2
+FORMAT = 3
 """The version of the form of records and payloads that this module writes."""
 
-FORMATS_READ = (1, 2)
-"""The versions that it reads. 2 may hold adoptions and checkpoints; everything else is as in 1."""
+FORMATS_READ = (1, 2, 3)
+"""The versions that it reads. 2 may hold adoptions and checkpoints; 3 rows that hold, post and void, and rows
+with signatures of single requests; everything else is as in 1."""
 
-READS = f"this ringfence reads formats {' and '.join(str(version) for version in FORMATS_READ)}"
+
+READS = f"this ringfence reads formats {FORMATS_READ[0]} to {FORMATS_READ[-1]}"
 
 _TAG = "ringfence journal 1"
 _NOTHING_BEFORE = bytes(DIGEST_SIZE)

@@ -57,7 +57,7 @@ from ringfence.planes.ledger.row_kernel import (
     read_transfers,
 )
 from ringfence.planes.ledger.rows import HOLD, Route, Routes, RowBatch, Transfers, are_booked, check_form
-from ringfence.planes.ledger.seals import Signed, signed_requests
+from ringfence.planes.ledger.seals import VerifiedSeals
 from ringfence.planes.ledger.signing import Verifier, VerifyEach, one_by_one, signers_of
 from ringfence.planes.ledger.stopping import is_book_stopped
 from ringfence.planes.ledger.tables import Hold
@@ -180,39 +180,53 @@ class RowLane(BatchBook):
         keys = self._state.ledger.known_keys(self._state.at)
         together = signers_of(batch.signatures, digest, keys, self._verify)
         terms = terms._replace(signing=self._signing_by_route(batch, together)[batch.transfers["route"]])
-        if not len(batch.seals):
-            return terms
-        contents: dict[int, int] = {}
-        for one in signed_requests(batch, self.routes, keys, self._verify, self._verify_each):
-            if one.expires not in contents:
-                contents[one.expires] = batch.terms(expires=one.expires)
-            terms.content[one.start] = contents[one.expires]
-            is_late = one.expires < at
-            terms.whole[one.start] = whole or (int(Reason.REQUEST_EXPIRED) if is_late else 0)
-            self._sign_for(batch, one, together, terms.signing)
+        if len(batch.seals):
+            seals = VerifiedSeals(batch, self.routes, keys, self._verify, self._verify_each)
+            self._judge_terms(batch, seals, at, whole, terms)
+            self._judge_seals(batch, seals, together, terms.signing)
         return terms
+
+    def _judge_terms(
+        self, batch: RowBatch, seals: VerifiedSeals, at: Instant, whole: int, terms: Terms
+    ) -> None:
+        """Write down until when each request with a seal is good, and what is said of it."""
+        is_late = seals.expires < at
+        terms.whole[seals.starts] = whole or is_late * np.uint16(Reason.REQUEST_EXPIRED)
+        expires, places = np.unique(seals.expires, return_inverse=True)
+        contents = [batch.terms(expires=one) for one in expires.tolist()]
+        terms.content[seals.starts] = np.array(contents, np.uint64)[places]
+
+    def _judge_seals(
+        self, batch: RowBatch, seals: VerifiedSeals, together: frozenset[str] | Refused, signing: Codes
+    ) -> None:
+        """Say for which reason the signatures of each request and of its batch do not open its gates."""
+        routes = batch.transfers["route"]
+        if not isinstance(together, Refused):
+            starts, keys = seals.starts[seals.is_plain], seals.keys[seals.is_plain]
+            pairs, places = np.unique(keys * len(self.routes) + routes[starts], return_inverse=True)
+            found = (divmod(pair, len(self.routes)) for pair in pairs.tolist())
+            reasons = [self._needs_alone(seals.alone[key] | together, route) for key, route in found]
+            signing[starts] = np.array(reasons, np.uint16)[places]
+        for one in seals.others():
+            refused = [found.reason for found in (one.signers, together) if isinstance(found, Refused)]
+            if isinstance(one.signers, Refused) or isinstance(together, Refused):
+                signing[one.start : one.end + 1] = int(min(refused))
+                continue
+            for place in range(one.start, one.end + 1):
+                signing[place] = self._needs_alone(one.signers | together, int(routes[place]))
+
+    def _needs_alone(self, signers: frozenset[str], route: int) -> int:
+        """Return the reason for which these keys do not open the gate of a route, or 0; found once."""
+        reason = self._signing_alone.get((signers, route))
+        if reason is None:
+            reason = self._signing_alone[signers, route] = self.needs_of(route, signers)
+        return reason
 
     def _against_all(self, batch: RowBatch) -> int:
         """Return the first reason against every request of a batch; 0 where there is none."""
         if is_book_stopped(self._tables.frozen):
             return int(Reason.BOOK_IS_STOPPED)
         return 0 if batch.policy == self.rules.digest else int(Reason.POLICY_DIGEST_DIFFERS)
-
-    def _sign_for(
-        self, batch: RowBatch, one: Signed, together: frozenset[str] | Refused, signing: Codes
-    ) -> None:
-        """Say for which reason the signatures of one request and of its batch do not open its gates."""
-        refused = [found.reason for found in (one.signers, together) if isinstance(found, Refused)]
-        if isinstance(one.signers, Refused) or isinstance(together, Refused):
-            signing[one.start : one.end + 1] = int(min(refused))
-            return
-        signers = one.signers | together if together else one.signers
-        for place in range(one.start, one.end + 1):
-            key = signers, int(batch.transfers["route"][place])
-            reason = self._signing_alone.get(key)
-            if reason is None:
-                reason = self._signing_alone[key] = self.needs_of(key[1], signers)
-            signing[place] = reason
 
     def _signing_by_route(self, batch: RowBatch, found: frozenset[str] | Refused) -> Codes:
         """Say for each route for which reason the signatures of a batch do not open its gate, or 0."""

@@ -11,6 +11,7 @@ from drawn_rows import (
     RULES,
     accept_all,
     codes_of,
+    content,
     new_state,
     only_by_request,
     opening,
@@ -23,7 +24,18 @@ from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import DAY_NS, Instant
 from ringfence.planes.ledger.batch import asks_more_than_a_row
 from ringfence.planes.ledger.book import BookState
-from ringfence.planes.ledger.operations import Move, RegisterKey, Signature
+from ringfence.planes.ledger.operations import (
+    CloseMember,
+    Freeze,
+    Link,
+    Move,
+    Post,
+    RegisterKey,
+    Request,
+    Route,
+    Signature,
+    Void,
+)
 from ringfence.planes.ledger.row_lane import RowLane
 from ringfence.planes.ledger.rows import REPEATED
 
@@ -48,6 +60,7 @@ def test_the_twins_agree_on_many_transfers_and_every_reason_is_among_them():
         Reason.AMOUNT_TOO_LARGE,
         Reason.SOURCE_IS_TARGET,
         Reason.ID_NOT_POSSIBLE,
+        Reason.HOLD_NOT_POSSIBLE,
         Reason.ASSET_UNKNOWN,
         Reason.COMPARTMENT_UNKNOWN,
         Reason.MEMBER_NOT_OPEN,
@@ -55,18 +68,24 @@ def test_the_twins_agree_on_many_transfers_and_every_reason_is_among_them():
         Reason.GATE_WORD_NOT_ENFORCED,
         Reason.ASSET_NOT_ACCEPTED,
         Reason.EXCHANGE_LEGS_DIFFER,
+        Reason.HOLD_UNKNOWN,
         Reason.ONLY_BY_REQUEST,
         Reason.SIGNATURE_INVALID,
+        Reason.KEY_UNKNOWN,
+        Reason.KEY_REVOKED,
         Reason.NEEDS_NOT_MET,
         Reason.REASON_TEXT_MISSING,
         Reason.REVERSED_TRANSFER_UNKNOWN,
         Reason.GATE_FROZEN,
         Reason.COMPARTMENT_FROZEN,
         Reason.ASSET_FROZEN,
+        Reason.HOLD_HAS_ENDED,
         Reason.GATE_LIMIT_EXCEEDED,
         Reason.ENTITLEMENT_EXCEEDED,
         Reason.FREE_BALANCE_TOO_LOW,
         Reason.BALANCE_TOO_LARGE,
+        Reason.HOLD_EXCEEDED,
+        Reason.HOLD_PARTS_DIFFER,
         Reason.CLEARING_NOT_ZERO,
         Reason.LINKED_LEG_REFUSED,
     }
@@ -108,14 +127,19 @@ class Twins:
         self.lane = RowLane(self.states[0], accept_all)
         self.next_id = 1
 
+    def check(self) -> None:
+        """Compare the books; requests go on from here."""
+        self.lane.give_back()
+        assert content(self.states[0]) == content(self.states[1])
+
     def owe(self, *key: str, units: int) -> None:
         for state in self.states:
             state.ledger.tables.owe(key, units)
             state.ledger.tables.commit()
 
-    def ask(self, *moves: Move, at: int = NOON) -> list[int]:
+    def ask(self, *links: Link, at: int = NOON, until: int = 0) -> list[int]:
         """Judge one request by both rules; they agree."""
-        chains = [(self.next_id, moves)]
+        chains = [(self.next_id, links, until)]
         self.next_id += 1
         batch = rows_of(self.lane, chains, WORDS, SIGNED)
         self.lane.admit(batch)
@@ -297,3 +321,180 @@ def test_an_empty_book_takes_rows_too():
 
 def test_random_states_hold_what_they_say():
     assert new_state(Random(3)).snapshot() == new_state(Random(3)).snapshot()
+
+
+# --- holds -------------------------------------------------------------------------------------
+
+LONG = int(NOON) + DAY_NS
+ALONG = Route("fund", "client/alice/cash", "client/alice/hedge", "USDC")
+
+
+def test_a_hold_of_rows_is_posted_in_part_and_its_rest_let_go():
+    twins = Twins(("client/alice/cash", 100))
+    assert twins.ask(fund(60), until=LONG) == [0]
+    assert twins.ask(fund(41)) == [Reason.FREE_BALANCE_TOO_LOW]
+    assert twins.ask(Post(1, (25,), (ALONG,))) == [0]
+    assert twins.ask(Post(1, (1,), (ALONG,))) == [Reason.HOLD_HAS_ENDED]
+    assert twins.ask(fund(75)) == [0]
+    twins.check()
+    assert twins.states[0].balance("client/alice/hedge", "USDC") == 100
+
+
+@pytest.mark.parametrize("units", [1, 2**64])
+def test_units_are_held_over_both_limbs(units):
+    twins = Twins(("client/alice/cash", 2**64 + 1))
+    assert twins.ask(tip(1), tip(1), until=LONG) == [0, 0]
+    assert twins.ask(hand(1), until=LONG) == [0]
+    assert twins.ask(Void(1, (Route("tip", "client/alice/cash", "house/treasury", "USDC"),) * 2)) == [0, 0]
+    assert twins.ask(tip(units))[0] in (0, Reason.GATE_LIMIT_EXCEEDED)
+    twins.check()
+
+
+def test_a_hold_takes_on_balance_what_its_moves_would():
+    """Handed on within one request, the middle holds nothing."""
+    twins = Twins(("client/alice/cash", 10))
+    back = Move("hand", "client/bob/cash", "client/alice/cash", "USDC", 4)
+    assert twins.ask(hand(6), back, until=LONG) == [0, 0]
+    twins.check()
+    assert twins.states[0].held("client/alice/cash", "USDC") == 2
+    assert twins.states[0].held("client/bob/cash", "USDC") == 0
+    along = tuple(Route(one.gate, one.source, one.target, one.asset) for one in (hand(6), back))
+    assert twins.ask(Post(1, (6, 0), along)) == [0, 0]
+    twins.check()
+    assert twins.states[0].balance("client/bob/cash", "USDC") == 6
+
+
+@pytest.mark.parametrize(
+    ("end", "codes"),
+    [
+        (Post(1, (5,), (ALONG,)), [Reason.HOLD_PARTS_DIFFER]),
+        (Post(1, (0, 0), (ALONG, ALONG)), [Reason.HOLD_PARTS_DIFFER, Reason.LINKED_LEG_REFUSED]),
+        (Post(1, (6, 5), (ALONG, ALONG)), [Reason.HOLD_EXCEEDED, Reason.LINKED_LEG_REFUSED]),
+        (Post(1, (5, 6), (ALONG, ALONG)), [0, 0]),
+        (Post(1, (5, 7), (ALONG, ALONG)), [Reason.HOLD_EXCEEDED, Reason.LINKED_LEG_REFUSED]),
+        (Post(2, (5, 6), (ALONG, ALONG)), [Reason.HOLD_UNKNOWN, Reason.LINKED_LEG_REFUSED]),
+        (Void(1, (ALONG,)), [Reason.HOLD_PARTS_DIFFER]),
+        (Void(1, (ALONG, ALONG)), [0, 0]),
+    ],
+)
+def test_the_parts_of_a_hold_are_compared_to_the_unit(end, codes):
+    twins = Twins(("client/alice/cash", 100))
+    assert twins.ask(fund(5), fund(6), until=LONG) == [0, 0]
+    twins.next_id = 7
+    assert twins.ask(end) == codes
+    twins.check()
+
+
+def test_what_fails_after_a_post_brings_the_hold_back():
+    twins = Twins(("client/alice/cash", 100))
+    twins.ask(fund(60), until=LONG)
+    assert twins.ask(Post(1, (60,), (ALONG,)), fund(41)) == [
+        Reason.LINKED_LEG_REFUSED,
+        Reason.FREE_BALANCE_TOO_LOW,
+    ]
+    assert twins.ask(Void(1, (ALONG,)), Post(1, (60,), (ALONG,))) == [
+        Reason.LINKED_LEG_REFUSED,
+        Reason.HOLD_HAS_ENDED,
+    ]
+    assert twins.ask(fund(41)) == [Reason.FREE_BALANCE_TOO_LOW]
+    twins.check()
+    assert twins.ask(Post(1, (60,), (ALONG,)), fund(40)) == [0, 0]
+    twins.check()
+
+
+@pytest.mark.parametrize(("late", "code"), [(0, 0), (1, Reason.HOLD_HAS_ENDED)])
+@pytest.mark.parametrize("is_between", [False, True])
+def test_a_hold_of_rows_ends_with_its_last_instant(late, code, is_between):
+    """Whether or not the tables had it in between."""
+    twins = Twins(("client/alice/cash", 100))
+    assert twins.ask(fund(60), until=LONG) == [0]
+    if is_between:
+        twins.check()
+    assert twins.ask(fund(40), at=LONG + late) == [0]
+    assert twins.ask(Post(1, (60,), (ALONG,)), at=LONG + late) == [code]
+    twins.check()
+
+
+def test_a_hold_of_either_lane_is_ended_by_the_other():
+    twins = Twins(("client/alice/cash", 100))
+    words = {**WORDS, "signatures": tuple(SIGNED)}
+    held = Request(id=50, links=(fund(30),), hold_until=LONG, **words)
+    for state in twins.states:
+        state.apply(held, NOON, accept_all)
+    assert twins.ask(fund(20), until=LONG) == [0]
+    assert twins.ask(Post(50, (30,), (ALONG,))) == [0]
+    twins.lane.give_back()
+    post = Request(id=51, links=(Post(1),), **words)
+    for state in twins.states:
+        assert state.apply(post, NOON, accept_all).entries[0].units == 20
+    assert twins.ask(Post(1, (20,), (ALONG,))) == [Reason.HOLD_HAS_ENDED]
+    twins.check()
+
+
+def test_a_hold_that_only_requests_can_make_is_ended_by_requests():
+    """Margin watches its target, so that rows cannot post it."""
+    twins = Twins(("client/alice/cash", 100))
+    move = Move("fund", "client/alice/cash", "client/alice/directional", "USDC", 5)
+    request = Request(id=50, links=(move,), hold_until=LONG, signatures=tuple(SIGNED), **WORDS)
+    state = twins.states[0]
+    assert not state.apply(request, NOON, accept_all).entries
+    assert state.held("client/alice/cash", "USDC") == 5
+    along = (Route("fund", move.source, move.target, "USDC"),)
+    for end in (Post(50, (5,), along), Void(50, along)):
+        chains = [(twins.next_id, (end,))]
+        twins.next_id += 1
+        batch = rows_of(twins.lane, chains, WORDS, SIGNED)
+        twins.lane.admit(batch)
+        assert twins.lane.judge_batch(batch, NOON).tolist() == [Reason.ONLY_BY_REQUEST]
+    assert state.held("client/alice/cash", "USDC") == 5
+
+
+def test_a_hold_along_a_route_that_rows_learn_later():
+    twins = Twins(("client/alice/cash", 100))
+    held = Request(id=50, links=(tip(3), fund(4)), hold_until=LONG, signatures=tuple(SIGNED), **WORDS)
+    for state in twins.states:
+        state.apply(held, NOON, accept_all)
+    assert twins.ask(Void(50, (ALONG,))) == [Reason.HOLD_PARTS_DIFFER]
+    along = (Route("tip", "client/alice/cash", "house/treasury", "USDC"), ALONG)
+    assert twins.ask(Post(50, (3, 4), along)) == [0, 0]
+    twins.check()
+
+
+def test_whom_a_closed_member_need_not_ask_any_more():
+    """What went to a member that is closed since can still be let go."""
+    twins = Twins(("client/alice/cash", 100))
+    assert twins.ask(hand(5), until=LONG) == [0]
+    twins.lane.give_back()
+    for state in twins.states:
+        assert not state.apply(CloseMember("client", "bob", "left"), NOON, accept_all).entries
+    along = (Route("hand", "client/alice/cash", "client/bob/cash", "USDC"),)
+    chains, keys = [(9, (Void(1, along),))], [Signature("officer_a", b"")]
+    batch = rows_of(twins.lane, chains, WORDS, keys)
+    twins.lane.admit(batch)
+    codes = twins.lane.judge_batch(batch, NOON).tolist()
+    assert codes == codes_of(twins.states[1], chains, WORDS, keys, NOON)
+    twins.check()
+
+
+def test_a_freeze_stops_a_post_and_no_void():
+    twins = Twins(("client/alice/cash", 100))
+    twins.ask(fund(5), until=LONG)
+    twins.ask(fund(6), until=LONG)
+    twins.lane.give_back()
+    for state in twins.states:
+        state.apply(Freeze("gate/fund", "drill"), NOON, accept_all)
+    assert twins.ask(Post(1, (5,), (ALONG,))) == [Reason.GATE_FROZEN]
+    assert twins.ask(Void(2, (ALONG,))) == [0]
+    twins.check()
+
+
+def test_many_holds_find_room():
+    twins = Twins(("client/alice/cash", 10**9))
+    chains = [(number, (fund(1),), LONG) for number in range(1, 400)]
+    ends = [(number + 1_000, (Post(number, (1,), (ALONG,)),)) for number in range(1, 400)]
+    for asked in (chains, ends):
+        batch = rows_of(twins.lane, asked, WORDS, SIGNED)
+        twins.lane.admit(batch)
+        assert twins.lane.judge_batch(batch, NOON).tolist() == [0] * 399
+        assert codes_of(twins.states[1], asked, WORDS, SIGNED, NOON) == [0] * 399
+    twins.check()

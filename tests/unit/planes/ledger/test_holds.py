@@ -386,3 +386,13 @@ def test_rows_leave_alone_what_is_held(harbour):
     assert fund_by_row(lane, 904, 60 * USDC) == 0
     lane.give_back()
     assert state_of(harbour) == (0, 0)
+
+
+@pytest.mark.parametrize("link", [Post, Void])
+def test_who_says_where_a_hold_leads_ends_no_other(harbour, link):
+    """Whoever signs only what he can read is never led elsewhere by an id."""
+    held = hold(harbour, FUND)
+    there, elsewhere = Route("fund", CASH, HEDGE, "USDC"), Route("fund", CASH, HEDGE, "BTC")
+    for wrong in ((elsewhere,), (there, there)):
+        assert harbour.reason(link(held, along=wrong), ALICE) == Reason.HOLD_PARTS_DIFFER
+    harbour.must(harbour.request((link(held, along=(there,)),), ALICE))

@@ -241,8 +241,8 @@ def test_the_genesis_is_read_back() -> None:
 
 
 def test_another_format_is_refused_by_name() -> None:
-    later = genesis_record(msgspec.structs.replace(GENESIS, format=3), Instant(1), POLICY)
-    with pytest.raises(JournalBroken, match="record 0: is of format 3; this ringfence reads formats 1 and 2"):
+    later = genesis_record(msgspec.structs.replace(GENESIS, format=4), Instant(1), POLICY)
+    with pytest.raises(JournalBroken, match="record 0: is of format 4; this ringfence reads formats 1 to 3"):
         read_genesis(later)
 
 

@@ -92,6 +92,9 @@ def broken(lane: RowLane, **fields: Any) -> RowBatch:
         ({"is_linked": 1}, "linked to a next one"),
         ({"is_linked": 2}, "0 or 1"),
         ({"free": (0, 1)}, "free bytes"),
+        ({"kind": 4}, "kind 4; there are 0 to 3"),
+        ({"kind": 1}, "names the instant"),
+        ({"kind": 3}, "void has no units"),
     ],
 )
 def test_a_batch_that_cannot_be_meant_is_not_taken(lane: RowLane, fields: dict[str, Any], words: str) -> None:
@@ -104,6 +107,14 @@ def test_linked_transfers_have_one_id(lane: RowLane) -> None:
     batch = broken(lane)
     batch.transfers["is_linked"][0] = 1
     with pytest.raises(UsageError, match="one id"):
+        lane.admit(batch)
+
+
+@pytest.mark.parametrize(("kinds", "untils"), [((1, 0), (9, 0)), ((0, 1), (0, 9)), ((1, 1), (8, 9))])
+def test_a_request_is_held_as_a_whole(lane: RowLane, kinds: tuple[int, int], untils: tuple[int, int]) -> None:
+    batch = rows_of(lane, [(1, (FUND, FUND))], WORDS, SIGNED)
+    batch.transfers["kind"], batch.transfers["hold_until"] = kinds, untils
+    with pytest.raises(UsageError, match="all of its moves or none"):
         lane.admit(batch)
 
 
