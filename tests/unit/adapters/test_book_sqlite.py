@@ -71,7 +71,7 @@ def test_the_file_says_what_it_is(written: Path) -> None:
     with closing(sqlite3.connect(written)) as connection:
         pragmas = ["application_id", "user_version", "page_size", "journal_mode"]
         found = [connection.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas]
-    assert found == [int.from_bytes(b"ring", "big"), 2, 65_536, "wal"]
+    assert found == [int.from_bytes(b"ring", "big"), FORMAT, 65_536, "wal"]
 
 
 def test_only_the_owner_can_read_a_new_book(written: Path) -> None:
