@@ -108,7 +108,7 @@ def units_at(world: World, rng: Random, path: str, asset: str = "USDC") -> int:
     if rng.random() < 0.5:
         return some_units(rng)
     balance, held = world.state.balance(path, asset), world.state.held(path, asset)
-    return rng.choice([balance, balance - held, balance - held + 1, (balance - held) // 2])
+    return max(1, rng.choice([balance, balance - held, balance - held + 1, (balance - held) // 2]))
 
 
 def new_id(world: World, rng: Random) -> int:
@@ -171,13 +171,14 @@ def fund_or_release(world: World, rng: Random) -> None:
     world.request(moves, *signers(rng, client_key(cash)), conditions=conditions, id=new_id(world, rng))
 
 
-@flow(1)
+@flow(2)
 def tip(world: World, rng: Random) -> None:
-    cash = f"client/{rng.choice(CLIENTS)}/cash"
-    world.request(
-        [Move("tip", cash, "house/treasury", "USDC", units_at(world, rng, cash))],
-        *signers(rng, client_key(cash)),
-    )
+    """Often enough to fill the windows of its limits: a rolling one, and one that refills."""
+    for _ in range(rng.randint(1, 4)):
+        cash = f"client/{rng.choice(CLIENTS[:2])}/cash"
+        units = rng.choice([units_at(world, rng, cash), 39 * USDC, 40 * USDC, 31 * USDC])
+        world.request([Move("tip", cash, "house/treasury", "USDC", units)], *signers(rng, client_key(cash)))
+        world.at = Instant(world.at + rng.choice([0, 0, HOUR_NS, 3 * HOUR_NS]))
 
 
 @flow(1)
@@ -366,6 +367,7 @@ def force_a_closure(world: World, rng: Random) -> None:
     facts |= {side.bucket: {"BTC-PERP": ClosingFact(count)}} if cause == "deleveraging" else {}
     conditions = world.allowing(closing=facts if rng.random() < 0.9 else {})
     world.request([Fill("BTC-PERP", count, price, *sides)], *signers(rng, *EVIDENCE), conditions=conditions)
+    collect(world, rng)
 
 
 def _other_side(
@@ -428,6 +430,8 @@ def open_a_session(world: World, rng: Random) -> None:
     )
     if world.ask(world.sign(record, *signers(rng, client_key(bucket)))).is_accepted:
         world.made.sessions.append((record.id, bucket))
+        trade(world, rng)
+        trade(world, rng)
 
 
 @flow(1)
@@ -623,14 +627,14 @@ def register(world: World, rng: Random) -> None:
     world.ask(RegisterKey(key, public_numbered("registered", rng.randrange(99))))
 
 
-@flow(1)
+@flow(2)
 def open_or_close(world: World, rng: Random) -> None:
     party = rng.choice(["client", "client", "staff", "house"])
     member = rng.choice([f"m{rng.randrange(4)}", f"m{rng.randrange(4)}", "Not A Name", *CLIENTS])
     key = f"{party}_key"
     if rng.random() < 0.4:
         newcomers = [one for one in world.state.members(party) if one.startswith("m")]
-        world.ask(CloseMember(party, rng.choice([member, *newcomers]), "leaves"))
+        world.ask(CloseMember(party, rng.choice([member, *newcomers * 3]), "leaves"))
     else:
         world.ask(OpenMember(party, member, {key: public_numbered(f"{key}/{member}", 0)}))
 
@@ -654,18 +658,17 @@ def halt(world: World, rng: Random) -> None:
 @flow(1)
 def adopt(world: World, rng: Random) -> None:
     """Adopt another policy; this takes time, so it is drawn seldom."""
-    what = rng.random()
-    waits = bool(world.state.waiting())
-    if what < 0.4 and world.made.adoptions:
-        world.at = Instant(world.at + rng.choice([0, DAY_NS]))
-        world.ask(CompleteAdoption(world.made.adoptions[-1]))
-    elif what < (0.7 if waits else 0.45) and world.made.adoptions:
-        record = CancelAdoption(world.made.adoptions[-1], "second thoughts", new_id(world, rng))
+    waiting = [one.adoption.id for one in world.state.waiting()]
+    number = rng.choice([*waiting * 4, 999])
+    what = rng.choice(["complete", "cancel", "adopt"] if waiting else ["adopt", "adopt", "cancel"])
+    if what == "complete":
+        world.at = Instant(world.at + rng.choice([0, DAY_NS, DAY_NS]))
+        world.ask(CompleteAdoption(number))
+    elif what == "cancel":
+        record = CancelAdoption(number, "second thoughts", world.new_id())
         world.ask(world.sign(record, *signers(rng, "officer_a")))
-    elif what < 0.8:
-        record = world.adoption(rng.randrange(5), *signers(rng, *OFFICERS))
-        if world.ask(record).is_accepted:
-            world.made.adoptions.append(record.id)
+    else:
+        world.ask(world.adoption(rng.randrange(5), *signers(rng, *OFFICERS)))
 
 
 @flow(1)
@@ -707,21 +710,28 @@ def wait(world: World, rng: Random) -> None:
     world.at = Instant(world.at + rng.choice(lengths))
 
 
-@flow(2)
+@flow(3)
 def ask_again(world: World, rng: Random) -> None:
-    """Ask the same once more, or something else under the same id, or with its time gone back."""
+    """Ask the same once more; or other things under its id, or with its signatures; or in a time gone by."""
     operation, at, conditions = rng.choice(world.log)
-    what = rng.random()
-    if what < 0.2 and hasattr(operation, "reason"):
-        operation = msgspec.structs.replace(operation, reason="another reason")
-    if what > 0.9 and at < world.state.at:
+    what = rng.choice(["the same", "the same", "its id", "its signatures", "its time"])
+    if what == "its time" and at < world.state.at:
         refused = world.state.apply(operation, at, lambda *_: True, conditions)
         assert getattr(refused.decision, "reason", None) == Reason.CLOCK_WENT_BACK
-        return
-    step = world.ask(operation, conditions)
-    if what >= 0.2 and step.outcome.decision == Accepted():
+    elif what == "its id" and hasattr(operation, "reason"):
+        world.ask(msgspec.structs.replace(operation, reason="another reason"), conditions)
+    elif what == "its signatures" and hasattr(operation, "signatures"):
+        fresh = {"id": world.new_id(), "reference": f"r{world.next_id}", "address": f"bc1-{world.next_id}"}
+        words = {name: value for name, value in fresh.items() if hasattr(operation, name)}
+        world.ask(msgspec.structs.replace(operation, **words), conditions)
+    elif what == "the same":
+        step = world.ask(operation, conditions)
         # Facts without an id may be taken twice; whatever moves units may not.
-        assert step.outcome.entries == () or isinstance(operation, CarryOut), operation
+        assert (
+            step.outcome.entries == ()
+            or step.outcome.decision != Accepted()
+            or isinstance(operation, CarryOut)
+        )
 
 
 @flow(2)

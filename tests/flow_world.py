@@ -55,6 +55,13 @@ def _written(*changes: tuple[str, str], text: str = TEXT) -> str:
 
 
 WORLD = _written(
+    # Limits that are met every now and then.
+    (
+        'limit: {each: {USDC: "1000000 per 1 d", BTC: "20 per 1 d", ETH: "400 per 1 d"}}}\n  release',
+        'limit: {each: {USDC: "900 per 1 d", BTC: "20 per 1 d", ETH: "400 per 1 d"}}}\n  release',
+    ),
+    ('{USDC: "20000 per 1 d"}', '{USDC: "60 per 1 d"}'),
+    ('limit: {each: {USDC: "100000 per 1 d"', 'limit: {each: {USDC: "300 per 1 d"'),
     (
         "USDC-debt: {debt_in: USDC, decimals: 6}",
         'USDC-debt: {debt_in: USDC, decimals: 6, cap: 300 USDC, interest: "80 % per year"}\n'
@@ -109,7 +116,7 @@ WORLD = _written(
     needs: [client_key, "2 of [officer_a, officer_b, wallet_key]"],
     limit: {each: {USDC: "2000 per 1 d", BTC: "1 per 1 d", ETH: "400 per 1 d"}}}
   lock: {between: ["client/{client}/cash", "client/{client}/locked"], assets: USDC, on: ledger,
-    needs: client_key, limit: {each: {USDC: "5000000 per 1 d"}}}
+    needs: client_key, limit: {each: {USDC: "700 per 1 d"}}}
   mirror: {between: [venue/issue, "venue/{client}/credit"], assets: USDC-credit, on: ledger,
     needs: [watcher_key, ledger_key], accrual: mirror, computed_by: [watcher, ledger]}
   deposit_acme: {from: outside, to: institution/acme, assets: BTC, needs: [watcher_key, ledger_key],
@@ -140,11 +147,11 @@ exchanges:
         "zones:",
     ),
 )
-FUND = 'limit: {each: {USDC: "1000000 per 1 d", BTC: "20 per 1 d", ETH: "400 per 1 d"}}}\n  release'
+FUND = 'limit: {each: {USDC: "900 per 1 d", BTC: "20 per 1 d", ETH: "400 per 1 d"}}}\n  release'
 VARIANTS = (
     WORLD,
-    _written((FUND, FUND.replace("1000000", "400")), text=WORLD),
-    _written((FUND, FUND.replace("1000000", "3000000")), text=WORLD),
+    _written((FUND, FUND.replace("900 per", "300 per")), text=WORLD),
+    _written((FUND, FUND.replace("900 per", "2000 per")), text=WORLD),
     _written(("funding: {every: 8 h", "funding: {every: 1 h"), text=WORLD),
     _written(
         ("cap: 300 USDC", "cap: 100 USDC"),
@@ -232,7 +239,6 @@ class Made:
     mandates: list[tuple[int, str]] = field(default_factory=list)
     sessions: list[tuple[int, str]] = field(default_factory=list)
     adjusted: list[tuple[int, Move]] = field(default_factory=list)
-    adoptions: list[int] = field(default_factory=list)
 
 
 def _let_pass(world: "World", step: Step) -> None:
