@@ -372,6 +372,35 @@ def test_a_remark_is_kept_and_moves_nothing(at_venue: Person) -> None:
     )
 
 
+# --- keys --------------------------------------------------------------------------------------
+
+
+def test_a_holder_makes_a_key_at_home_and_only_its_public_half_travels(at_venue: Person) -> None:
+    made = at_venue.reads("book", "key", "make", "client_key/carol", "--keys", "carols")
+    public = str(made["public"])  # type: ignore[call-overload]
+    at_venue.does("book", "client", "add", "carol", "--public", f"client_key={public}")
+    listed = {str(one["key"]): one for one in at_venue.reads("book", "key", "list")}
+    assert (listed["client_key/carol"]["public"], listed["client_key/carol"]["at_hand"]) == (public, False)
+    assert listed["client_key/alice"]["at_hand"] is True
+    wrong = ("book", "client", "add", "dave", "--public", "client_key=00")
+    assert "'00' is no public key; it is 64 hexadecimal digits" in at_venue.errs(*wrong)
+    assert at_venue.is_refused("book", "key", "register", "officer_a", public) == "KEY_ALREADY_KNOWN"
+
+
+def test_a_lost_key_is_replaced_by_the_spare_that_was_signed_beforehand(at_venue: Person, path: Path) -> None:
+    spare = ("book", "key", "spare", "client_key/alice", "--to", "spare.json", "--until", LATE)
+    at_venue.does(*spare)
+    keys = path.parent / "harbour.book.keys" / "client_key"
+    (keys / "alice.key").unlink()
+    assert at_venue.is_refused("book", "transfer", CASH, HEDGE, "1", "USDC") == "NEEDS_NOT_MET"
+    assert "client_key/alice is not at hand" in at_venue.errs(*spare)
+    at_venue.does("book", "key", "bring-in", "spare.json")
+    (keys / "alice.next.key").rename(keys / "alice.key")
+    at_venue.does("book", "transfer", CASH, HEDGE, "1", "USDC")
+    Path("torn.json").write_text("{}")
+    assert "torn.json is no rotation" in at_venue.errs("book", "key", "bring-in", "torn.json")
+
+
 # --- a custodian's flows -----------------------------------------------------------------------
 
 

@@ -136,10 +136,14 @@ def add_client(
     name: Annotated[str, typer.Argument(help="Pseudonym of the member, e.g. alice.")],
     at: At,
     party: Annotated[str, typer.Option("--party", help="The family of the policy.")] = "client",
+    publics: Annotated[
+        list[str] | None,
+        typer.Option("--public", help="KEY=PUBLIC of a key that the member made, e.g. client_key=9f2c…"),
+    ] = None,
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Open a member's compartments, with new keys that only you can read where there are none."""
+    """Open a member's compartments with the public keys given, else with new keys that only you can read."""
     from ringfence.planes.ledger.operations import OpenMember
     from ringfence.planes.ledger.records import member_name_fault
 
@@ -148,7 +152,14 @@ def add_client(
         raise UsageError(fault)  # before a key is made for nobody
     with open_desk(at, keys, as_json) as desk:
         own = [rule.name for rule in desk.book.rules.keys.values() if rule.per == party]
-        desk.submit(OpenMember(party, name, {key: desk.public_key(f"{key}/{name}") for key in own}))
+        given = dict(map(_given_key, publics or []))
+        made = {key: desk.public_key(f"{key}/{name}") for key in own if key not in given}
+        desk.submit(OpenMember(party, name, given | made))
+
+
+def _given_key(text: str) -> tuple[str, bytes]:
+    key, _, public = text.partition("=")
+    return key, book_keys.parse_public(public)
 
 
 @clients_app.command("close")

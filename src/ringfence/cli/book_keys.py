@@ -1,16 +1,23 @@
 """`ringfence book key`: signing keys in files, and what the book knows of them."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Column, Table
 
-from ringfence.cli.book_desk import Keys, Why, open_desk, parse_typed
-from ringfence.cli.book_reading import At
-from ringfence.cli.output import Json
-from ringfence.kernel.errors import UsageError
+from ringfence.cli.book_desk import Keys, Until, Why, open_desk, parse_typed, ring_at
+from ringfence.cli.book_reading import At, opened
+from ringfence.cli.output import Json, console, print_json
+from ringfence.kernel.errors import BadInput, UsageError
+
+if TYPE_CHECKING:
+    from ringfence.planes.ledger.operations import RotateKey
 
 app = typer.Typer(no_args_is_help=True, help="Signing keys in files, for trying things on one machine.")
 
+PUBLIC_SIZE = 32
 KeyName = Annotated[str, typer.Argument(help="A key with its member, e.g. officer_a or client_key/alice.")]
 
 
@@ -31,6 +38,74 @@ def new_key(
         known = desk.book.state.public_keys()
         wanted = [key for key in single if key not in known] if name == "all" else [name]
         desk.submit(*(RegisterKey(key, desk.public_key(key)) for key in wanted))
+
+
+@app.command()
+def make(
+    name: KeyName,
+    keys: Annotated[Path, typer.Option("--keys", help="The folder of your keys; no book is needed.")],
+    as_json: Json = False,
+) -> None:
+    """Make a signing key where its holder is, and show the public half, which is all the book needs."""
+    from ringfence import wiring
+
+    public = wiring.key_ring(keys).make(name).hex()
+    if as_json:
+        print_json({"key": name, "public": public})
+    else:
+        console.print(f"{name} {public}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def register(
+    name: Annotated[str, typer.Argument(help="A key of the policy without members, e.g. officer_a.")],
+    public: Annotated[str, typer.Argument(help="Its public half, 64 hexadecimal digits.")],
+    at: At,
+    as_json: Json = False,
+) -> None:
+    """Make the public half of a key known that somebody else made; see `book key make`."""
+    from ringfence.planes.ledger.operations import RegisterKey
+
+    with open_desk(at, None, as_json) as desk:
+        desk.submit(RegisterKey(name, parse_public(public)))
+
+
+@app.command("list")
+def list_keys(at: At, keys: Keys = None, as_json: Json = False) -> None:
+    """List every key the book knows: its public half, whether it counts, and whether it is at hand here."""
+    from ringfence import wiring
+
+    ring = ring_at(at, keys)
+    with opened(at, wiring.read_book) as book:
+        revoked = book.state.revoked_keys()
+        found = [
+            {
+                "key": name,
+                "public": public.hex(),
+                "state": f"revoked: {revoked[name]}" if name in revoked else "counts",
+                "at_hand": ring.has(name),
+            }
+            for name, public in sorted(book.state.public_keys().items())
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table = Table("key", Column("public half", no_wrap=True), "state", "at hand")
+    for one in found:
+        here = "yes" if one["at_hand"] else "no"
+        table.add_row(escape(str(one["key"])), str(one["public"]), escape(str(one["state"])), here)
+    console.print(table if found else "the book knows no key; `book key new all` makes them")
+
+
+def parse_public(text: str) -> bytes:
+    """Read the public half of a key as it was typed."""
+    try:
+        public = bytes.fromhex(text)
+    except ValueError:
+        public = b""
+    if len(public) != PUBLIC_SIZE:
+        raise UsageError(f"{text!r} is no public key; it is {2 * PUBLIC_SIZE} hexadecimal digits")
+    return public
 
 
 @app.command()
@@ -56,6 +131,68 @@ def rotate(
         desk.submit(instructions.rotation(name, public, old_until, desk.now, desk.sign))
         if desk.answers[-1]["accepted"]:
             desk.ring.replace(name, new)
+
+
+@app.command()
+def spare(
+    name: KeyName,
+    to: Annotated[Path, typer.Option("--to", help="The file for the signed rotation; keep it apart.")],
+    at: At,
+    until: Until,
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Make a spare key and sign now that it may take a key's place, for the day on which that is lost.
+
+    Nothing changes until somebody hands the file in with `book key bring-in`. Keep the spare key, NAME.next,
+    and the file somewhere else.
+    """
+    import msgspec
+
+    from ringfence import wiring
+    from ringfence.cli.book_desk import Desk
+    from ringfence.services import instructions
+
+    with opened(at, wiring.read_book) as book:
+        desk = Desk(book, ring_at(at, keys), wiring.clock().now())
+        if not desk.ring.has(name):
+            raise UsageError(f"{name} is not at hand, and only who has a key can name its spare")
+        new, expires = instructions.next_of(name), desk.instant(until)
+        public = desk.public_key(new)
+        signed = instructions.rotation(name, public, 0, desk.now, desk.sign, expires)
+    try:
+        to.write_bytes(msgspec.json.format(msgspec.json.encode(signed), indent=2) + b"\n")
+    except OSError as error:
+        raise BadInput(f"{to} cannot be written: {error.strerror}") from None
+    if as_json:
+        print_json({"file": str(to), "key": name, "spare": new, "public": public.hex()})
+    else:
+        console.print(f"{escape(str(to))}: lets {new} take the place of {name}", highlight=False)
+
+
+@app.command("bring-in")
+def bring_in(
+    file: Annotated[Path, typer.Argument(help="The file that `book key spare` wrote.")],
+    at: At,
+    as_json: Json = False,
+) -> None:
+    """Let the spare key of a file take its place; the key that was lost counts no longer."""
+    rotation = _read_rotation(file)
+    with open_desk(at, None, as_json) as desk:
+        desk.submit(rotation)
+
+
+def _read_rotation(file: Path) -> "RotateKey":
+    import msgspec
+
+    from ringfence.planes.ledger.operations import RotateKey
+
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=RotateKey)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"{file} is no rotation: {error}; `ringfence book key spare` writes one") from None
 
 
 @app.command()

@@ -271,9 +271,11 @@ def next_of(key: str) -> str:
     return f"{key}.{NEXT}"
 
 
-def rotation(key: str, public: bytes, old_until: Instant, now: Instant, sign: Sign) -> RotateKey:
-    """Make the order to let a key stand for a new public key, signed by both."""
-    bare = RotateKey(key, public, old_until, default_expiry(now))
+def rotation(
+    key: str, public: bytes, old_until: int, now: Instant, sign: Sign, expires: Instant | None = None
+) -> RotateKey:
+    """Make the order to let a key stand for a new public key, signed by both; expires: soon, if left out."""
+    bare = RotateKey(key, public, old_until, default_expiry(now) if expires is None else expires)
     message = signing_bytes(bare)
     old, new = sign(key, message), sign(next_of(key), message)
     named = Signature(NEXT, new.value) if new is not None else None
