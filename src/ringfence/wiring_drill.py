@@ -43,7 +43,7 @@ from ringfence.services.platform.follower import Follower
 from ringfence.services.platform.intruder import Attempt, Attempts, Plan
 from ringfence.services.platform.messages import Empty, pack, unpack
 from ringfence.services.platform.outside import Noted
-from ringfence.services.platform.stations import CALLERS, Mode, port_between
+from ringfence.services.platform.stations import CALLERS, SERVICES, Mode, port_between
 
 MEMBERS = ("alice", "bob", "mallory")
 BUCKET = "hedge"
@@ -77,6 +77,10 @@ class Drill:
     """One platform that is broken into, service after service; in a folder that is thrown away after."""
 
     def __init__(self, policy: Policy, folder: Path, mode: Mode, seed: int, actions: int) -> None:
+        missing = sorted({*SERVICES} - {*policy.services})
+        if missing:
+            words = "a drill needs people who trade, and so the services"
+            raise UsageError(f"{words} {', '.join(SERVICES)}; the policy {policy.name} has no {missing[0]}")
         self.policy = policy
         self._folder = folder
         self._seed = seed

@@ -31,16 +31,17 @@ from ringfence.adapters.service_process import Beginning, Entrance, Work
 from ringfence.adapters.system_clock import SystemClock
 from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.errors import UsageError
-from ringfence.kernel.instant import SECOND_NS
+from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.kernel.money import PRICE_SCALE
 from ringfence.planes.ledger.compile import compile_policy
-from ringfence.planes.ledger.operations import OpenMember, RegisterKey, Signature
+from ringfence.planes.ledger.operations import OpenMember, RegisterKey, RotateKey, Signature
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.network.compile import Rules as FlowRules
 from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.identity import compile_authorisation
 from ringfence.planes.network.sites import plan_sites
 from ringfence.policy.model import Policy
+from ringfence.services.instructions import next_of, rotation
 from ringfence.services.platform.broken_ledger import BrokenLedger
 from ringfence.services.platform.cast import Cast
 from ringfence.services.platform.gateway import Gateway
@@ -50,10 +51,18 @@ from ringfence.services.platform.ledger import Admission, Holdings, LedgerServic
 from ringfence.services.platform.marks import MarksService
 from ringfence.services.platform.matching import Matching
 from ringfence.services.platform.messages import Deposit, Empty, OpenVault, pack, unpack
-from ringfence.services.platform.outside import ChainStandIn, Internet, PriceSources, Relay, Relayed, Said
+from ringfence.services.platform.outside import (
+    ChainStandIn,
+    Internet,
+    PriceSources,
+    Relay,
+    Relayed,
+    Said,
+    Silence,
+)
 from ringfence.services.platform.risk import Risk
 from ringfence.services.platform.service import OPERATOR, Peers, Service
-from ringfence.services.platform.stations import Mode, Station, plan_stations, port_between
+from ringfence.services.platform.stations import Mode, Station, kinds_of, plan_stations, port_between
 from ringfence.services.platform.wallet import Wallet
 from ringfence.services.platform.watcher import Watcher
 from ringfence.services.segmentation import HUB, Enforcer
@@ -71,7 +80,7 @@ def platform(policy: Policy, folder: Path, mode: Mode, svid_ns: int = SVID_NS) -
     """
     rules = compile_flows(policy)
     lane = int.from_bytes(tagged_digest("ringfence lane", str(folder.resolve()).encode())[:4])
-    stations = plan_stations(rules, plan_sites(rules), mode, lane)
+    stations = plan_stations(rules, plan_sites(rules), mode, kinds_of(policy, rules), lane)
     keys = KeyFolder(folder / "keys")
     plain = [name for name, key in policy.keys.items() if key.per is None]
     public_keys = {name: keys.public(name) if keys.has(name) else keys.make(name) for name in plain}
@@ -144,10 +153,11 @@ def _make_work(beginning: Beginning, peers: PortPeers, clock: SystemClock) -> Wo
     by_caller: dict[str, dict[str, service_process.Take]] = {}
     ports = {}
     for name, method in service.methods.items():
-        by_caller.setdefault(method.caller, {})[name] = method.take
-        port = port_between(flows, method.caller, beginning.name)
-        if method.caller != OPERATOR and port is not None:
-            ports[name] = port
+        for caller in _named(beginning.policy, flows, method.caller):
+            by_caller.setdefault(caller, {})[name] = method.take
+            port = port_between(flows, caller, beginning.name)
+            if port is not None:
+                ports[name] = port
     return Work(
         by_caller,
         compile_authorisation(flows, beginning.name, ports).refusal,
@@ -157,12 +167,21 @@ def _make_work(beginning: Beginning, peers: PortPeers, clock: SystemClock) -> Wo
     )
 
 
+def _named(policy: Policy, flows: FlowRules, kind: str) -> tuple[str, ...]:
+    """Name the ends of a policy that are of a kind."""
+    if kind == OPERATOR:
+        return (OPERATOR,)
+    return tuple(name for name, other in kinds_of(policy, flows).items() if other == kind)
+
+
 def _make_service(beginning: Beginning, rules: Rules, peers: PortPeers, clock: SystemClock) -> Service:
     verify, sign = signatures_ed25519.verify, MemoryKeys(beginning.seeds).sign
     folder, public_keys = beginning.folder, beginning.public_keys
     if beginning.intrusion is not None:
         return _intruder(beginning, rules, peers, clock)
-    match beginning.name:
+    flows = compile_flows(beginning.policy)
+    gateways = _named(beginning.policy, flows, "gateway")
+    match kinds_of(beginning.policy, flows)[beginning.name]:
         case "gateway":
             return Gateway(peers)
         case "matching":
@@ -174,7 +193,8 @@ def _make_service(beginning: Beginning, rules: Rules, peers: PortPeers, clock: S
             return Risk(rules, verify, sign)
         case "ledger":
             book = wiring.embedded(folder / "ledger.book", beginning.policy)
-            ledger = LedgerService(book, verify, sign, clock, peers)
+            sees_chain = port_between(flows, "ledger", "chain") is not None
+            ledger = LedgerService(book, verify, sign, clock, peers, gateways, sees_chain=sees_chain)
             known = book.state.public_keys()
             fresh = tuple(RegisterKey(*pair) for pair in public_keys.items() if pair[0] not in known)
             ledger.admit(Admission(fresh), clock.now())
@@ -187,8 +207,11 @@ def _make_service(beginning: Beginning, rules: Rules, peers: PortPeers, clock: S
             return ChainStandIn(rules, verify, public_keys, LineFile(folder / "chain.lines"))
         case "price_sources":
             return PriceSources(rules, beginning.script)
+        case "internet":
+            entered = [name for name in gateways if port_between(flows, beginning.name, name) is not None]
+            return Internet(peers, entered[0] if entered else "gateway")
         case _:
-            return Internet(peers)
+            return Silence()
 
 
 def _intruder(beginning: Beginning, rules: Rules, peers: PortPeers, clock: SystemClock) -> Service:
@@ -237,7 +260,8 @@ class Stage:
         self.platform = running
         self.rules = compile_policy(policy)
         self._keys = KeyFolder(folder / "keys")
-        self.cast = Cast(self.rules, self._say, self._sign, SystemClock())
+        self._clock = SystemClock()
+        self.cast = Cast(self.rules, self._say, self._sign, self._clock)
 
     async def open_member(self, member: str) -> None:
         """Open a client with keys made here."""
@@ -250,6 +274,15 @@ class Stage:
         await self.platform.ask("ledger", "admit", body)
         vault = OpenVault({f"{name}/{member}": public for name, public in publics.items()})
         await self.platform.ask("chain", "open", pack(vault))
+
+    async def rotate(self, key: str, old_until: Instant) -> RotateKey:
+        """Make a new key for somebody here, and send its rotation; the chain's vaults are told too."""
+        now = self._clock.now()
+        made = rotation(key, self._keys.make(next_of(key)), old_until, now, self._keys.sign)
+        self._keys.replace(key, next_of(key))
+        await self.cast.rotate(made)
+        await self.platform.ask("chain", "open", pack(OpenVault(rotations=(made,))))
+        return made
 
     async def deposit(self, target: str, asset: str, units: int) -> None:
         """Let value arrive on the chain stand-in."""

@@ -46,3 +46,18 @@ def test_up_shows_every_service_and_down_ends_them(tmp_path):
     code, out, err = ringfence("down", cwd=tmp_path)
     assert code == 3
     assert "no platform runs" in err
+
+
+def test_a_policy_with_services_of_other_names_runs_too(tmp_path, root):
+    """A desk has two gateways of its own names, no market and a venue that nobody plays."""
+    policy = str(root / "policies" / "trading-desk.yaml")
+    code, out, err = ringfence("up", policy, "--no-namespaces", "--detach", "--json", cwd=tmp_path)
+    try:
+        assert code == 0, err
+        shown = {one["name"]: one for one in json.loads(out)["services"]}
+        assert set(shown) == {"orders", "office", "risk", "ledger", "watcher", "chain", "venue_api"}
+        assert {one["state"] for one in shown.values()} == {"running"}
+        assert "waiting" in shown["office"]["figures"]
+    finally:
+        code, out, err = ringfence("down", cwd=tmp_path)
+    assert code == 0, err

@@ -8,7 +8,9 @@ import pytest
 from stages import USDC, Running
 
 from ringfence import wiring, wiring_platform
+from ringfence.adapters.system_clock import SystemClock
 from ringfence.kernel.errors import UnreachableError
+from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.ledger.operations import Signature
 
 MODE = os.environ.get("PLATFORM_MODE", "namespaces")
@@ -177,6 +179,54 @@ def test_a_withdrawal_that_is_cancelled_pays_nothing(venue):
     venue.wait(2.5)
     assert venue.balance("client/carol/cash") == before
     assert venue.figure("wallet", "paid") == paid
+
+
+def test_a_fill_that_the_book_refuses_is_undone_whoever_is_killed_meanwhile(venue):
+    """Frank's order stands when he revokes his key; what fills it is refused, and bob's side stands again."""
+    venue.open("frank", hedge=5_000)
+    venue.price(50_200)
+    venue.wait(0.5)
+    buy = venue.order("client/frank/hedge", "buy", 3, 50_000)
+    assert venue.place_when_risk_has_heard(buy).state == "standing"
+    venue.run(venue.cast.revoke("client_key/frank", "stolen", "client_key/frank"))
+    late = venue.order("client/frank/hedge", "buy", 1, 48_000)
+    venue.until(lambda: venue.place(late)[0].reason == "SIGNATURE_INVALID", "matching hearing of it")
+    before = venue.position("client/bob/hedge")
+    sell = venue.order("client/bob/hedge", "sell", 2, 50_000)
+    assert venue.place(sell)[0].state == "filled"
+    for service in ("matching", "ledger"):
+        venue.platform.kill(service)
+    for order, words in ((sell, "2 stand"), (buy, "nothing of it stands")):
+        venue.until(lambda order=order: venue.outcome(order) == "undone", "both clients told")
+        told = venue.run(venue.cast.outcome(order))
+        assert told.reason == "KEY_REVOKED"
+        assert words in told.words
+    assert venue.figure("matching", "last undone") > 0
+    assert venue.position("client/bob/hedge") == before
+    assert venue.position("client/frank/hedge") == 0
+    again = venue.order("client/dora/directional", "buy", 2, 50_000)
+    assert venue.place_when_risk_has_heard(again).state == "filled"
+    venue.until(lambda: venue.position("client/bob/hedge") == before - 2, "bob's order filled by another")
+
+
+def test_a_client_changes_its_key_while_everything_runs(venue):
+    """Orders and a withdrawal go on with the new key; the old one counts until the instant it named."""
+    clock = SystemClock()
+    until = Instant(clock.now() + 3 * SECOND_NS)
+    venue.price(50_200)
+    old = venue.order("client/dora/directional", "buy", 1, 49_000)
+    venue.run(venue.stage.rotate("client_key/dora", until))
+    new = venue.order("client/dora/directional", "buy", 1, 49_000)
+    venue.until(lambda: venue.place(new)[0].state == "standing", "matching hearing of the new key")
+    if clock.now() < until - SECOND_NS:
+        assert venue.place(old)[0].state == "standing"
+    venue.until(lambda: clock.now() > until, "the end of the old key")
+    fresh = msgspec.structs.replace(old, id=venue.cast.new_id())
+    assert venue.place(fresh)[0].reason == "SIGNATURE_INVALID"
+    request = venue.cast.request("withdraw", "client/dora/cash", "outside/dora", "USDC", 10 * USDC)
+    paid = venue.figure("wallet", "paid")
+    venue.run(venue.cast.send(request, "client_key/dora", "officer_a"))
+    venue.until(lambda: venue.figure("wallet", "paid") == paid + 1, "the wallet paying by the new key")
 
 
 def test_identities_are_renewed_without_a_dropped_call(venue):

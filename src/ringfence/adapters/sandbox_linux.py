@@ -124,9 +124,14 @@ def _become(profile: SandboxProfile, done: list[str], not_done: list[str]) -> No
     if os.geteuid() == profile.uid:
         done.append(f"user {profile.uid}")
     elif os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(profile.uid, profile.uid, profile.uid)
-        os.setresuid(profile.uid, profile.uid, profile.uid)
+        try:
+            os.setresgid(profile.uid, profile.uid, profile.uid)
+            os.setgroups([])
+            os.setresuid(profile.uid, profile.uid, profile.uid)
+        except OSError as fault:
+            # In a user namespace root is root of the users that are mapped there, often of itself only.
+            not_done.append(f"user {profile.uid} is not known in this user namespace: {fault.strerror}")
+            return
         done.append(f"user {profile.uid}")
     else:
         not_done.append(f"only root can become user {profile.uid}")

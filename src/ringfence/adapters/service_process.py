@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import ssl
+import stat
 import sys
 import sysconfig
 import time
@@ -87,7 +88,10 @@ class Beginning:
 
 
 class Running(msgspec.Struct, frozen=True):
-    """What a process says about itself: its figures, refusals, SVID serial and sandbox."""
+    """What a process says about itself: its figures, refusals, SVID serial and sandbox.
+
+    last_failure: what its duties fail by now, and the last call that failed.
+    """
 
     pid: int
     figures: dict[str, int | str]
@@ -168,6 +172,33 @@ def sandbox_of(beginning: Beginning) -> SandboxProfile:
     )
 
 
+def ready_for_user(profile: SandboxProfile, folder: Path) -> tuple[SandboxProfile, tuple[str, ...]]:
+    """Give a service's folder to its user; where that user could not get to it or to Python, keep this one.
+
+    Returns the profile to enter, and in words what of it is missing.
+    """
+    if profile.uid is None or os.geteuid() != 0:
+        return profile, ()
+    shut = _shut_for(profile.uid, (*profile.reads, str(folder.parent)))
+    if shut:
+        words = f"user {profile.uid} may not enter {shut}, so the service keeps the user that started it"
+        return replace(profile, uid=None), (words,)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, profile.uid, profile.uid)
+    return profile, ()
+
+
+def _shut_for(uid: int, paths: Sequence[str]) -> str:
+    """Return the first folder on the way to paths that a user without groups may not pass through."""
+    for path in paths:
+        for folder in (Path(path), *Path(path).parents):
+            found = folder.stat()
+            may = stat.S_IXUSR if found.st_uid == uid else stat.S_IXOTH
+            if folder.is_dir() and not found.st_mode & may:
+                return str(folder)
+    return ""
+
+
 class _ServiceProcess:
     def __init__(self, beginning: Beginning, make_work: MakeWork) -> None:
         self._beginning = beginning
@@ -183,7 +214,7 @@ class _ServiceProcess:
         self._contexts: list[ssl.SSLContext] = []
         self._serial = str(beginning.svid.serial) if beginning.svid else ""
         self._failures = 0
-        self._last_failure = ""
+        self._failing: dict[str, str] = {}
         self._sandbox: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     async def run(self, control: socket.socket) -> None:
@@ -192,8 +223,9 @@ class _ServiceProcess:
         peers = PortPeers(beginning.peers, context or self._stranger(), self._clock)
         self._peers = peers
         if beginning.is_sandboxed:
-            applied = enter(self._profile, makes_unix_sockets=False)
-            self._sandbox = applied.done, applied.not_done
+            profile, missing = ready_for_user(self._profile, beginning.folder)
+            applied = enter(profile, makes_unix_sockets=False)
+            self._sandbox = applied.done, (*applied.not_done, *missing)
         work = self._make_work(beginning, peers, self._clock)
         await self._open_ports(work)
         # The supervisor starts all services before it speaks to the first, which may take it long.
@@ -279,7 +311,7 @@ class _ServiceProcess:
         if isinstance(fault, CallFailedError):
             return fault
         words = self._words(fault)
-        self._note_failure(f"{type(fault).__name__}: {words}")
+        self._note_failure("", f"{type(fault).__name__}: {words}")
         return CallFailedError("failed", words)
 
     def _words(self, fault: RingfenceError | PermissionError) -> str:
@@ -309,7 +341,7 @@ class _ServiceProcess:
             dict(work.figures()),
             self._log.total,
             self._failures,
-            self._last_failure,
+            "; ".join(self._failing.values()),
             self._serial,
             *self._sandbox,
         )
@@ -350,15 +382,17 @@ class _ServiceProcess:
         while True:
             try:
                 await do(self._clock.now())
+                self._failing.pop(name, None)
             except (RingfenceError, PermissionError) as fault:
-                self._note_failure(f"{name}: {self._words(fault)}")
+                self._note_failure(name, f"{name}: {self._words(fault)}")
             await asyncio.sleep(seconds)
 
-    def _note_failure(self, words: str) -> None:
+    def _note_failure(self, duty: str, words: str) -> None:
+        """Count a failure and write it down once; that of a duty is forgotten when it succeeds again."""
         self._failures += 1
-        if words != self._last_failure:
+        if words != self._failing.get(duty):
             self.write(words)
-        self._last_failure = words
+        self._failing[duty] = words
 
     def write(self, words: str) -> None:
         """Write to the log, up to a size."""

@@ -35,6 +35,9 @@ def drill(
             "--namespaces/--no-namespaces", help="Run the platform in network namespaces, or on loopback."
         ),
     ] = True,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say of every attempt that failed which wall held.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Put an intruder in the place of a service, with its zone, identity, keys and sandbox; let it try all.
@@ -61,6 +64,8 @@ def drill(
     else:
         for one in reports:
             _print(model, one)
+            if why:
+                _print_walls(one)
     raise typer.Exit(0 if all(one.holds for one in reports) else 1)
 
 
@@ -97,10 +102,22 @@ def _print(model: "Policy", report: "DrillReport") -> None:
         measured = show_units(model, line.asset, line.measured)
         table.add_row(line.name, measured, show_units(model, line.asset, line.most))
     console.print(table)
-    console.print(f"connections that opened: {', '.join(report.reached) or 'none'}", highlight=False)
+    reached = (
+        f"{', '.join(report.reached) or 'none'}, of {', '.join(report.may_reach) or 'none'} that flows permit"
+    )
+    console.print(f"connections that opened: {reached}", highlight=False)
     console.print(f"methods that answered: {', '.join(report.calls) or 'none'}", highlight=False)
     for words in (*report.differences, *report.remarks):
         console.print(f"  {words}", highlight=False)
+
+
+def _print_walls(report: "DrillReport") -> None:
+    held: dict[tuple[str, str], list[str]] = {}
+    for one in report.attempts:
+        if one.tried > one.through and one.words:
+            held.setdefault((one.kind, one.words), []).append(one.target)
+    for (kind, words), targets in held.items():
+        console.print(f"  {kind} on {', '.join(targets)}: {words}", highlight=False, soft_wrap=True)
 
 
 def _plain(report: "DrillReport") -> dict[str, Any]:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from ringfence.cli.output import Json, console, errors, print_json
 from ringfence.kernel.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ringfence.wiring_platform import States
 
@@ -51,6 +53,9 @@ def up(
         return
     if detach:
         _show(_started_apart(folder), json)
+        if not json:
+            ways = f"`ringfence up --folder {folder}` shows it, `ringfence down --folder {folder}` stops it"
+            errors.print(f"it runs on; {ways}", highlight=False, soft_wrap=True)
         return
     file = policy or wiring_files.shipped_policy("venue")
     model = wiring_files.load_policy(file)
@@ -110,6 +115,7 @@ def _command_in_namespaces() -> list[str]:
 
 def _started_apart(folder: Path) -> "States":
     """Start the same command in a session of its own, and wait until everything runs."""
+    errors.print(f"starting the services in {folder}", highlight=False)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = folder / "platform.log"
     words = [word for word in sys.argv[1:] if word != "--detach"]
@@ -149,16 +155,32 @@ def _host_in_sight(hosting: "Callable[[Callable[[States], None]], None]") -> Non
     from rich.live import Live
 
     with Live(console=console, auto_refresh=False) as live:
-        hosting(lambda states: live.update(_table(states), refresh=True))
+        hosting(lambda states: live.update(_in_words(states), refresh=True))
 
 
 def _show(states: "States", json: bool) -> None:
     if json:
         print_json(_plain(states))
         return
-    console.print(_table(states))
-    for words in states.not_enforced:
-        console.print(f"not enforced: {words}", highlight=False)
+    console.print(_in_words(states), highlight=False)
+
+
+def _in_words(states: "States") -> Group:
+    """Show the table, and below it whatever a person should know of a service."""
+    return Group(_table(states), *(Text(words) for words in _remarks(states)))
+
+
+def _remarks(states: "States") -> "Iterator[str]":
+    for one in states.services:
+        if one.state == "failed":
+            yield f"{one.name} died too often and is left to you; `ringfence restart {one.name}` starts it"
+        if one.running is not None:
+            yield from (
+                f"{one.name} is not held by its sandbox: {words}" for words in one.running.not_sandboxed
+            )
+            if one.running.last_failure:
+                yield f"{one.name} failed {one.running.failures} times, last: {one.running.last_failure}"
+    yield from (f"not enforced: {words}" for words in states.not_enforced)
 
 
 def _table(states: "States") -> Table:

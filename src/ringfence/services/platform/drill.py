@@ -310,37 +310,66 @@ def show_units(policy: Policy, asset: str, units: int | None) -> str:
 
 
 def draw(policy: Policy, report: DrillReport) -> str:
-    """Draw how far it spread, as an SVG document: what was reached is marked."""
-    areas = [
-        Area(zone, [_box(name, report) for name, one in policy.services.items() if one.zone == zone])
-        for zone in policy.zones
-    ]
-    areas.append(Area("outside", [_box(name, report) for name in policy.externals]))
-    money = [
-        Place(
-            line.name,
-            f"{show_units(policy, line.asset, line.measured)} of {show_units(policy, line.asset, line.most)}",
-            _tone(line),
-        )
+    """Draw how far it spread, as an SVG document: what was broken into, what let itself be called, what held,
+    and every figure beside its bound."""
+    numeraire = report.lines[0].asset if report.lines else "money"
+    zones = {name: f"zone {service.zone}" for name, service in policy.services.items()}
+    everybody = zones | dict.fromkeys(policy.externals, "outside")
+    keys = [name for name, key in policy.keys.items() if report.target in (key.host, key.person)]
+    begun = zones.get(report.target) or f"holds {', '.join(keys)}"
+    others = [name for name in everybody if name != report.target]
+    reached = [Place(name, everybody[name], "accent") for name in others if name in report.reached]
+    held = [Place(name, everybody[name], "calm") for name in others if name not in report.reached]
+    words = "within the prediction" if report.holds else "OVER THE PREDICTION"
+    figures = [
+        Place(_IN_SHORT.get(line.name, line.name), _beside_most(policy, line), _tone(line))
         for line in report.lines
-        if line.measured or not line.holds
     ]
-    if money:
-        areas.append(Area("money, measured of predicted", money))
-    start = report.target if report.target in policy.services else "internet"
-    arrows = [Arrow(start, name, "", "accent") for name in report.reached if name != start]
-    words = "within the prediction" if report.holds else "over the prediction"
+    areas = [
+        Area("broken into", [Place(report.target, begun, "bad")]),
+        Area("lets itself be called", reached),
+        Area("held", held),
+        Area(f"{numeraire}, in a day" if report.holds else f"{numeraire}: OVER", figures),
+    ]
+    arrows = [Arrow(report.target, place.name, "", "accent") for place in reached]
     title = f"{policy.name}: {report.target} broken into, {report.tried} attempts, {words}"
     return page.picture(
-        place_map(title, "Services in their zones; arrows are connections that opened.", areas, arrows)
+        place_map(title, "Arrows are connections that opened; each is a declared flow.", areas, arrows)
     )
 
 
-def _box(name: str, report: DrillReport) -> Place:
-    if name == report.target:
-        return Place(name, "broken into", "bad")
-    return Place(name, "may be called", "accent") if name in report.reached else Place(name, "held", "calm")
+_IN_SHORT = {
+    "out of the platform, in the book": "out, in the book",
+    "from clients to the house": "clients to house",
+    "brought in from nowhere": "from nowhere",
+    "paid out on the chain": "out, on the chain",
+    LOST: "lost by trading",
+    f"from clients to the house, {WROTE}": "written: to house",
+    f"brought in from nowhere, {WROTE}": "written: out of air",
+}
+"""The figures in the few words that a box of the picture has room for."""
+
+
+def _beside_most(policy: Policy, line: Line) -> str:
+    if not line.measured and line.most == 0:
+        return "nothing, as predicted"
+    measured, most = (_in_short(policy, line.asset, units) for units in (line.measured, line.most))
+    return f"{measured} of {most}" if line.most is not None else measured
+
+
+def _in_short(policy: Policy, asset: str, units: int | None) -> str:
+    """Write an amount for a box: from a thousand on without its decimals."""
+    if units is None:
+        return "no limit"
+    whole = 10 ** policy.assets[asset].decimals
+    return (
+        f"{units // whole:,}"
+        if units >= 1_000 * whole
+        else show_decimal(units, policy.assets[asset].decimals)
+    )
 
 
 def _tone(line: Line) -> Tone:
-    return "bad" if not line.holds else "accent"
+    if not line.holds:
+        return "bad"
+    return "accent" if line.measured else "good"

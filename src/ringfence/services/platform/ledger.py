@@ -98,16 +98,31 @@ class Holdings(Record, frozen=True):
 
 
 class LedgerService:
-    """A book that pulls what it is asked from the other services."""
+    """A book that pulls what it is asked from the other services.
 
-    def __init__(self, book: Book, verify: Verifier, sign: Sign, clock: Clock, peers: Peers) -> None:
+    gateways: whom requests are pulled from; sees_chain: whether a flow lets it read the chain itself; where
+    none does, what arrived is for the watcher alone to say.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        verify: Verifier,
+        sign: Sign,
+        clock: Clock,
+        peers: Peers,
+        gateways: Sequence[str] = ("gateway",),
+        *,
+        sees_chain: bool = True,
+    ) -> None:
         self._book = book
         self._sign = sign
         self._clock = clock
         self._peers = peers
         self._signers = Signers(book.rules, verify)
         self._waiting: dict[int, Request] = {}
-        self._tell: list[Outcome] = []
+        self._tell: dict[str, list[Outcome]] = {name: [] for name in gateways}
+        self._sees_chain = sees_chain
         self._carried_out: list[int] = []
         decided = last_known(lambda number: self._is_known(fill_id(number)))
         self._fills = FillsPulled(decided)
@@ -204,7 +219,8 @@ class LedgerService:
         await self._pull_arrivals()
         await self._pull_fills()
         await self._pull_dues()
-        await self._pull_requests()
+        for gateway in self._tell:
+            await self._pull_requests(gateway)
         self._carry_out_pending(self._clock.now())
 
     async def _pull_prices(self) -> None:
@@ -227,13 +243,16 @@ class LedgerService:
         found = await self._asked("watcher", "arrivals", After(self._arrivals), Arrivals)
         if not found or not found.arrivals:
             return
-        chain = await self._asked("chain", "entries", After(self._arrivals), ChainEntries)
-        seen = {one.reference: one.deposit for one in chain.entries if one.is_final} if chain else {}
+        seen = await self._seen_on_chain() if self._sees_chain else {}
         for arrival in found.arrivals:
-            if not self._is_seen(arrival, seen):
+            if self._sees_chain and not self._is_seen(arrival, seen):
                 return  # the chain may know it a little later; until it does, nothing is believed
             self._submit([arrival.receipt, self._countersigned(arrival.request)], self._clock.now())
             self._arrivals = arrival.number
+
+    async def _seen_on_chain(self) -> dict[str, Deposit]:
+        chain = await self._asked("chain", "entries", After(self._arrivals), ChainEntries)
+        return {one.reference: one.deposit for one in chain.entries if one.is_final} if chain else {}
 
     def _is_seen(self, arrival: Arrival, seen: Mapping[str, Deposit]) -> bool:
         receipt = arrival.receipt
@@ -298,21 +317,27 @@ class LedgerService:
             found.append(record)
         return tuple(found)
 
-    async def _pull_requests(self) -> None:
-        told = tuple(self._tell[:RECORDS_MAX])
-        found = await self._asked("gateway", "pull", Outcomes(told), Requests)
+    async def _pull_requests(self, gateway: str) -> None:
+        told = tuple(self._tell[gateway][:RECORDS_MAX])
+        found = await self._asked(gateway, "pull", Outcomes(told), Requests)
         if found is None:
             return
-        del self._tell[: len(told)]
+        del self._tell[gateway][: len(told)]
         now = self._clock.now()
         self._forget(now)
         for cancel in found.cancels:
             (decision,) = self._submit([cancel], now)
             if not isinstance(decision, Refused):
-                self._tell.append(Outcome(cancel.request, "refused", "REQUEST_CANCELLED", cancel.reason))
-        self._tell += [self._change_key(changed, now) for changed in found.changes]
+                self._tell_all(Outcome(cancel.request, "refused", "REQUEST_CANCELLED", cancel.reason))
+        for changed in found.changes:
+            self._tell_all(self._change_key(changed, now))
         for request in found.requests:
-            self._tell.append(self._take(request, now))
+            self._tell_all(self._take(request, now))
+
+    def _tell_all(self, outcome: Outcome) -> None:
+        """Tell every gateway next time: people may ask at another one than they came in by."""
+        for waiting in self._tell.values():
+            waiting.append(outcome)
 
     def _change_key(self, changed: KeyChange, now: Instant) -> Outcome:
         """Change a key for whoever has it; the operator's own ways of revoking are not for strangers."""
@@ -353,7 +378,7 @@ class LedgerService:
             if pending.is_expired(now):
                 continue
             (decision,) = self._submit([CarryOut(pending.request.id)], now)
-            self._tell.append(outcome_of(pending.request.id, decision))
+            self._tell_all(outcome_of(pending.request.id, decision))
             if isinstance(decision, Accepted):
                 self._note_carried_out(pending.request)
 
@@ -396,7 +421,7 @@ class LedgerService:
         for identifier in [key for key, request in self._waiting.items() if request.expires < now]:
             del self._waiting[identifier]
             words = "it expired before all had signed"
-            self._tell.append(Outcome(identifier, "refused", "REQUEST_EXPIRED", words))
+            self._tell_all(Outcome(identifier, "refused", "REQUEST_EXPIRED", words))
 
     def _with_good_signatures(self, request: Request, now: Instant) -> Request:
         """Keep one good signature of each key: strangers may have sent bad ones in somebody's name."""

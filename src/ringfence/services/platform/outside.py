@@ -126,8 +126,9 @@ class Relayed(Record, frozen=True):
 class Internet:
     """Strangers: they say to the gateway what the script says, with no identity of their own."""
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, gateway: str) -> None:
         self._peers = peers
+        self._gateway = gateway
         self._calls = 0
 
     @property
@@ -149,7 +150,28 @@ class Internet:
 
     async def _relay(self, said: Relay) -> bytes:
         self._calls += 1
-        return pack(Relayed(await self._peers.call("gateway", said.method, said.body)))
+        return pack(Relayed(await self._peers.call(self._gateway, said.method, said.body)))
+
+
+class Silence:
+    """A stand-in for what nobody plays here: it is there, and serves nothing."""
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """Nobody is answered."""
+        return {}
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        """It does nothing by itself."""
+        return ()
+
+    def figures(self) -> Mapping[str, int | str]:
+        """There is nothing to say."""
+        return {}
+
+    def close(self) -> None:
+        """Hold nothing."""
 
 
 class ChainStandIn:

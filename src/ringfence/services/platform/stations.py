@@ -1,4 +1,9 @@
-"""Where each service of a policy listens and whom it may call: ports from flows, addresses from sites.
+"""What each service of a policy is, where it listens and whom it may call: ports from flows, addresses from
+sites.
+
+A policy has no word for what a service does; its name says it, as elsewhere in the policy language: `ledger`
+verifies what is on the ledger plane, `risk` computes with it. A service of another name is a gateway where it
+carries keys, holds none, and the ledger pulls from it.
 
 With namespaces every end has the addresses of its site. On loopback each has an address of 127.64.0.0/10
 instead, and ports that need root are moved up; then nothing stands between services but their identities.
@@ -12,11 +17,12 @@ from typing import Literal
 from ringfence.kernel.errors import UsageError
 from ringfence.planes.network.compile import Rules
 from ringfence.planes.network.sites import Sites
+from ringfence.policy.model import Policy
 
 Mode = Literal["namespaces", "loopback"]
 
 SERVICES = ("gateway", "matching", "marks", "risk", "ledger", "watcher", "wallet")
-"""The services that this ringfence can run, by the name that a policy gives them."""
+"""What a service may be, by the name that a policy gives it."""
 
 CALLERS: Mapping[str, Mapping[str, str]] = {
     "gateway": {
@@ -46,7 +52,9 @@ CALLERS: Mapping[str, Mapping[str, str]] = {
 """Each method of each service, by the caller whose flow leads to the port that it is served on."""
 
 STAND_INS = ("internet", "chain", "price_sources")
-"""The externals that a stand-in plays in a lab."""
+"""The externals that a stand-in plays in a lab; another one is silent."""
+
+SILENT = "silent"
 
 PRIVILEGED_MAX = 1023
 MOVED_BY = 10_000
@@ -70,27 +78,52 @@ class Seat:
 class Station:
     """One end of the network as a process.
 
-    hosts: its addresses; ports: for each caller, the port it comes in by; peers: whom it may call.
+    kind: what it is: one of `SERVICES` or `STAND_INS`, or `SILENT`; hosts: its addresses; ports: for each
+    caller, the port it comes in by; peers: whom it may call.
     """
 
     name: str
+    kind: str
     identity: str | None
     hosts: tuple[str, ...]
     ports: Mapping[str, int]
     peers: Mapping[str, Seat]
 
 
-def plan_stations(rules: Rules, sites: Sites, mode: Mode, lane: int = 0) -> Mapping[str, Station]:
-    """Plan every end of a policy; UsageError where the policy has services that nobody here can run.
-
-    lane: on loopback, which of `LANES` sets of addresses; platforms in different ones do not meet.
-    """
-    strangers = sorted({*rules.workloads} - {*SERVICES}) + sorted({*rules.externals} - {*STAND_INS})
+def kinds_of(policy: Policy, rules: Rules) -> Mapping[str, str]:
+    """Say what every end of a policy is; UsageError names services that nobody here can run."""
+    kinds = {name: name if name in STAND_INS else SILENT for name in rules.externals}
+    strangers = []
+    for name, service in policy.services.items():
+        if name in SERVICES:
+            kinds[name] = name
+        elif service.carries and not service.holds and port_between(rules, "ledger", name) is not None:
+            kinds[name] = "gateway"
+        else:
+            strangers.append(name)
     if strangers:
-        words = f"{', '.join(strangers)} of the policy cannot be run here"
-        raise UsageError(f"{words}; there are {', '.join((*SERVICES, *STAND_INS))}")
+        words = f"{', '.join(strangers)} of the policy cannot be run here: a service is what its name says"
+        other = (
+            "by any other name it is a gateway, which carries keys, holds none, and is pulled from by ledger"
+        )
+        raise UsageError(f"{words}, one of {', '.join(SERVICES)}; {other}")
+    if "ledger" not in kinds:
+        raise UsageError(
+            f"the policy {rules.name} has no service named ledger, so there is no platform to run"
+        )
+    return kinds
+
+
+def plan_stations(
+    rules: Rules, sites: Sites, mode: Mode, kinds: Mapping[str, str], lane: int = 0
+) -> Mapping[str, Station]:
+    """Plan every end of a policy.
+
+    kinds: see `kinds_of`; lane: on loopback, which of `LANES` sets of addresses; platforms in different ones
+    do not meet.
+    """
     hosts = _hosts(rules, sites, mode, lane)
-    return {end: _station(rules, end, hosts, mode) for end in sorted(rules.ends)}
+    return {end: _station(rules, end, kinds[end], hosts, mode) for end in sorted(rules.ends)}
 
 
 def port_between(rules: Rules, source: str, target: str) -> int | None:
@@ -99,7 +132,7 @@ def port_between(rules: Rules, source: str, target: str) -> int | None:
     return min(ports, default=None)
 
 
-def _station(rules: Rules, end: str, hosts: Mapping[str, tuple[str, ...]], mode: Mode) -> Station:
+def _station(rules: Rules, end: str, kind: str, hosts: Mapping[str, tuple[str, ...]], mode: Mode) -> Station:
     workload = rules.workloads.get(end)
     callers = dict.fromkeys(flow.source for flow in rules.into(end))
     called = dict.fromkeys(flow.target for flow in rules.out_of(end))
@@ -108,6 +141,7 @@ def _station(rules: Rules, end: str, hosts: Mapping[str, tuple[str, ...]], mode:
     identities = {name: one.identity for name, one in rules.workloads.items()}
     return Station(
         end,
+        kind,
         workload.identity if workload is not None else None,
         hosts[end],
         {source: _moved(port, mode) for source, port in ports.items() if port is not None},

@@ -121,8 +121,16 @@ def test_moves_are_counted_by_the_wall_they_cross():
 
 def test_the_picture_marks_the_service_and_what_it_reached():
     drawn = draw(POLICY, report([Attempt("declared connection", "matching", 1, 1)]))
-    assert "broken into" in drawn
-    assert drawn.count("may be called") == 1
+    assert "gateway broken into" in drawn
+    assert drawn.count("<polygon") == 1
+    assert "within the prediction" in drawn
+    assert "OVER THE PREDICTION" in draw(POLICY, report(moved=Moved(out={"USDC": 1})))
+
+
+def test_the_picture_of_a_laptop_says_which_keys_it_holds():
+    attempts = [Attempt("declared connection", "gateway", 1, 1)]
+    drawn = draw(POLICY, report(attempts, found=blast(POLICY, ("laptop_a",), "contained"), target="laptop_a"))
+    assert "holds officer_a" in drawn
 
 
 @pytest.mark.parametrize(

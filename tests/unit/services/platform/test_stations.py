@@ -1,6 +1,5 @@
 """Where services listen, whom they may call, and that each serves exactly the methods it is said to."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +17,7 @@ from ringfence.services.platform.matching import Matching
 from ringfence.services.platform.outside import ChainStandIn, PriceSources
 from ringfence.services.platform.risk import Risk
 from ringfence.services.platform.service import OPERATOR
-from ringfence.services.platform.stations import CALLERS, plan_stations, port_between
+from ringfence.services.platform.stations import CALLERS, kinds_of, plan_stations, port_between
 from ringfence.services.platform.wallet import Wallet
 from ringfence.services.platform.watcher import Watcher
 from ringfence.wiring import embedded
@@ -27,6 +26,7 @@ from ringfence.wiring_files import load_policy, shipped_policy
 POLICY = load_policy(shipped_policy("venue"))
 RULES = compile_policy(POLICY)
 FLOWS = compile_flows(POLICY)
+KINDS = kinds_of(POLICY, FLOWS)
 
 
 def nobody(key, message):
@@ -91,7 +91,7 @@ def test_each_method_is_open_to_its_caller_and_to_nobody_else():
 
 def test_with_namespaces_everybody_has_the_addresses_of_its_site():
     sites = plan_sites(FLOWS)
-    stations = plan_stations(FLOWS, sites, "namespaces")
+    stations = plan_stations(FLOWS, sites, "namespaces", KINDS)
     assert stations["gateway"].hosts == (sites["gateway"].own_v4, sites["gateway"].own_v6)
     assert stations["gateway"].ports == {"internet": 443, "ledger": 7003}
     assert stations["wallet"].peers["ledger"].port == 7005
@@ -99,7 +99,7 @@ def test_with_namespaces_everybody_has_the_addresses_of_its_site():
 
 
 def test_on_loopback_addresses_differ_and_low_ports_are_moved():
-    stations = plan_stations(FLOWS, plan_sites(FLOWS), "loopback")
+    stations = plan_stations(FLOWS, plan_sites(FLOWS), "loopback", KINDS)
     assert len({one.hosts for one in stations.values()}) == len(stations)
     assert stations["gateway"].ports["internet"] == 10_443
 
@@ -108,7 +108,7 @@ def test_platforms_in_different_lanes_share_no_address():
     hosts = [
         {
             host
-            for one in plan_stations(FLOWS, plan_sites(FLOWS), "loopback", lane).values()
+            for one in plan_stations(FLOWS, plan_sites(FLOWS), "loopback", KINDS, lane).values()
             for host in one.hosts
         }
         for lane in (0, 1, 2**14 - 1)
@@ -116,7 +116,34 @@ def test_platforms_in_different_lanes_share_no_address():
     assert len(set().union(*hosts)) == sum(map(len, hosts))
 
 
-def test_a_policy_with_other_services_is_refused_by_name():
-    flows = replace(FLOWS, externals=(*FLOWS.externals, "bank"))
-    with pytest.raises(UsageError, match="bank of the policy cannot be run here"):
-        plan_stations(flows, plan_sites(flows), "loopback")
+def kinds(name):
+    policy = load_policy(shipped_policy(name))
+    return kinds_of(policy, compile_flows(policy))
+
+
+def test_a_service_is_what_its_name_says_and_a_carrier_that_is_pulled_from_is_a_gateway():
+    assert {name: kind for name, kind in KINDS.items() if name != kind} == {}
+    assert kinds("trading-desk") == {
+        "orders": "gateway",
+        "office": "gateway",
+        "risk": "risk",
+        "ledger": "ledger",
+        "watcher": "watcher",
+        "venue_api": "silent",
+        "chain": "chain",
+    }
+    assert set(kinds("custodian").values()) == {"gateway", "ledger", "watcher", "internet", "chain"}
+
+
+@pytest.mark.parametrize("change", [{"holds": ("risk_key",)}, {"carries": ()}])
+def test_a_service_that_nobody_here_can_run_is_named_with_what_can_be(change):
+    office = POLICY.services["gateway"].model_copy(update=change)
+    policy = POLICY.model_copy(update={"services": {**POLICY.services, "office": office}})
+    with pytest.raises(UsageError, match=r"office of the policy cannot be run here.* gateway, matching, .*"):
+        kinds_of(policy, FLOWS)
+
+
+def test_a_policy_without_a_ledger_has_no_platform():
+    services = {name: one for name, one in POLICY.services.items() if name != "ledger"}
+    with pytest.raises(UsageError, match="no service named ledger"):
+        kinds_of(POLICY.model_copy(update={"services": services}), FLOWS)
