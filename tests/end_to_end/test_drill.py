@@ -59,7 +59,7 @@ def test_a_drill_is_no_empty_gesture(drills):
     assert line(ledger, "to the house, as the broken ledger")["measured_units"] > 10**12
     assert line(ledger, "from clients to the house")["measured_units"] == 0
     assert "NEEDS_NOT_MET" in " ".join(ledger["remarks"])
-    assert drills["gateway"]["calls"] == ["matching.cancel", "matching.submit"]
+    assert drills["gateway"]["calls"] == ["matching.cancel", "matching.outcomes", "matching.submit"]
     assert drills["wallet"]["reached"] == ["chain", "ledger"]
 
 

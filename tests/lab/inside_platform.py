@@ -183,16 +183,17 @@ def test_a_withdrawal_that_is_cancelled_pays_nothing(venue):
 
 def test_a_fill_that_the_book_refuses_is_undone_whoever_is_killed_meanwhile(venue):
     """Frank's order stands when he revokes his key; what fills it is refused, and bob's side stands again."""
+    eth = {"instrument": "ETH-PERP"}
     venue.open("frank", hedge=5_000)
-    venue.price(50_200)
+    venue.price(2_600, "index/ETH")
     venue.wait(0.5)
-    buy = venue.order("client/frank/hedge", "buy", 3, 50_000)
+    buy = venue.order("client/frank/hedge", "buy", 3, 2_600, **eth)
     assert venue.place_when_risk_has_heard(buy).state == "standing"
     venue.run(venue.cast.revoke("client_key/frank", "stolen", "client_key/frank"))
-    late = venue.order("client/frank/hedge", "buy", 1, 48_000)
+    late = venue.order("client/frank/hedge", "buy", 1, 2_500, **eth)
     venue.until(lambda: venue.place(late)[0].reason == "SIGNATURE_INVALID", "matching hearing of it")
-    before = venue.position("client/bob/hedge")
-    sell = venue.order("client/bob/hedge", "sell", 2, 50_000)
+    before = venue.position("client/bob/hedge", "ETH-PERP")
+    sell = venue.order("client/bob/hedge", "sell", 2, 2_600, **eth)
     assert venue.place(sell)[0].state == "filled"
     for service in ("matching", "ledger"):
         venue.platform.kill(service)
@@ -202,11 +203,14 @@ def test_a_fill_that_the_book_refuses_is_undone_whoever_is_killed_meanwhile(venu
         assert told.reason == "KEY_REVOKED"
         assert words in told.words
     assert venue.figure("matching", "last undone") > 0
-    assert venue.position("client/bob/hedge") == before
-    assert venue.position("client/frank/hedge") == 0
-    again = venue.order("client/dora/directional", "buy", 2, 50_000)
+    assert venue.position("client/bob/hedge", "ETH-PERP") == before
+    assert venue.position("client/frank/hedge", "ETH-PERP") == 0
+    venue.open("gina", hedge=5_000)
+    again = venue.order("client/gina/hedge", "buy", 2, 2_600, **eth)
     assert venue.place_when_risk_has_heard(again).state == "filled"
-    venue.until(lambda: venue.position("client/bob/hedge") == before - 2, "bob's order filled by another")
+    venue.until(
+        lambda: venue.position("client/bob/hedge", "ETH-PERP") == before - 2, "bob's order filled by another"
+    )
 
 
 def test_a_client_changes_its_key_while_everything_runs(venue):
