@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ringfence.adapters import trail_sqlite
 from ringfence.adapters.book_lock import BookLock, read_note
+from ringfence.adapters.wal_sqlite import PAGES_MAX, WritingBack
 from ringfence.kernel.errors import (
     BadInput,
     JournalBroken,
@@ -113,7 +114,8 @@ def open_file(path: Path, *, may_create: bool = False) -> "SqliteStore":
     if not may_create:
         _expect_file(path)
     lock = BookLock(path)
-    return SqliteStore(Driver(lambda: _connect(path), _ERRORS), str(path), lock)
+    driver = Driver(lambda: _connect(path), _ERRORS)
+    return SqliteStore(driver, str(path), lock, behind=WritingBack(lambda: _connect(path)))
 
 
 def read_file(path: Path) -> "SqliteStore":
@@ -140,10 +142,12 @@ class SqliteStore:
         noted: Head | None = None,
         *,
         is_writer: bool = True,
+        behind: WritingBack | None = None,
     ) -> None:
         """Connect and check what the file is.
 
-        name: for error messages; lock: given back on close; noted: the head by a note outside the book.
+        name: for error messages; lock: given back on close; noted: the head by a note outside the book;
+        behind: writes back what was committed (None: whoever commits does).
         """
         self._errors = driver.errors
         self._name = name
@@ -151,6 +155,7 @@ class SqliteStore:
         self._noted = lock.noted if lock else noted
         self._stopped = "" if is_writer else "it was opened for reading only"
         self._connection: Connection | None = None
+        self._behind = behind
         try:
             self._connection = driver.connect()
             self._identify(is_writer)
@@ -173,6 +178,8 @@ class SqliteStore:
         self._noted = head_of(records[-1])
         if self._lock:
             self._lock.note(self._noted)
+        if self._behind:
+            self._behind.note(sum(len(record.payload) for record in records))
 
     def trail(self) -> "Trail":
         """Read the trail as far as it goes; StoreFailed where it cannot be read."""
@@ -269,6 +276,8 @@ class SqliteStore:
         if mode != ("wal",):
             raise BadInput(f"{self._name} lies where SQLite has no write-ahead log (found mode {mode[0]})")
         self._run("PRAGMA synchronous = FULL")
+        if self._behind:
+            self._run(f"PRAGMA wal_autocheckpoint = {PAGES_MAX}")
         # The undo of a single statement is 64 KiB pages too: keep it off the disk.
         self._run("PRAGMA temp_store = MEMORY")
 
@@ -311,6 +320,8 @@ class SqliteStore:
 
     def _abandon(self) -> None:
         """Close the connection, whatever state it is in; an open transaction is rolled back by that."""
+        if self._behind:
+            self._behind.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(*self._errors):
