@@ -86,9 +86,12 @@ def interleaved(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
 def whole_step(book: batch.BatchBook, prices: Prices, compiled: batch.BatchTerms) -> None:
     """Time prices to decisions, with the exact second look at buckets near a boundary."""
     asked: list[int] = []
+    sheet = batch.blank_sheet(len(book))
 
     def step() -> None:
-        found = batch.remargin(book, prices, compiled, lambda number: bucket_of(book, compiled, number))
+        found = batch.remargin(
+            book, prices, compiled, lambda number: bucket_of(book, compiled, number), sheet=sheet
+        )
         asked.append(found.asked_again)
 
     taken = interleaved({"step": step})["step"]

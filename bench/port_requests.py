@@ -4,8 +4,8 @@
 
 Both servers run the real service `risk` under the venue policy, with two hundred clients who have positions;
 a price comes every second, the ledger pulls ten times a second, and one order in a hundred is refused (see
-`risk_station.py`). The port speaks TLS 1.3 with an identity on both sides and asks the policy's flows who may
-call; the FastAPI endpoint (uvloop, httptools) has neither. Every call is one order.
+`risk_station.py`). Both speak TLS 1.3 with an identity on both sides; the port also asks the policy's flows
+who may call, which the FastAPI endpoint (uvloop, httptools) does not. Every call is one order.
 
 The load is open: bursts of calls, written before the clock starts, leave at fixed instants whether or not
 earlier ones were answered, and each answer counts from the instant its call was due. Where there are two
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from ratio import show_ratio
@@ -51,6 +52,9 @@ class Lane:
         self._bursts, self._next = bursts, 0
         self._rest, self._answers = b"", b""
 
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
     @property
     def has_room(self) -> bool:
         return not self._rest and len(self.due) + BURST <= WINDOW
@@ -72,10 +76,9 @@ class Lane:
 
     def receive(self) -> int:
         """Count the answers that came; they come in the order of their calls."""
-        try:
-            self._answers += self.socket.recv(1 << 18)
-        except (ssl.SSLWantReadError, BlockingIOError):
-            return 0
+        with suppress(ssl.SSLWantReadError, BlockingIOError):
+            while True:
+                self._answers += self.socket.recv(1 << 18)
         answers, at, count = self._answers, 0, 0
         while at + 4 <= len(answers):
             end = at + 4 + int.from_bytes(answers[at : at + 4], "big")
@@ -88,14 +91,19 @@ class Lane:
         return count
 
 
+def connected(port: int, svid: Svid, bundle: bytes) -> ssl.SSLSocket:
+    """Connect with an identity on both sides."""
+    plain = socket.create_connection(("127.0.0.1", port))
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client_context(svid, bundle).wrap_socket(plain)
+
+
 def lanes(port: int, svid: Svid, bundle: bytes, checks: list[bytes]) -> list[Lane]:
     """Connect, say hello, and write the bursts of each connection."""
-    context, found = client_context(svid, bundle), []
+    found = []
     deadline = CLOCK.now() + HOUR_NS
     for number in range(CONNECTIONS):
-        plain = socket.create_connection(("127.0.0.1", port))
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        secured = context.wrap_socket(plain)
+        secured = connected(port, svid, bundle)
         secured.sendall(frame(Hello(VERSION)))
         secured.recv(4_096)
         secured.setblocking(False)
@@ -112,10 +120,6 @@ def pace(found: list[Lane], rate: int, seconds: float) -> tuple[float, list[floa
     """Send bursts at a steady rate; return calls answered a second, and how late each answer was."""
     waits: list[float] = []
     clock, total = time.perf_counter, int(rate * seconds / BURST)
-    poll = select.poll()
-    by_number = {lane.socket.fileno(): lane for lane in found}
-    for number in by_number:
-        poll.register(number, select.POLLIN)
     start = clock() + 0.01
     sent, done = 0, 0
     while done < total * BURST:
@@ -128,8 +132,8 @@ def pace(found: list[Lane], rate: int, seconds: float) -> tuple[float, list[floa
                 break
             lane.send(start + sent * BURST / rate)
             sent += 1
-        for number, _ in poll.poll(0):
-            lane = by_number[number]
+        wait = max(0.0, start + sent * BURST / rate - clock()) if sent < total else 0.01
+        for lane in select.select(found, [], [], wait)[0]:
             count = lane.receive()
             answered = clock()
             waits += [answered - lane.due.popleft() for _ in range(count)]
@@ -151,13 +155,19 @@ def saturate(found: list[Lane], calls: int) -> float:
 class HttpLane:
     """A keep-alive connection with one request in flight: HTTP/1.1 answers in order."""
 
-    def __init__(self, port: int, request: bytes) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setblocking(False)
+    def __init__(self, connected: socket.socket, request: bytes) -> None:
+        self.socket = connected
         self.request, self.due, self._answer = request, 0.0, b""
 
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
     def is_answered(self) -> bool:
-        self._answer += self.socket.recv(1 << 16)
+        with suppress(ssl.SSLWantReadError, BlockingIOError):
+            while True:
+                self._answer += self.socket.recv(1 << 16)
+        if not self._answer:
+            return False
         if not self._answer.startswith(b"HTTP/1.1 200"):
             sys.exit(f"a request was not answered with a verdict: {self._answer[:200]!r}")
         is_whole = self._answer.endswith(b"}")
@@ -169,10 +179,7 @@ class HttpLane:
 def pace_http(found: list[HttpLane], rate: int, seconds: float) -> tuple[float, list[float]]:
     """Send requests at a steady rate over free connections; returns as `pace` does."""
     waits: list[float] = []
-    clock, total, poll = time.perf_counter, int(rate * seconds), select.poll()
-    by_number = {lane.socket.fileno(): lane for lane in found}
-    for number in by_number:
-        poll.register(number, select.POLLIN)
+    clock, total = time.perf_counter, int(rate * seconds)
     free, start, sent = deque(found), clock(), 0
     while len(waits) < total:
         now = clock()
@@ -183,8 +190,8 @@ def pace_http(found: list[HttpLane], rate: int, seconds: float) -> tuple[float, 
             lane.due = start + sent / rate
             lane.socket.send(lane.request)
             sent += 1
-        for number, _ in poll.poll(0):
-            lane = by_number[number]
+        wait = max(0.0, start + sent / rate - clock()) if free and sent < total else 0.01
+        for lane in select.select(found, [], [], wait)[0]:
             if lane.is_answered():
                 waits.append(clock() - lane.due)
                 free.append(lane)
@@ -232,7 +239,7 @@ def main(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         svid = issue(Path(folder))
         port_rate, port_waits = measure_port(Path(folder), svid, checks, seconds)
-    http_rate, http_waits = measure_http(checks, seconds)
+        http_rate, http_waits = measure_http(Path(folder), svid, checks, seconds)
     print(f"pre-trade checks of the service risk, {CLIENTS} clients, {CONNECTIONS} connections each")
     print(f"as fast as it goes: binary port {port_rate:,.0f}/s, FastAPI JSON {http_rate:,.0f}/s")
     show_ratio("pre-trade checks/s", port_rate / http_rate, "FastAPI JSON", 20)
@@ -261,12 +268,22 @@ def measure_port(
         server.wait()
 
 
-def measure_http(checks: list[bytes], seconds: float) -> tuple[float, dict[int, tuple[float, list[float]]]]:
+def measure_http(
+    folder: Path, svid: Svid, checks: list[bytes], seconds: float
+) -> tuple[float, dict[int, tuple[float, list[float]]]]:
     port = free_port()
-    server = subprocess.Popen([sys.executable, str(HERE / "peers" / "http_checks.py"), str(port)])
+    server = subprocess.Popen(
+        [sys.executable, str(HERE / "peers" / "http_checks.py"), str(folder), str(port)]
+    )
     try:
         until_up(port)
-        found = [HttpLane(port, http_request(checks[number])) for number in range(CONNECTIONS)]
+        bundle = (folder / "bundle").read_bytes()
+        found = [
+            HttpLane(connected(port, svid, bundle), http_request(checks[number]))
+            for number in range(CONNECTIONS)
+        ]
+        for lane in found:
+            lane.socket.setblocking(False)
         pace_http(found, 100_000, 0.005)
         best = max(pace_http(found, 1_000_000, 0.004)[0] for _ in range(3))
         return best, {rate: pace_http(found, rate, seconds) for rate in HTTP_RATES}

@@ -9,9 +9,12 @@ ledger pulls ten times a second, so figures get old and are found anew. The port
 """
 
 import asyncio
+import gc
 import hashlib
 import os
 import sys
+from collections import deque
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -22,9 +25,10 @@ from ringfence.adapters.identity_x509 import Authority, Svid, server_context
 from ringfence.adapters.port_server import Method, PortServer
 from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
 from ringfence.adapters.system_clock import SystemClock
-from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, SECOND_NS, Instant
 from ringfence.kernel.money import PRICE_SCALE
 from ringfence.planes.ledger.compile import compile_policy
+from ringfence.planes.ledger.journal import JournalRecord
 from ringfence.planes.ledger.operations import (
     Fill,
     Link,
@@ -40,6 +44,7 @@ from ringfence.planes.ledger.operations import (
     Signature,
     signing_bytes,
 )
+from ringfence.planes.ledger.payments import collection_links
 from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.identity import compile_authorisation
 from ringfence.services.ledger import Book
@@ -50,7 +55,8 @@ from ringfence.services.platform.service import Take
 from ringfence.services.platform.stations import port_between
 from ringfence.wiring_files import load_policy, shipped_policy
 
-CLIENTS = 200
+CLIENTS, SECONDS = 200, 120
+"""How many clients there are, and for how many seconds there are prices."""
 PRICES = {"index/BTC": 60_000, "index/ETH": 3_000}
 CLOCK = SystemClock()
 USDC = 10**6
@@ -80,40 +86,51 @@ class Station:
         self.at, self._numbers = Instant(CLOCK.now()), count(1)
         self.book = Book.found(self.store, policy, self.at, verify, margin_of=MarginFacts)
         self.risk = Risk(self.rules, verify, lambda *_: None)
+        self._coming: deque[tuple[Instant, Prices, JournalRecord]] = deque()
         names = ("risk_key", "ledger_key", "watcher_key")
-        self.must(*(RegisterKey(name, public_key(seed(name))) for name in names))
-        self.tick(0)
+        self._submit([RegisterKey(name, public_key(seed(name))) for name in names])
+        self._submit(self._facts(0))
         for number in range(CLIENTS):
             self._open(f"c{number}")
         for number in range(0, CLIENTS, 2):
             self._trade(f"c{number}", f"c{number + 1}")
-        self.follow()
+        self._ask(collection_links(self.book.state, self.at), "risk_key", "ledger_key")
+        for number in range(SECONDS):
+            self.at = Instant(self.at + SECOND_NS)
+            facts = self._facts(number)
+            self._submit(facts)
+            priced = Prices(tuple(Priced(fact, "fresh") for fact in facts))
+            self._coming.append((self.at, priced, self._records()[-1]))
+        first = self._coming[0][2].sequence
+        self.risk.pull(News(tuple(one for one in self._records() if one.sequence < first)), self.at)
 
-    def must(self, *operations: Operation) -> None:
+    def _records(self) -> tuple[JournalRecord, ...]:
+        return tuple(self.store.records())
+
+    def _submit(self, operations: Sequence[Operation]) -> None:
         for outcome in self.book.submit(operations, self.at):
             if hasattr(outcome.decision, "words"):
                 sys.exit(f"the set-up was refused: {outcome.decision}")
 
-    def ask(self, link: Link, *keys: str) -> None:
-        bare = Request(next(self._numbers), (link,), self.rules.digest, self.at + DAY_NS)
-        self.must(signed(bare, *keys))
+    def _ask(self, links: Sequence[Link], *keys: str) -> None:
+        bare = Request(next(self._numbers), tuple(links), self.rules.digest, self.at + DAY_NS)
+        self._submit([signed(bare, *keys)])
 
-    def tick(self, number: int) -> None:
-        """Let every source say a price that moved a little."""
-        now = self.at = Instant(CLOCK.now())
-        facts = []
-        for name in self.rules.prices:
-            price = PRICES.get(name, 1) * PRICE_SCALE + (number % 7) * PRICE_SCALE
-            sources = self.rules.prices[name].sources
-            facts.append(PriceFact(name, tuple(Quote(source, price, now) for source in sources)))
-        self.must(*facts)
-        self.risk.take_prices(Prices(tuple(Priced(fact, "fresh") for fact in facts)), now)
+    def _facts(self, number: int) -> list[PriceFact]:
+        """Let every source say prices that moved a little."""
+        return [
+            PriceFact(name, tuple(Quote(source, _price(name, number), self.at) for source in rule.sources))
+            for name, rule in self.rules.prices.items()
+        ]
 
-    def follow(self) -> None:
-        """Give the service what the book wrote since it followed last."""
-        known = int(self.risk.figures()["record"])
-        records = tuple(record for record in self.store.records(max(0, known)) if record.sequence > known)
-        self.risk.pull(News(records), self.at)
+    def work(self) -> None:
+        """Do what the others ask of the service in a tenth of a second: a pull, and a price once a second."""
+        now, records = Instant(CLOCK.now()), []
+        while self._coming and self._coming[0][0] <= now:
+            _, prices, record = self._coming.popleft()
+            self.risk.take_prices(prices, now)
+            records.append(record)
+        self.risk.pull(News(tuple(records)), now)
 
     def order(self, bucket: str, side: str, contracts: int, price: int = PRICES["index/BTC"]) -> Order:
         fields = (next(self._numbers), bucket, "BTC-PERP", side, contracts, price * PRICE_SCALE)
@@ -123,19 +140,21 @@ class Station:
     def _open(self, name: str) -> None:
         cash, bucket = f"client/{name}/cash", f"client/{name}/hedge"
         key = f"client_key/{name}"
-        self.must(OpenMember("client", name, {"client_key": public_key(seed(key))}))
-        self.must(signed(Receipt(name, "outside", cash, "USDC", 50_000 * USDC), "watcher_key"))
-        self.ask(Move("deposit", "outside", cash, "USDC", 50_000 * USDC), "watcher_key", "ledger_key")
-        self.ask(Move("fund", cash, bucket, "USDC", 40_000 * USDC), key)
+        receipt = signed(Receipt(name, "outside", cash, "USDC", 50_000 * USDC), "watcher_key")
+        self._submit([OpenMember("client", name, {"client_key": public_key(seed(key))}), receipt])
+        deposit = Move("deposit", "outside", cash, "USDC", 50_000 * USDC)
+        self._ask([deposit], "watcher_key", "ledger_key")
+        self._ask([Move("fund", cash, bucket, "USDC", 40_000 * USDC)], key)
 
     def _trade(self, buyer: str, seller: str) -> None:
         e10 = PRICES["index/BTC"] * PRICE_SCALE
         buy = self.order(f"client/{buyer}/hedge", "buy", 100)
-        self.ask(
-            Fill("BTC-PERP", 100, e10, buy, self.order(f"client/{seller}/hedge", "sell", 100)),
-            "risk_key",
-            "ledger_key",
-        )
+        sell = self.order(f"client/{seller}/hedge", "sell", 100)
+        self._ask([Fill("BTC-PERP", 100, e10, buy, sell)], "risk_key", "ledger_key")
+
+
+def _price(name: str, number: int) -> int:
+    return (PRICES.get(name, 1) + number % 7) * PRICE_SCALE
 
 
 def bodies(station_policy: bytes, at: Instant, refused_in: int = 100) -> list[bytes]:
@@ -166,19 +185,20 @@ async def serve(folder: Path, port: int) -> None:
     offered = {name: timed(one.take) for name, one in methods.items()}
     server = PortServer(offered, refusal, CLOCK, lambda _: None)
     svid = msgspec.json.decode((folder / "risk").read_bytes(), type=Svid)
+    gc.collect()
+    gc.freeze()  # as the process of a service does before it opens its ports
     await server.listen("127.0.0.1", port, server_context(svid, (folder / "bundle").read_bytes()))
-    for step in count(1):
-        if step % 10 == 0:
-            station.tick(step // 10)
-        station.at = Instant(CLOCK.now())
-        station.follow()
+    while True:
+        station.work()
         await asyncio.sleep(0.1)
 
 
 def issue(folder: Path) -> Svid:
     """Write an identity for the service into a folder, and return the one of its caller."""
     authority = Authority.create("harbour", CLOCK.now(), DAY_NS)
-    (folder / "risk").write_bytes(msgspec.json.encode(authority.issue(RISK, CLOCK.now(), HOUR_NS)))
+    svid = authority.issue(RISK, CLOCK.now(), HOUR_NS)
+    (folder / "risk").write_bytes(msgspec.json.encode(svid))
+    (folder / "risk.pem").write_bytes(svid.certificate + svid.key)
     (folder / "bundle").write_bytes(authority.bundle)
     return authority.issue(MATCHING, CLOCK.now(), HOUR_NS)
 

@@ -1,13 +1,14 @@
 """The same pre-trade check as a JSON endpoint of FastAPI under uvicorn, uvloop and httptools.
 
-python http_checks.py PORT        serve until killed
+python http_checks.py FOLDER PORT        serve until killed, with the identity in FOLDER, to whom it trusts
 """
 
 import asyncio
+import gc
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from risk_station import CLOCK, Station, pin
 
-from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.operations import Order
 from ringfence.services.platform.messages import Check, Checks
 
@@ -57,17 +57,16 @@ class Verdict(BaseModel):
 @asynccontextmanager
 async def alive(_: FastAPI) -> AsyncIterator[None]:
     """Let prices come and the book be followed beside the requests, as the port's server does."""
+    gc.collect()
+    gc.freeze()
     task = asyncio.create_task(_live())
     yield
     task.cancel()
 
 
 async def _live() -> None:
-    for step in count(1):
-        if step % 10 == 0:
-            station.tick(step // 10)
-        station.at = Instant(CLOCK.now())
-        station.follow()
+    while True:
+        station.work()
         await asyncio.sleep(0.1)
 
 
@@ -86,6 +85,15 @@ async def check(asked: AskedOrder) -> Verdict:
 if __name__ == "__main__":
     pin(0)
     station = Station()
+    folder = Path(sys.argv[1])
     uvicorn.run(
-        app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="error"
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        loop="uvloop",
+        http="httptools",
+        log_level="error",
+        ssl_certfile=folder / "risk.pem",
+        ssl_ca_certs=str(folder / "bundle"),
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
     )

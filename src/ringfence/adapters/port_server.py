@@ -10,7 +10,6 @@ its own part of them: neither strangers nor one broken peer can keep the others 
 """
 
 import asyncio
-import inspect
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -326,6 +325,4 @@ def _outcome(method: Method, peer: str, call: Call) -> Answer | Failure | Awaita
         outcome = method(peer, call.body)
     except CallFailedError as failed:
         return Failure(call.id, failed.code, str(failed))
-    if inspect.isawaitable(outcome):
-        return outcome
-    return Answer(call.id, outcome)
+    return Answer(call.id, outcome) if isinstance(outcome, bytes) else outcome

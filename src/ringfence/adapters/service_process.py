@@ -7,6 +7,7 @@ that socket closes, the process ends.
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -227,6 +228,9 @@ class _ServiceProcess:
             applied = enter(profile, makes_unix_sockets=False)
             self._sandbox = applied.done, (*applied.not_done, *missing)
         work = self._make_work(beginning, peers, self._clock)
+        # What is there now stays: looking through it for garbage would stop every call for a while.
+        gc.collect()
+        gc.freeze()
         await self._open_ports(work)
         # The supervisor starts all services before it speaks to the first, which may take it long.
         operator = PortServer(

@@ -10,6 +10,7 @@ Resting orders are not in the arrays: initial margin here is without order margi
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +83,22 @@ class BatchFigures:
     is_bankrupt: Flags
     is_short_of_initial: Flags
     asked_again: int
+
+
+class Sheet(NamedTuple):
+    """Room for what `remargin` finds: figures [buckets, 3], states and flags [buckets].
+
+    Whoever values everybody again and again keeps one: new memory costs a page fault for every page of it.
+    """
+
+    figures: Floats
+    states: Bytes
+    flags: Bytes
+
+
+def blank_sheet(buckets: int) -> Sheet:
+    """Make room for so many buckets."""
+    return Sheet(np.empty((buckets, 3)), np.empty(buckets, np.uint8), np.empty(buckets, np.uint8))
 
 
 def compile_batch(terms: Terms) -> BatchTerms:
@@ -165,16 +182,17 @@ def remargin(
     batch: BatchTerms,
     exact: Callable[[int], Bucket],
     skipped: Bytes | None = None,
+    sheet: "Sheet | None" = None,
 ) -> BatchFigures:
     """Value every bucket at these prices.
+
+    sheet: where the figures are written, so that those found before it are gone (None: on a new one).
 
     exact: returns a bucket by number, for the few whose decision needs whole numbers. Instruments without a
     mark and coins without a price count as nothing: the caller brings those that are held, or marks in
     `skipped` whoever holds them, whose figures then mean nothing.
     """
-    figures = np.empty((len(book), 3))
-    states = np.empty(len(book), dtype=np.uint8)
-    flags = np.empty(len(book), dtype=np.uint8)
+    figures, states, flags = sheet or blank_sheet(len(book))
     values_of_coins, rounding = coin_prices(prices, batch)
     remargin_buckets(
         book.offsets,

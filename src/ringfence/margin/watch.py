@@ -18,7 +18,15 @@ import numpy.typing as npt
 from ringfence.kernel.calendar import day_index
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import PPM
-from ringfence.margin.batch import BatchBook, BatchFigures, BatchTerms, pack, remargin
+from ringfence.margin.batch import (
+    BatchBook,
+    BatchFigures,
+    BatchTerms,
+    Sheet,
+    blank_sheet,
+    pack,
+    remargin,
+)
 from ringfence.margin.bucket import Bucket
 from ringfence.margin.calls import State
 from ringfence.margin.health import health
@@ -64,7 +72,8 @@ class Decisions:
 
     changed: whose state changed, from `before` to `after`; uncured: of all, whose cure time passed at a level
     that alone closes nobody; closing: everybody to be closed, riskiest first; look: whose limits the ledger
-    has to look at now, because a limit was passed, a new best was reached or a day began; figures: of all.
+    has to look at now, because a limit was passed, a new best was reached or a day began; figures: of all,
+    until the next tick.
     """
 
     at: Instant
@@ -96,6 +105,8 @@ class Watch:
     tripped: Bytes
     skipped: Bytes
     flags: Bytes = field(repr=False)
+    before: Bytes = field(repr=False)
+    sheet: Sheet = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.states)
@@ -107,8 +118,9 @@ class Watch:
         """
         thresholds = self.batch.thresholds
         self._skip_unpriced(prices)
-        found = remargin(self.book, prices, self.batch, exact, self.skipped)
-        before = self.states.copy()
+        found = remargin(self.book, prices, self.batch, exact, self.skipped, self.sheet)
+        before = self.before
+        before[:] = self.states
         watch_buckets(
             found.equity,
             found.maintenance,
@@ -244,6 +256,8 @@ def watch_arrays(book: BatchBook, batch: BatchTerms) -> Watch:
         tripped=np.zeros(count, np.uint8),
         skipped=np.zeros(count, np.uint8),
         flags=np.zeros(count, np.uint8),
+        before=np.zeros(count, np.uint8),
+        sheet=blank_sheet(count),
     )
 
 

@@ -24,7 +24,7 @@ from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up, share_down
 from ringfence.margin.bucket import Bucket, Position, RestingOrder
 from ringfence.margin.calls import CallState, State, advance, state_of
-from ringfence.margin.headroom import Headroom
+from ringfence.margin.headroom import Headroom, OrderTerms
 from ringfence.margin.health import Health, contract_of, health, in_numeraire_up
 from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
 from ringfence.margin.liquidation import ClosingPlan, plan_closing
@@ -110,12 +110,15 @@ class MarginFacts:
         self._marks = mark_names(rules)
         self._valued: dict[str, tuple[Bucket, Health]] = {}
         self._rooms: dict[str, tuple[Headroom, int]] = {}
+        self._contents: dict[str, Bucket] = {}
+        self._allowed: dict[str, int | None] = {}
+        self._caps: dict[str, int] = {}
         self._since, self._fresh_until = NEVER, NEVER
 
     def before(self, state: BookState, operation: Operation, at: Instant) -> Conditions:
         """Return what margin says about an operation; nothing about one that is no request."""
-        self._parts, self._losses, self._fresh_until = {}, {}, NEVER
-        self._forget_rooms(operation)
+        self._parts, self._losses = {}, {}
+        self._forget(operation)
         touched = self._touched(state, operation)
         if not touched:
             return NO_CONDITIONS
@@ -124,7 +127,7 @@ class MarginFacts:
         self._parts = {path: part for path, part in parts if part is not None}
         for path, part in self._parts.items():
             self._limits[path] = self._observed(path, part, at)
-            self._rooms.pop(path, None)
+            self._forget_bucket(path)
             self._note_call(path, part, at)
         if isinstance(operation, Remark):
             self._parts = {}  # It was looked at; nothing is moved that could be a flow.
@@ -180,8 +183,8 @@ class MarginFacts:
     def after(self, outcome: Outcome) -> None:
         """Count the flows and the losses of the request that was just judged, if it was carried out."""
         for entry in outcome.entries:
-            self._rooms.pop(entry.debit, None)
-            self._rooms.pop(entry.credit, None)
+            self._forget_bucket(entry.debit)
+            self._forget_bucket(entry.credit)
         if outcome.decision != Accepted() or not outcome.entries:
             return  # Refused, repeated, or held: nothing moved.
         for path, part in self._parts.items():
@@ -196,7 +199,8 @@ class MarginFacts:
         self._rules = rules
         self._terms, self._marks = compile_terms(rules.policy), mark_names(rules)
         self._parts, self._losses, self._valued, self._agreed = {}, {}, {}, {}
-        self._prices, self._rooms, self._fresh_until = Prices(), {}, NEVER
+        self._prices, self._fresh_until = Prices(), NEVER
+        self._rooms, self._contents, self._allowed, self._caps = {}, {}, {}, {}
 
     # --- asked by risk, between requests
 
@@ -214,26 +218,27 @@ class MarginFacts:
         It is nearly always asked about a bucket that has not changed since it was asked before, and answers
         from what it found then. This view must have been told of every operation of the book.
         """
-        if not self._since <= at <= self._fresh_until:
-            self._take_prices(state, at)
-            self._since, self._fresh_until = at, self._stay_fresh_until(state, at)
+        room = self.room(state, order.bucket, at)
         instrument = self._rules.instruments.get(order.instrument)
         index_e10 = self._agreed.get(instrument.index) if instrument is not None else None
-        if index_e10 is None or order.instrument not in self._terms.contracts:
+        if room is None or index_e10 is None or order.instrument not in self._terms.contracts:
             return False
-        room = self._room(state, order.bucket, at)
+        side = 1 if order.side == "buy" else -1
+        asked = OrderTerms(order.instrument, side, order.contracts, order.limit_e10, index_e10)
         try:
-            return room is not None and room.passes(self._whole(order, index_e10), resting)
+            easy = not resting and room.is_easy(asked)
+            return easy or room.passes(self._whole(order, index_e10), resting)
         except BadInput:
             return False
 
-    def _room(self, state: BookState, path: str, at: Instant) -> Headroom | None:
-        """Return the room of a bucket as it stands; None where it cannot be valued."""
+    def room(self, state: BookState, path: str, at: Instant) -> Headroom | None:
+        """Return the room of a bucket as it stands, remembered as `passes` says; None without a value."""
+        self._take_prices(state, at)
         day = day_index(at)
         known = self._rooms.get(path)
         if known is not None and known[1] == day:
             return known[0]
-        part = self._part(state, path, Touch())
+        part = self._part(state, path, Touch(), self._contents.get(path))
         if part is None:
             return None
         room = Headroom(
@@ -247,17 +252,24 @@ class MarginFacts:
             part.loss_allowed,
         )
         if len(self._rooms) >= VALUED_MAX:
-            self._rooms = {}
-        self._rooms[path] = room, day
+            self._rooms, self._contents = {}, {}
+        self._rooms[path], self._contents[path] = (room, day), part.bucket
         return room
 
-    def _forget_rooms(self, operation: Operation) -> None:
-        """Forget the room of every bucket whose own content an operation may change without an entry."""
-        if isinstance(operation, PriceFact | Remark):
+    def _forget(self, operation: Operation) -> None:
+        """Forget what an operation may change of prices, and of buckets without an entry that names them."""
+        if isinstance(operation, Remark):
+            return
+        if isinstance(operation, PriceFact):
+            self._fresh_until = NEVER
             return
         links = operation.links if isinstance(operation, Request) else (None,)
         if not all(isinstance(link, Fill | Move | Post | Void) for link in links):
-            self._rooms = {}
+            self._rooms, self._contents, self._fresh_until = {}, {}, NEVER
+
+    def _forget_bucket(self, path: str) -> None:
+        self._rooms.pop(path, None)
+        self._contents.pop(path, None)
 
     def _stay_fresh_until(self, state: BookState, at: Instant) -> Instant:
         """Return the last instant at which every price that is fresh now still is."""
@@ -308,7 +320,7 @@ class MarginFacts:
         contracts = order.contracts if order.side == "buy" else -order.contracts
         return IntendedFill(order.instrument, contracts, order.limit_e10, index_e10, fee)
 
-    def closing_plan(self, standing: "Standing") -> ClosingPlan:
+    def closing_plan(self, standing: "Standing | Headroom") -> ClosingPlan:
         """Plan the closing of a failing bucket at its marks, each on the tick that is worse for it."""
         execution_e10 = {}
         for row in standing.figures.positions:
@@ -329,16 +341,19 @@ class MarginFacts:
         form = tuple[list[tuple[str, LimitState]], list[tuple[str, CallState]]]
         limits, calls = msgspec.json.decode(content, type=form)
         self._limits, self._calls = dict(limits), dict(calls)
-        self._rooms, self._fresh_until = {}, NEVER
+        self._rooms, self._contents, self._fresh_until = {}, {}, NEVER
 
     # --- the bucket and its prices
 
     def _take_prices(self, state: BookState, at: Instant) -> None:
         """Go by the prices that are agreed and fresh now; figures at other prices are forgotten."""
+        if self._since <= at <= self._fresh_until:
+            return
+        self._since, self._fresh_until = at, self._stay_fresh_until(state, at)
         agreed = self._fresh(state, at)
         if agreed != self._agreed:
             self._agreed, self._prices = agreed, self._priced(agreed)
-            self._valued, self._rooms = {}, {}
+            self._valued, self._rooms, self._allowed = {}, {}, {}
 
     def _fresh(self, state: BookState, at: Instant) -> dict[str, int]:
         """Take every price that is agreed and fresh, by its name in the policy."""
@@ -357,16 +372,19 @@ class MarginFacts:
             {name: agreed[mark] for name, mark in self._marks.items() if mark in agreed},
         )
 
-    def _part(self, state: BookState, path: str, touch: Touch) -> _Part | None:
-        """Value a bucket; None where a price is missing, or its margin mode is not built."""
-        place, bucket = self._rules.place(path), self.bucket(state, path)
+    def _part(self, state: BookState, path: str, touch: Touch, bucket: Bucket | None = None) -> _Part | None:
+        """Value a bucket; None where a price is missing, or its margin mode is not built.
+
+        bucket: what it holds, where that is known.
+        """
+        place, bucket = self._rules.place(path), bucket or self.bucket(state, path)
         if place is None or bucket is None:
             return None
         terms = self._rules.policy.compartments[place.rule.pattern]
         limits = terms.limits or NO_LIMITS
         try:
             figures = self._value(path, bucket)
-            allowed = daily_loss_allowed(limits.daily_loss, self._prices, self._terms)
+            allowed = self._loss_allowed(place.rule.pattern, limits)
         except BadInput:
             return None
         return _Part(touch, bucket, figures, limits, allowed, self._cap_ppm(place.rule.pattern))
@@ -489,13 +507,22 @@ class MarginFacts:
                 found[row.instrument] = ClosingFact(given)
         return found
 
+    def _loss_allowed(self, pattern: str, limits: BucketLimits) -> int | None:
+        """Return the daily loss of a family at these prices; BadInput where one is missing."""
+        if pattern not in self._allowed:
+            self._allowed[pattern] = daily_loss_allowed(limits.daily_loss, self._prices, self._terms)
+        return self._allowed[pattern]
+
     def _cap_ppm(self, pattern: str) -> int:
         """Return the most of its equity that any waterfall takes from a bucket of this family."""
+        known = self._caps.get(pattern)
+        if known is not None:
+            return known
         steps = (step for fall in self._rules.policy.waterfalls.values() for step in fall.steps)
         caps = (
             step.cap_ppm for step in steps if isinstance(step, DeleverageStep) and pattern in step.classes
         )
-        return max(caps, default=0)
+        return self._caps.setdefault(pattern, max(caps, default=0))
 
     def _flow(self, part: _Part) -> int:
         """Return how much the flows of a request change a bucket's equity at unchanged prices."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -11,24 +12,28 @@ from margins import (
     CONTRACTS,
     PRICES,
     THRESHOLDS,
+    TIERS,
+    USDC,
     any_bucket,
     any_prices,
     bucket,
     e10,
+    linear,
     opened,
     terms,
 )
 
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import PRICE_SCALE, share_up
 from ringfence.margin.bucket import Bucket, RestingOrder
 from ringfence.margin.calls import state_of
-from ringfence.margin.headroom import Headroom
+from ringfence.margin.headroom import Headroom, OrderTerms
 from ringfence.margin.health import health
 from ringfence.margin.limits import LimitLevel, first_limit_state
 from ringfence.margin.marks import Prices
 from ringfence.margin.trading import IntendedFill, trade_verdict
-from ringfence.policy.model import BucketLimits
+from ringfence.policy.model import BucketLimits, Fees
 
 ALL = terms()
 AT = Instant(1_760_000_000 * 10**9)
@@ -54,6 +59,13 @@ def by_rule(room: Headroom, fill: IntendedFill, orders: Sequence[RestingOrder]) 
         room.loss_allowed,
     )
     return verdict.reason is None
+
+
+def without_rebate(fill: IntendedFill, contracts: int) -> IntendedFill:
+    """Charge the taker fee that the instrument states."""
+    contract = CONTRACTS[fill.instrument]
+    fee = share_up(contract.notional(contracts, fill.price_e10), max(0, contract.fees.taker_ppm))
+    return replace(fill, fee=fee)
 
 
 @st.composite
@@ -97,6 +109,8 @@ def test_it_passes_what_the_rule_passes_on_both_sides_of_the_edge(
     def agreed(contracts: int) -> bool:
         asked = fill(contracts)
         expected = by_rule(room, asked, orders)
+        if room.is_easy(OrderTerms(name, side, contracts, limit_e10, prices.mark(name))):
+            assert by_rule(room, without_rebate(asked, contracts), ()), contracts
         assert room.passes(asked, orders) == expected, contracts
         return expected
 
@@ -137,3 +151,82 @@ def test_what_cannot_be_valued_is_not_judged() -> None:
     room = room_of(bucket(USDC=10**9), Prices({}, {"BTC-PERP": PRICES.marks["BTC-PERP"]}))
     with pytest.raises(BadInput, match="no mark price"):
         room.passes(IntendedFill("ETH-PERP", 1, e10("3000"), e10("3000")), ())
+
+
+# --- far from the edge -------------------------------------------------------------------------
+
+FEES = linear("BTC-PERP", "BTC", tiers=TIERS, fees=Fees(taker_ppm=500))
+SIMPLE = terms(FEES)
+
+
+def simple_room(
+    one: Bucket, mark_e10: int, loss_allowed: int | None = None, leverage: int | None = None
+) -> Headroom:
+    prices = Prices({}, {"BTC-PERP": mark_e10})
+    figures = health(one, prices, SIMPLE)
+    level = state_of(figures.equity, figures.maintenance, THRESHOLDS)
+    start = first_limit_state(figures.equity, AT)
+    return Headroom(one, figures, prices, SIMPLE, level, BucketLimits(leverage=leverage), start, loss_allowed)
+
+
+@given(
+    st.integers(0, 40_000),
+    st.integers(1, 2_000_000),
+    st.integers(400_000, 800_000),
+    st.integers(-500, 500),
+    st.sampled_from([1, -1]),
+    st.sampled_from([None, 10**6, 10**8, 10**10]),
+    st.integers(-3, 3),
+    st.sampled_from([None, None, 1, 7]),
+)
+def test_what_is_easy_passes_to_the_unit_of_its_own_edge(
+    held: int,
+    cash: int,
+    ticks: int,
+    off: int,
+    side: int,
+    loss_allowed: int | None,
+    beside: int,
+    leverage: int | None,
+) -> None:
+    """Around the largest order that is easy: it passes by the rule, and the bound is never far too strict."""
+    tick, mark_e10 = FEES.tick_e10, ticks * FEES.tick_e10
+    one = bucket(opened(FEES, side * held, Decimal(mark_e10) / PRICE_SCALE), USDC=cash * USDC // 100)
+    room = simple_room(one, mark_e10, loss_allowed, leverage)
+    limit_e10 = mark_e10 + off * tick
+
+    def order(contracts: int) -> OrderTerms:
+        return OrderTerms("BTC-PERP", side, contracts, limit_e10, mark_e10)
+
+    def passes(contracts: int) -> bool:
+        notional = FEES.notional(contracts, limit_e10)
+        fill = IntendedFill("BTC-PERP", side * contracts, limit_e10, mark_e10, share_up(notional, 500))
+        return by_rule(room, fill, ())
+
+    low, high = 0, 10**6
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if room.is_easy(order(middle)) else (low, middle)
+    for contracts in {max(1, low + beside), max(1, low // 2), 1}:
+        assert passes(contracts) or not room.is_easy(order(contracts)), contracts
+    if low:
+        assert passes(low)
+
+
+def test_nearly_everything_that_passes_is_easy() -> None:
+    # 2,000 dollars of margin, a fiftieth of 60 dollars and a fee of 3 cents a contract: 1,626 contracts.
+    room = simple_room(bucket(USDC=2_000 * USDC), e10("60000"))
+    assert room.is_easy(OrderTerms("BTC-PERP", 1, 1_625, e10("60000"), e10("60000")))
+    assert not room.is_easy(OrderTerms("BTC-PERP", 1, 1_627, e10("60000"), e10("60000")))
+    # At twice its equity 2,000 dollars carry 66 of them, less twice the fee.
+    twice = simple_room(bucket(USDC=2_000 * USDC), e10("60000"), None, 2)
+    assert twice.is_easy(OrderTerms("BTC-PERP", 1, 66, e10("60000"), e10("60000")))
+    assert not twice.is_easy(OrderTerms("BTC-PERP", 1, 67, e10("60000"), e10("60000")))
+    # What is held the other way round may be closed, and a contract more is asked exactly.
+    short = simple_room(bucket(opened(FEES, -5, 60_000)), e10("60000"))
+    assert short.is_easy(OrderTerms("BTC-PERP", 1, 5, e10("90000"), e10("60000")))
+    assert not short.is_easy(OrderTerms("BTC-PERP", 1, 6, e10("60000"), e10("60000")))
+    # The next bracket begins at 100,000 dollars: 1,666 contracts are below it.
+    rich = simple_room(bucket(USDC=2_000_000 * USDC), e10("60000"))
+    assert rich.is_easy(OrderTerms("BTC-PERP", -1, 1_666, e10("60000"), e10("60000")))
+    assert not rich.is_easy(OrderTerms("BTC-PERP", -1, 1_667, e10("60000"), e10("60000")))

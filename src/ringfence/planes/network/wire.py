@@ -98,18 +98,19 @@ class Frames:
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield every message that `data` completes; ProtocolFault on the first that is none."""
-        self._buffer += data
-        start = 0
+        buffer = self._buffer
+        buffer += data
+        start, size = 0, len(buffer)
         try:
-            while len(self._buffer) - start >= _LENGTH:
+            while size - start >= _LENGTH:
                 end = start + _LENGTH + self._length_at(start)
-                if len(self._buffer) < end:
+                if size < end:
                     break
-                body = bytes(self._buffer[start + _LENGTH : end])
+                body = buffer[start + _LENGTH : end]
                 start = end
                 yield _message(body)
         finally:
-            del self._buffer[:start]
+            del buffer[:start]
 
     @property
     def is_between_frames(self) -> bool:
@@ -161,7 +162,7 @@ def is_late(call: Call, now: Instant) -> bool:
     return now > call.deadline
 
 
-def _message(body: bytes) -> Message:
+def _message(body: bytes | bytearray) -> Message:
     try:
         message: Message = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:

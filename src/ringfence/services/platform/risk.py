@@ -56,6 +56,10 @@ DUE_NS = SECOND_NS // 4
 
 LINKS_MAX = 200
 
+FEW, ROUND = 20, 20
+"""How many buckets at least are looked at for each pull, and after how many pulls all of them were: who waits
+for a verdict does not wait for all to be valued."""
+
 
 class Risk:
     """Margin over a book that is followed."""
@@ -67,6 +71,8 @@ class Risk:
         self._states: dict[str, PriceState] = {}
         self._settled: dict[str, int] = {}
         self._forced: dict[str, Order] = {}
+        self._waiting: list[str] = []
+        self._few = FEW
         self._tried: dict[str, tuple[Instant, int]] = {}
         self._next_due = Instant(0)
         self._number = 0
@@ -104,11 +110,11 @@ class Risk:
     def check(self, body: Checks, now: Instant) -> Verdicts:
         """Judge orders, each as if it filled whole at its limit."""
         self._checked += len(body.checks)
-        return Verdicts(tuple(self._verdict(check, now) for check in body.checks))
+        return Verdicts(tuple([self._verdict(check, now) for check in body.checks]))
 
     def _verdict(self, check: Check, now: Instant) -> Verdict:
         order, state = check.order, self._follower.state
-        held = state.position(order.bucket, order.instrument).contracts
+        held = state.balance(order.bucket, order.instrument)
         reducible = max(0, -held if order.side == "buy" else held)
         instrument = self._rules.instruments.get(order.instrument)
         trust = self._states.get(instrument.index) if instrument is not None else None
@@ -117,7 +123,7 @@ class Risk:
             return Verdict(-1, f"the price of {order.instrument} is {trust.value if trust else 'halted'}")
         if order.contracts < 1 or order.limit_e10 < 1:
             return Verdict(-1, "an order is for one contract or more, at a limit above zero")
-        resting = [RestingOrder(one.instrument, one.contracts, one.limit_e10) for one in check.resting]
+        resting = tuple([RestingOrder(one.instrument, one.contracts, one.limit_e10) for one in check.resting])
         if self._follower.margin.passes(state, order, resting, now):
             return Verdict(0, reducible=reducible)
         verdict = self._follower.margin.judge_order(state, order, resting, now)
@@ -150,7 +156,7 @@ class Risk:
         signed = tuple(self._signed_fill(one, now) for one in news.forced)
         asked = [one for one in signed if one is not None]
         if not asked:
-            asked = [self._request(links, now) for links in self._due(now)]
+            asked = [self._request(links, now) for links in (*self._due(now), *self._takeovers(now))]
         return Followed(self._follower.sequence, tuple(asked))
 
     def _due(self, now: Instant) -> Iterator[Sequence[Link]]:
@@ -165,7 +171,6 @@ class Risk:
         settles = [*self._settles(now)]
         if settles:
             yield settlement_links(state, settles, now)
-        yield from self._takeovers(now)
 
     def _settles(self, now: Instant) -> Iterator[Settle]:
         state = self._follower.state
@@ -189,23 +194,36 @@ class Risk:
     # --- closing
 
     def _takeovers(self, now: Instant) -> Iterator[Sequence[Link]]:
-        """Plan every bucket that fails: the market is offered what it can close, the rest is taken over."""
-        failing = dict(self._failing(now))
-        self._forced = {
-            path: self._closing_order(path, plan, now) for path, plan in failing.items() if plan.closures
-        }
-        self._tried = {path: tried for path, tried in self._tried.items() if path in failing}
-        for path, plan in failing.items():
+        """Plan whoever fails of the next few: the market gets what it can close, the rest is taken over."""
+        for path in self._next_few():
+            plan = self._plan(path, now)
+            if plan is None:
+                self._forced.pop(path, None)
+                self._tried.pop(path, None)
+                continue
+            if plan.closures:
+                self._forced[path] = self._closing_order(path, plan, now)
+            else:
+                self._forced.pop(path, None)
             fills = takeover_fills(self._rules, path, plan)
             if fills:
                 yield fills
 
-    def _failing(self, now: Instant) -> Iterator[tuple[str, ClosingPlan]]:
-        state, margin = self._follower.state, self._follower.margin
-        for path in dict.fromkeys(path for name in self._rules.instruments for path in state.positions(name)):
-            standing = margin.standing(state, path, now)
-            if standing is not None and standing.state is State.LIQUIDATE:
-                yield path, margin.closing_plan(standing)
+    def _next_few(self) -> Sequence[str]:
+        """Take the next buckets to look at, so many that all have had their turn after `ROUND` times."""
+        if not self._waiting:
+            state = self._follower.state
+            holders = (path for name in self._rules.instruments for path in state.positions(name))
+            self._waiting = [*dict.fromkeys((*self._forced, *holders))]
+            self._few = max(FEW, len(self._waiting) // ROUND)
+        few, self._waiting = self._waiting[: self._few], self._waiting[self._few :]
+        return few
+
+    def _plan(self, path: str, now: Instant) -> ClosingPlan | None:
+        """Plan the closing of a bucket; None where it does not fail."""
+        margin = self._follower.margin
+        room = margin.room(self._follower.state, path, now)
+        return margin.closing_plan(room) if room is not None and room.state is State.LIQUIDATE else None
 
     def _closing_order(self, path: str, plan: ClosingPlan, now: Instant) -> Order:
         """Offer the riskiest position to the market; a little less each time that the ledger refused."""
@@ -233,8 +251,7 @@ class Risk:
         """Sign a fill that closes a bucket by force, if that bucket is to be closed."""
         sides = (numbered.fill.buy, numbered.fill.sell)
         buckets = [side.bucket for side in sides if isinstance(side, Closing)]
-        failing = dict(self._failing(now))
-        if not all(bucket in failing for bucket in buckets):
+        if any(self._plan(bucket, now) is None for bucket in buckets):
             return None
         return self._request((numbered.fill,), now, fill_id(numbered.number))
 
