@@ -55,6 +55,7 @@ from ringfence.planes.ledger.operations import (
     signing_bytes,
 )
 from ringfence.planes.ledger.payments import collection_links, settlement_links
+from ringfence.planes.ledger.signed_batch import BatchToSign
 from ringfence.planes.ledger.snapshot import packed, restore, unpacked, written
 from ringfence.planes.ledger.stopping import split_key
 from ringfence.planes.ledger.trading_sessions import session_key
@@ -138,6 +139,29 @@ def deposit(world: World, rng: Random) -> None:
 
 
 @flow(1)
+def deposit_in_a_batch(world: World, rng: Random) -> None:
+    """Services sign many requests at once; a client does not, and nothing is put in the place of another."""
+    requests, keys = [], ("watcher_key", "ledger_key")
+    for _ in range(rng.randint(1, 4)):
+        target = f"client/{rng.choice(CLIENTS)}/cash"
+        receipt = Receipt(f"tx{world.new_id()}", "outside", target, "USDC", USDC)
+        world.ask(world.sign(receipt, "watcher_key"))
+        requests.append((world.write([Move("deposit", "outside", target, "USDC", USDC)]), keys))
+    cash = f"client/{rng.choice(CLIENTS)}/cash"
+    fund = Move("fund", cash, cash.replace("cash", "hedge"), "USDC", 1)
+    requests.append((world.write([fund]), (client_key(cash),)))
+    contents = [signing_bytes(request) for request, _ in requests]
+    batch = BatchToSign(contents)
+    for place, (request, names) in enumerate(requests):
+        shown = place if rng.random() < 0.8 else (place + 1) % len(requests)
+        values = {key: batch.value(tag(world.public(key), batch.message), shown) for key in names}
+        if shown == place and names == keys:
+            world.batched |= {(key, contents[place]) for key in keys}
+        signatures = tuple(Signature(key, value) for key, value in values.items())
+        world.ask(msgspec.structs.replace(request, signatures=signatures))
+
+
+@flow(1)
 def deposit_for_a_named_member(world: World, rng: Random) -> None:
     world.arrive("institution/acme", "BTC", rng.choice([1, 10**6]), "deposit_acme")
     more = Move("deposit_acme", "outside", "institution/acme", "BTC", 1)
@@ -184,27 +208,18 @@ def tip(world: World, rng: Random) -> None:
 @flow(1)
 def move_house_money(world: World, rng: Random) -> None:
     world.say_price(world.price)
-    moves = (
-        (
-            Move(
-                "move_house", "house/treasury", "house/rounding", rng.choice(["USDC", "BTC"]), some_units(rng)
-            ),
-            "officer_a",
-        ),
-        (Move("sweep", "house/fees", "house/treasury", "USDC", some_units(rng)), *OFFICERS),
-        (
-            Move(
-                "fill_pool",
-                "house/treasury",
-                rng.choice(["insurance/directional", "insurance/hedge"]),
-                "USDC",
-                some_units(rng),
-            ),
-            *OFFICERS,
-        ),
-    )
-    move, *keys = rng.choice(moves)
-    world.request([move], *signers(rng, *keys))
+    units, pool = some_units(rng), rng.choice(["insurance/directional", "insurance/hedge"])
+    satoshi = rng.choice([1, 20_000, 30_000, 50_000, 60_000])
+    for _ in range(rng.randint(1, 3)):
+        move, *keys = rng.choice(
+            [
+                (Move("move_house", "house/treasury", "house/rounding", "USDC", 20 * USDC), "officer_a"),
+                (Move("move_house", "house/treasury", "house/rounding", "BTC", satoshi), "officer_a"),
+                (Move("sweep", "house/fees", "house/treasury", "USDC", units), *OFFICERS),
+                (Move("fill_pool", "house/treasury", pool, "USDC", units), *OFFICERS),
+            ]
+        )
+        world.request([move], *signers(rng, *keys))
 
 
 @flow(2)
@@ -271,6 +286,8 @@ def hold(world: World, rng: Random) -> None:
     step = world.request(links, *signers(rng, client_key(cash)), hold_until=until)
     if step.is_accepted:
         world.made.holds.append(step.operation.id)
+        for _ in range(rng.randrange(3)):
+            end_a_hold(world, rng)
 
 
 @flow(3)
@@ -281,7 +298,7 @@ def end_a_hold(world: World, rng: Random) -> None:
     right = client_key(found.moves[0].source) if found else "client_key/alice"
     units = [move.units for move in found.moves] if found else [1]
     more, less = (*units[:-1], units[-1] + 1), tuple(unit // 2 for unit in units)
-    parts = rng.choice([(), (), more, less, (1,), (1, 0), (0,)])
+    parts = rng.choice([(), (), more, more, less, (1,), (1, 0), (0,)])
     end: Link = Post(identifier, parts) if rng.random() < 0.6 else Void(identifier)
     world.request([end], *signers(rng, right))
 
@@ -732,6 +749,17 @@ def ask_again(world: World, rng: Random) -> None:
             or step.outcome.decision != Accepted()
             or isinstance(operation, CarryOut)
         )
+
+
+@flow(1)
+def ask_again_when_it_could_be_done(world: World, rng: Random) -> None:
+    """Ask for more than there is, bring more, and ask the very same again: the id was burned."""
+    cash = f"client/{rng.choice(CLIENTS)}/cash"
+    more = world.state.balance(cash, "USDC") + 1
+    request = world.write([Move("fund", cash, cash.replace("cash", "hedge"), "USDC", more)], client_key(cash))
+    world.ask(request)
+    world.arrive(cash, "USDC", 5)
+    world.ask(request)
 
 
 @flow(2)

@@ -146,10 +146,12 @@ class Laws:
         self.complete_since: dict[int, int] = {}
         self.addresses: dict[str, list[int]] = defaultdict(list)
         self.statements: dict[str, Statement] = {}
+        self.batched: set[tuple[str, bytes]] = set()
         self.at = 0
 
     def check(self, world: World, step: Step) -> None:
         """Check every law after one operation."""
+        self.batched = world.batched
         for name in LAWS:
             try:
                 getattr(self, name)(world, step)
@@ -293,6 +295,7 @@ class Laws:
         publics += [former[0]] if former is not None and former[1] >= step.at else []
         is_in_time = not isinstance(record, Approve) or step.at <= record.expires
         fits = any(one.value == tag(public, content) for public in publics)
+        fits = fits or (one.key, content) in self.batched
         return fits and is_in_time and one.key not in step.before["revoked"]
 
     @law

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
+from hashlib import sha512
 from typing import Any
 
 import msgspec
@@ -195,8 +195,8 @@ def public_numbered(key: str, number: int) -> bytes:
 
 
 def tag(public: bytes, message: bytes) -> bytes:
-    """What stands for a signature here."""
-    return sha256(public + message).digest()[:12]
+    """What stands for a signature here, as long as a real one."""
+    return sha512(public + message).digest()
 
 
 def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -256,6 +256,7 @@ class World:
         self.at, self.next_id, self.price = NOON, 1, 100_000
         self.made = Made()
         self.rotations: Counter[str] = Counter()
+        self.batched: set[tuple[str, bytes]] = set()
         self.watch: Callable[[World, Step], None] = watch or _let_pass
         self.log: list[tuple[Operation, Instant, Conditions]] = []
         self.seen: Counter[tuple[str, str]] = Counter()
@@ -409,6 +410,7 @@ def names_of(step: Step) -> Iterator[str]:
 def _names_of_request(request: Request) -> Iterator[str]:
     yield from (["hold"] if request.hold_until else [])
     yield from (["reversal"] if request.reverses else [])
+    yield from (["signed in a batch"] if any(len(one.value) > 64 for one in request.signatures) else [])
     for link in request.links:
         yield type(link).__name__
         match link:
