@@ -80,6 +80,12 @@ class Person:
         assert said.code == 2, said.out + said.err
         return " ".join(said.err.split())
 
+    def is_told(self, *words: str) -> str:
+        """Type a command that the book is to refuse, and read what people are told."""
+        said = self._ringfence(*words)
+        assert said.code == 1, said.out + said.err
+        return " ".join(said.out.split())
+
     def balance(self, compartment: str, asset: str = "USDC") -> str:
         lines = self.reads("book", "balance", compartment)
         return next((str(line["amount"]) for line in lines if line["asset"] == asset), "0")
@@ -107,6 +113,14 @@ def at_custodian(
 # --- chains, holds, exchanges ------------------------------------------------------------------
 
 
+def test_a_deposit_typed_again_brings_in_nothing_twice(at_venue: Person) -> None:
+    deposit = ("book", "deposit", CASH, "1000", "USDC", "--reference", "tx0")
+    assert at_venue.does(*deposit) == "repeated receipt tx0: 1000 USDC for client/alice/cash"
+    assert at_venue.balance(CASH) == "1000"
+    other = ("book", "deposit", CASH, "999", "USDC", "--reference", "tx0")
+    assert at_venue.is_refused(*other) == "ID_USED_WITH_OTHER_CONTENT"
+
+
 def test_a_chain_happens_as_a_whole_or_not_at_all(at_venue: Person) -> None:
     said = at_venue.does("book", "chain", f"{CASH} {HEDGE} 100 USDC", f"{CASH} {BET} 50 USDC fund")
     assert said.startswith(
@@ -119,8 +133,8 @@ def test_a_chain_happens_as_a_whole_or_not_at_all(at_venue: Person) -> None:
 
 
 def test_a_refused_chain_names_its_link(at_venue: Person) -> None:
-    said = at_venue._ringfence("book", "chain", f"{CASH} {HEDGE} 1 USDC", f"{CASH} {BET} 5000 USDC")
-    assert "link 2: FREE_BALANCE_TOO_LOW" in said.out
+    said = at_venue.is_told("book", "chain", f"{CASH} {HEDGE} 1 USDC", f"{CASH} {BET} 5000 USDC")
+    assert "link 2: FREE_BALANCE_TOO_LOW" in said
 
 
 def test_a_chain_is_held_and_posted_in_parts(at_venue: Person) -> None:
@@ -178,7 +192,7 @@ def test_an_exchange_keeps_to_its_price_and_its_legs(at_venue: Person) -> None:
     assert at_venue.is_refused("book", "exchange", *legs) == "PRICE_OUTSIDE_BAND"
     words = at_venue.errs("book", "exchange", f"{CASH} house/fees 1 USDC")
     assert (
-        "no exchange of this policy has these legs; it declares block: client/{a}/cash -> client/{b}/cash"
+        "no exchange of this policy has these legs; it declares block (client/{a}/cash -> client/{b}/cash"
         in words
     )
 
@@ -281,6 +295,7 @@ def test_funding_is_paid_once_an_interval_either_way(traded: Person) -> None:
         (("book", "mandate", "end", "a1", "done"), "no mandate a1 is in force; `book mandate list`"),
         (("book", "mandate", "give", CASH, BET, "1", "USDC", "--until", LATE), "top_up asks for a mandate"),
         (("book", "mandate", "give", CASH, HEDGE, "1", "USDC", "--until", "soon"), "'soon' is not a time"),
+        (("book", "position", "move", HEDGE, BET, "1", "BTC-PERP"), "no exchange of this policy has these"),
         (("book", "top-up", HEDGE), "client/alice/hedge is not topped up: it lacks nothing"),
     ],
 )
@@ -410,8 +425,8 @@ def test_credit_is_issued_on_what_is_locked_and_goes_back_with_it(at_custodian: 
     assert at_custodian.is_refused(*issue, "600", "USDC-credit") == "ENTITLEMENT_EXCEEDED"
     at_custodian.does(*issue, "500", "USDC-credit")
     unlock = "client/zoe/locked client/zoe/vault 100 USDC"
-    alone = at_custodian._ringfence("book", "transfer", *unlock.split())
-    assert "OWED_NOT_PAID: 500 USDC-credit would stand on 400 USDC in escrow" in alone.out
+    alone = at_custodian.is_told("book", "transfer", *unlock.split())
+    assert "OWED_NOT_PAID: 500 USDC-credit would stand on 400 USDC in escrow" in alone
     at_custodian.does("book", "chain", unlock, "venue/zoe/credit venue/issue 100 USDC-credit")
     assert at_custodian.balance("venue/zoe/credit", "USDC-credit") == "400"
 

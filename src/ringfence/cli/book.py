@@ -231,13 +231,21 @@ def deposit(
     keys: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Record that value arrived from outside, and bring it in through the gate for it."""
+    """Record that value arrived from outside, and bring it in through the gate for it.
+
+    Each reference is good once: typed again, nothing is brought in twice.
+    """
     from ringfence.services import instructions
 
     with open_desk(at, keys, as_json) as desk:
         move = desk.move(source, target, amount, asset)
         receipt = instructions.receipt(desk.book.rules, move, reference, desk.sign)
-        desk.submit(receipt, desk.request((move,), (move,)))
+        if not desk.book.state.has_receipt(asset, reference):
+            desk.submit(receipt, desk.request((move,), (move,)))
+            return
+        desk.submit(receipt)
+        if desk.answers[-1]["accepted"] and desk.book.state.owed("receipts", source, target, asset):
+            desk.ask((move,), (move,))  # it was recorded, and what it brings is still outside
 
 
 @app.command()

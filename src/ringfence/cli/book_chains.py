@@ -7,7 +7,6 @@ import typer
 from ringfence.cli.book_desk import (
     Announced,
     Beside,
-    Desk,
     Expires,
     Keys,
     OwnId,
@@ -17,7 +16,6 @@ from ringfence.cli.book_desk import (
 )
 from ringfence.cli.book_reading import At
 from ringfence.cli.output import Json
-from ringfence.kernel.errors import UsageError
 
 
 def chain(
@@ -56,15 +54,5 @@ def exchange(
     """
     with open_desk(at, keys, as_json) as desk:
         moves = desk.legs(legs, name)
-        found = name or moves[0].gate
-        if not found:
-            raise UsageError(f"no exchange of this policy has these legs; it declares {_known(desk)}")
-        desk.ask(moves, moves, Beside(identifier, expires, reason, exchange=found, announce=announce))
-
-
-def _known(desk: Desk) -> str:
-    exchanges = desk.book.rules.exchanges.items()
-    return (
-        "; ".join(f"{name}: {', '.join(f'{a} -> {b}' for a, b in rule.legs)}" for name, rule in exchanges)
-        or "none"
-    )
+        beside = Beside(identifier, expires, reason, exchange=moves[0].gate, announce=announce)
+        desk.ask(moves, moves, beside)

@@ -71,13 +71,10 @@ def move_position(
     as_json: Json = False,
 ) -> None:
     """Move a position, or a part of it, to another bucket at the mark, signed with every key at hand."""
-    from ringfence.planes.ledger.operations import Move
-    from ringfence.services import instructions
-
     with open_desk(at, keys, as_json) as desk:
-        name = gate or instructions.find_exchange(desk.book.rules, [(source, target, instrument)])
-        move = Move(name, source, target, instrument, contracts)
-        desk.ask((move,), (move,), Beside(identifier, expires, exchange=name, announce=announce))
+        moves = desk.legs([f"{source} {target} {contracts} {instrument}"], gate)
+        beside = Beside(identifier, expires, exchange=moves[0].gate, announce=announce)
+        desk.ask(moves, moves, beside)
 
 
 @position_app.command("list")

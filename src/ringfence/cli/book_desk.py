@@ -112,6 +112,14 @@ class Desk:
         rules = self.book.rules
         typed = [split_step(step) for step in steps]
         name = exchange or instructions.find_exchange(rules, [(one[0], one[1], one[3]) for one in typed])
+        if not name:
+            known = (
+                f"{one} ({', '.join(f'{a} -> {b}' for a, b in rule.legs)})"
+                for one, rule in sorted(rules.exchanges.items())
+            )
+            raise UsageError(
+                f"no exchange of this policy has these legs; it declares {'; '.join(known) or 'none'}"
+            )
         return [
             Move(name, source, target, asset, instructions.parse_amount(rules, amount, asset))
             for source, target, amount, asset, _ in typed

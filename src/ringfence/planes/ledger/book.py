@@ -453,6 +453,10 @@ class BookState:
         """Return everything owed, by (accrual, source, target, asset). Do not change it."""
         return self._tables.owed
 
+    def has_receipt(self, asset: str, reference: str) -> bool:
+        """Say whether an arrival of an asset was recorded under this reference."""
+        return (asset, reference) in self._tables.receipts
+
     def price(self, name: str) -> AgreedPrice | None:
         """Return the last agreed price of a name, stale or not."""
         return self._tables.prices.get(name)
