@@ -1,8 +1,9 @@
 """A whole book under power cuts and kill -9: what was acknowledged is there, or is missed by name.
 
-One life of a book holds requests, refusals, rows (one by one and through the pipeline), checkpoints and the
-log folded into the file. It is lived once; the diary of its disk is then cut after every entry, with other
-sectors lost each time. Snapshots lie outside that disk, and are lost, torn or damaged as it happens.
+One life of a book holds requests, refusals, rows (one by one and through the pipeline, held, posted and
+signed by a client), checkpoints and the log folded into the file. It is lived once; the diary of its disk is then
+cut after every entry, with other sectors lost each time. Snapshots lie outside that disk, and are lost, torn
+or damaged as it happens.
 """
 
 import os
@@ -15,17 +16,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
-from books import BET, START, begun, fund, recovered, rows, signs
+from books import BET, START, begun, fund, recovered, rows, sign_request, signs
 from fault_disk import Disk, Faults, book_on, lives
 
 from ringfence.adapters.book_memory import MemorySnapshots, MemoryStore, Shelf
 from ringfence.adapters.book_sqlite import open_file
 from ringfence.adapters.signatures_ed25519 import verify
 from ringfence.kernel.errors import JournalBroken, RingfenceError
-from ringfence.kernel.instant import Instant
+from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.ledger.journal import Head, JournalRecord, head_of
-from ringfence.planes.ledger.operations import Request
+from ringfence.planes.ledger.operations import Post, Request, Route
+from ringfence.planes.ledger.rows import Draft
 from ringfence.services.ledger import Book
 
 ROUNDS = 3
@@ -85,14 +88,30 @@ def act(book: Book, life: Life, number: int) -> None:
     life.note(book)
     book.submit_rows(rows(book, (number + 10, 1), (number + 11, 10**15), (number + 12, 2)), at)
     life.note(book)
+    signed = (fund(number + 15, "alice", 1), held(number + 16, 2, at))
+    book.submit_rows(Draft(book.routes).sealed(signed), at)
+    life.note(book)
     book.checkpoint(at, signs)
     life.note(book)
     with book.ahead() as pipeline:
         for place in range(3):
             pipeline.submit_rows(rows(book, (number + 20 + place, 1)), at)
+        pipeline.submit_rows(Draft(book.routes).sealed([posted(number + 17, number + 16, 1)]), at)
     life.note(book)
     book.submit(batch(number + 30), at)
     life.note(book)
+
+
+def held(number: int, units: int, at: Instant) -> Request:
+    return sign_request(
+        msgspec.structs.replace(fund(number, "alice", units), hold_until=at + SECOND_NS), "client_key/alice"
+    )
+
+
+def posted(number: int, hold: int, units: int) -> Request:
+    along = Route("fund", "client/alice/cash", BET, "USDC")
+    post = Post(hold, (units,), (along,))
+    return sign_request(msgspec.structs.replace(fund(number, "alice", 1), links=(post,)), "client_key/alice")
 
 
 WHOLE = lived(Disk(BEGUN))
