@@ -228,11 +228,11 @@ def random_end(rng: Random, seen: list[Chain]) -> Post | Void:
     along = tuple(Route(move.gate, move.source, move.target, move.asset) for move in moves)
     units = [rng.choice([move.units, move.units, move.units // 2, 0]) for move in moves]
     chance = rng.random()
-    if chance < 0.05:
+    if chance < 0.15:
         units[0] = moves[0].units + 1
-    elif chance < 0.1:
+    elif chance < 0.2:
         along, units = (*along, along[0]), [*units, 0]
-    elif chance < 0.15:
+    elif chance < 0.25:
         along = (Route("fund", "client/bob/cash", "client/bob/hedge", "USDC"), *along[1:])
     if rng.random() < 0.3:
         return Void(hold, along)
@@ -383,7 +383,7 @@ def random_operation(rng: Random, at: int, seen: list[Chain], keys: list[Signatu
         return Resume(scope, "drill")
     if kind < 0.42:
         return opening("zoe")
-    if kind < 0.425:
+    if kind < 0.44:
         return RevokeKey("client_key/bob", "lost")
     if kind < 0.6:
         watcher = (Signature("watcher_key", b""),)
