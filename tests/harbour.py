@@ -32,6 +32,7 @@ from ringfence.planes.ledger.operations import (
     Receipt,
     RegisterKey,
     Request,
+    RotateKey,
     Settle,
     Signature,
     signing_bytes,
@@ -352,6 +353,15 @@ def assert_well_said(refused: Refused, names: str = "") -> None:
         assert re.fullmatch(line, refused.rule), refused
     for shouted in re.findall(r"\w*[A-Z]{2,}\w*", refused.words):
         assert shouted in names or shouted in Reason.__members__, refused
+
+
+def rotated(key: str, at: Instant, old_until: int) -> RotateKey:
+    """Let another public key stand for a key; what the one before signs counts for a while."""
+    following = f"{key} after"
+    bare = RotateKey(key, public_of(following), old_until, at + DAY_NS)
+    content = signing_bytes(bare)
+    by = (Signature(key, sign(seed(key), content)), Signature("next", sign(seed(following), content)))
+    return msgspec.structs.replace(bare, signatures=by)
 
 
 def allow(*buckets: str) -> Conditions:

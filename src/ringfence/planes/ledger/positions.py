@@ -64,7 +64,8 @@ def faults(chain: Chain, source: Place, target: Place, instrument: str) -> Itera
     halts = chain.ledger.trading_halts(target, instrument)
     if halts:
         words = f"trading of {target.path} is halted ({', '.join(sorted(halts))}); it takes no position on"
-        yield Refused(Reason.CANCEL_ONLY if "cancel_only" in halts else Reason.REDUCE_ONLY, words)
+        reason = Reason.CANCEL_ONLY if "cancel_only" in halts else Reason.REDUCE_ONLY
+        yield Refused(reason, words, target.rule.line)
     for place in (source, target):
         if not place.rule.margined:
             continue

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from harbour import NOON, OFFICERS, USDC, Harbour, seed, signed
+from harbour import EVIDENCE, NOON, OFFICERS, USDC, Harbour, seed, signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +10,7 @@ from ringfence.adapters.signatures_ed25519 import sign, verify
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import HOUR_NS, Instant
 from ringfence.planes.ledger.conditions import Conditions
-from ringfence.planes.ledger.holds import expire
+from ringfence.planes.ledger.holds import expire, moves_meant
 from ringfence.planes.ledger.operations import (
     Announce,
     Approve,
@@ -396,3 +396,71 @@ def test_who_says_where_a_hold_leads_ends_no_other(harbour, link):
     for wrong in ((elsewhere,), (there, there)):
         assert harbour.reason(link(held, along=wrong), ALICE) == Reason.HOLD_PARTS_DIFFER
     harbour.must(harbour.request((link(held, along=(there,)),), ALICE))
+
+
+# --- small edges and words ---------------------------------------------------------------------
+
+
+def test_one_unit_is_held(harbour):
+    hold(harbour, msgspec.structs.replace(FUND, units=1))
+    assert harbour.state.held(CASH, "USDC") == 1
+
+
+@pytest.mark.parametrize(
+    ("identifier", "shown"), [(7, f"{7:032x}"), (2**128 - 1, "f" * 32), (2**128, str(2**128)), (-1, "-1")]
+)
+def test_a_hold_that_never_was_is_named_as_it_was_asked_for(harbour, identifier, shown):
+    refused = harbour.do(harbour.request(Post(identifier), ALICE)).decision
+    assert refused.reason == Reason.HOLD_UNKNOWN
+    assert refused.words == f"no request {shown} is held by this book"
+
+
+def test_what_a_link_means_as_the_book_stands(harbour):
+    held, tables = hold(harbour), harbour.state.ledger.tables
+    part = msgspec.structs.replace(FUND, units=USDC)
+    assert moves_meant(tables, FUND) == [FUND]
+    assert moves_meant(tables, Void(held)) == moves_meant(tables, Post(held)) == [FUND]
+    assert moves_meant(tables, Post(held, (USDC,))) == [part]
+    assert moves_meant(tables, Post(held, (0,))) == moves_meant(tables, Post(held, (1, 1))) == []
+    assert moves_meant(tables, Void(held + 1)) == moves_meant(tables, Post(held + 1)) == []
+    assert moves_meant(tables, harbour.settle(1)) == []
+
+
+def test_why_something_is_not_held_posted_or_voided_is_said(harbour):
+    held, gates = hold(harbour), harbour.state.rules.gates
+
+    def said(links, *keys, **words):
+        refused = harbour.do(harbour.request(links, *keys, **words)).decision
+        return refused.words, refused.rule
+
+    later = {"hold_until": harbour.at + HOUR_NS}
+    assert said(FUND, ALICE, hold_until=harbour.at - 1) == (
+        "the hold would be over before it began; hold until later",
+        "",
+    )
+    assert said(harbour.settle(1), *EVIDENCE, **later) == (
+        "only moves through gates are held; a fill, a settlement or an exchange is not",
+        "",
+    )
+    fee = Move("fee", HEDGE, "house/fees", "USDC", 1)
+    assert said(fee, *EVIDENCE, **later) == (
+        "fee moves what is owed; that is moved, never held",
+        gates["fee"].line,
+    )
+    out = Move("withdraw", CASH, "outside/alice", "USDC", 1)
+    assert said(out, ALICE, "wallet_key", "officer_a", **later) == (
+        "what passes withdraw waits for its delay; a request that waits is no hold",
+        gates["withdraw"].line,
+    )
+    assert said(Post(held, (1, 1)), ALICE)[0] == (
+        "the hold has 1 moves; give units for each, 0 to leave one out"
+    )
+    assert said(Post(held, (60 * USDC + 1,)), ALICE)[0] == (
+        f"60000000 units of USDC are held from {CASH}, and 60000001 were asked"
+    )
+    assert said(Void(held), "client_key/bob") == (
+        "voiding a hold at fund needs client_key/alice, which did not sign",
+        gates["fund"].line,
+    )
+    harbour.move(Void(held), ALICE)
+    assert said(Post(held), ALICE)[0] == f"hold {held:032x} was voided; a hold has one end"

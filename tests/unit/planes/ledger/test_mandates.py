@@ -4,14 +4,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, signed
+from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, rotated, signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
-from ringfence.planes.ledger.conditions import Conditions
+from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
+from ringfence.planes.ledger.mandates import key_of
 from ringfence.planes.ledger.operations import EndMandate, Mandate, Move, RevokeKey
+from ringfence.planes.ledger.tables import Given
 from ringfence.services.margin_facts import MarginFacts
 
 CLIENT, CASH, HEDGE = "client_key/alice", "client/alice/cash", "client/alice/hedge"
@@ -131,6 +133,8 @@ def test_a_new_mandate_takes_the_place_of_the_one_before(harbour):
         ({}, (), Reason.NEEDS_NOT_MET),
         ({}, (CLIENT, "client_key/zoe"), Reason.KEY_UNKNOWN),
         ({"id": 0}, (CLIENT,), Reason.ID_NOT_POSSIBLE),
+        ({"id": 2**128}, (CLIENT,), Reason.ID_NOT_POSSIBLE),
+        ({"id": 2**128 - 1}, (CLIENT,), None),
         ({"policy": b"x" * 32}, (CLIENT,), Reason.POLICY_DIGEST_DIFFERS),
         ({"expires": NOON - 1}, (CLIENT,), Reason.REQUEST_EXPIRED),
         ({"units": 0}, (CLIENT,), Reason.AMOUNT_NOT_POSITIVE),
@@ -176,6 +180,55 @@ def test_margin_says_what_is_lacking(harbour):
         facts.after(outcome)
         found = outcome.decision.reason if isinstance(outcome.decision, Refused) else None
         assert found == reason
+
+
+def words_of(harbour: Harbour, operation: Any, conditions: Conditions = NO_CONDITIONS) -> tuple[str, str]:
+    decision = harbour.do(operation, conditions).decision
+    assert isinstance(decision, Refused), decision
+    return decision.words, decision.rule
+
+
+def test_why_no_mandate_opens_a_gate_is_said_with_the_line_of_the_gate(harbour):
+    line = harbour.state.rules.gates["top_up"].line
+
+    def asked():
+        return words_of(harbour, harbour.request(top_up(1), *EVIDENCE), lacks(1))
+
+    words = "top_up needs a standing mandate of client_key for these ends and USDC"
+    assert asked() == (words, line)
+    harbour.must(mandate(harbour, CLIENT))
+    kept, tables = mandate(harbour, CLIENT), harbour.state.ledger.tables
+    other = mandate(harbour, CLIENT, policy=b"x" * 32)
+    tables.mandates[key_of(other)] = Given(other)
+    assert asked() == ("the mandate was signed for another policy", line)
+    late = mandate(harbour, CLIENT, expires=NOON - 1)
+    tables.mandates[key_of(late)] = Given(late)
+    assert asked() == ("the mandate was good until 2025-10-10T11:59:59.999999999Z", line)
+    tables.mandates[key_of(kept)] = Given(kept)
+    harbour.must(RevokeKey(CLIENT, "stolen"))
+    assert asked() == ("client_key/alice signed the mandate and no longer counts", line)
+
+
+def test_what_is_no_mandate_is_told_why(harbour):
+    late = mandate(harbour, CLIENT, expires=NOON - 1)
+    assert words_of(harbour, late)[0] == "the mandate was good until 2025-10-10T11:59:59.999999999Z"
+    unsigned = words_of(harbour, mandate(harbour))[0]
+    assert unsigned == "the mandate needs client_key/alice, which did not sign"
+
+
+def test_a_mandate_whose_gate_asks_for_none_any_more_is_taken_back_by_nobody(harbour):
+    given = mandate(harbour, CLIENT, gate="fund", units=1)
+    harbour.state.ledger.tables.mandates[key_of(given)] = Given(given)
+    harbour.move(Move("fund", CASH, HEDGE, "USDC", 2), CLIENT)  # It bounds nothing either.
+    words = words_of(harbour, signed(EndMandate(MANDATE_ID, "enough"), CLIENT))[0]
+    assert words == "the mandate needs a gate with `standing`, which did not sign"
+
+
+def test_the_former_self_of_a_key_gives_a_mandate_and_takes_it_back_in_time(harbour):
+    harbour.must(rotated(CLIENT, harbour.at, harbour.at + HOUR_NS))
+    harbour.must(mandate(harbour, CLIENT))
+    harbour.move(top_up(1), *EVIDENCE, conditions=lacks(1))
+    harbour.must(signed(EndMandate(MANDATE_ID, "enough"), CLIENT))
 
 
 STEP = st.one_of(

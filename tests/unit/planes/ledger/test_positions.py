@@ -128,6 +128,49 @@ def test_margin_judges_both_ends(desk):
     assert refused(desk, own(1), "client_key/alice", conditions=low) == Reason.INITIAL_MARGIN_TOO_LOW
 
 
+def test_of_several_rules_broken_the_first_in_order_is_named(desk):
+    """Too much of a position, which margin did not judge, or would not allow."""
+    assert refused(desk, own(11), "client_key/alice", conditions=allow(HEDGE)) == Reason.CONDITION_NOT_MET
+    low = Conditions(trade={HEDGE: 0, BET: int(Reason.INITIAL_MARGIN_TOO_LOW)})
+    assert refused(desk, own(11), "client_key/alice", conditions=low) == Reason.FREE_BALANCE_TOO_LOW
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("cancel_only", Reason.CANCEL_ONLY), ("reduce_only", Reason.REDUCE_ONLY)]
+)
+def test_whose_trading_is_halted_takes_no_position_on(desk, kind, reason):
+    desk.must(Freeze("asset/BTC-USD", "drill", kind=kind))
+    moved(desk, own(1), "client_key/alice")
+    desk.must(Freeze("asset/BTC-PERP", "drill", kind=kind))
+    found = desk.do(*ask(desk, own(1), "client_key/alice")).decision
+    assert found.reason == reason
+    assert found.words == f"trading of {BET} is halted ({kind}); it takes no position on"
+
+
+def test_a_limit_says_which_it_is_and_what_it_leaves(desk):
+    found = desk.do(*ask(desk, own(51), "client_key/alice")).decision
+    assert found.reason == Reason.GATE_LIMIT_EXCEEDED
+    assert found.words == "51 BTC-PERP was asked of shift; its limit `each` leaves 50 BTC-PERP"
+
+
+def test_legs_that_are_not_those_of_the_exchange_are_told_which_would_be(desk):
+    other = desk.request(own(1), "client_key/alice", exchange="give_up")
+    found = desk.do(other, allow(HEDGE, BET)).decision
+    assert (found.reason, found.words) == (
+        Reason.EXCHANGE_LEGS_DIFFER,
+        "a leg of shift belongs to a request whose exchange is shift",
+    )
+    half = desk.request(
+        Move("sale", HEDGE, BOB, "BTC-PERP", 1), "client_key/alice", "client_key/bob", exchange="sale"
+    )
+    found = desk.do(half, allow(HEDGE, BOB)).decision
+    legs = "client/{a}/hedge -> client/{b}/hedge, client/{b}/hedge -> client/{a}/hedge"
+    assert (found.reason, found.words) == (
+        Reason.EXCHANGE_LEGS_DIFFER,
+        f"sale is {legs}, all in one request",
+    )
+
+
 def test_without_a_fresh_mark_nothing_passes(desk):
     desk.at = Instant(desk.at + MINUTE_NS)
     assert refused(desk, own(1), "client_key/alice") == Reason.PRICE_STALE

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, allow, e10, seed, signed
+from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, allow, e10, rotated, seed, signed
 
 from ringfence.adapters.signatures_ed25519 import sign, verify
 from ringfence.kernel.decision import Accepted, Reason, Refused
@@ -19,6 +19,7 @@ from ringfence.planes.ledger.operations import (
     Signature,
     signing_bytes,
 )
+from ringfence.planes.ledger.tables import SessionState
 from ringfence.planes.ledger.trading_sessions import session_key
 
 CLIENT, HEDGE, BOB = "client_key/alice", "client/alice/hedge", "client/bob/hedge"
@@ -166,3 +167,63 @@ def test_who_holds_a_session_is_a_fact_that_the_proof_takes(harbour):
     assert holding == ("risk", CLIENT)
     later = Instant(NOON + DAY_NS)
     assert harbour.state.session_holdings(later, verify) == ()
+
+
+# --- in words ----------------------------------------------------------------------------------
+
+
+def words_of(harbour: Harbour, operation: Any, *others: str) -> str:
+    decision = harbour.do(operation, allow(HEDGE, BOB, *others)).decision
+    assert isinstance(decision, Refused), decision
+    return decision.words.removeprefix(f"{HEDGE}: ")
+
+
+def test_why_a_session_does_not_count_is_said(harbour):
+    def ask(**words):
+        return words_of(harbour, fill_of(harbour, vouched(harbour.order(HEDGE, "buy", 1, 100_000), **words)))
+
+    key, tables = session_key(SESSION), harbour.state.ledger.tables
+    assert ask() == f"{key} was never opened"
+    harbour.must(opening(harbour, CLIENT))
+    assert ask(key="ledger_key") == f"no key of risk signed the order for {key}"
+    tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT, holder="gone"))
+    assert ask() == f"no key of gone signed the order for {key}"
+    tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT, policy=b"x" * 32))
+    assert ask() == f"{key} was opened under another policy"
+    tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT, expires=NOON - 1))
+    assert ask() == f"{key} was good until 2025-10-10T11:59:59.999999999Z"
+    tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT, buckets=(BOB,)))
+    assert ask() == f"{key} is not for {HEDGE}"
+    tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT))
+    closing = CloseSession(SESSION, "enough")
+    assert words_of(harbour, closing) == f"who may close the session is {CLIENT}, risk_key"
+    harbour.must(signed(closing, CLIENT))
+    assert ask() == f"{key} was closed"
+    tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT))
+    harbour.must(RevokeKey(CLIENT, "stolen"))
+    assert ask() == f"{key} was opened by {CLIENT}, which no longer counts"
+
+
+@pytest.mark.parametrize(("identifier", "reason"), [(2**128 - 1, None), (2**128, Reason.ID_NOT_POSSIBLE)])
+def test_the_last_id_opens_a_session_and_the_one_after_none(harbour, identifier, reason):
+    assert reason_of(harbour, opening(harbour, CLIENT, id=identifier)) == reason
+
+
+@pytest.mark.parametrize(("count", "reason"), [(63, None), (64, Reason.CHAIN_TOO_LONG)])
+def test_so_many_signatures_of_an_order_are_read(harbour, count, reason):
+    """64 in all: the client's own, and as many vouchers as there is room for."""
+    harbour.must(opening(harbour, CLIENT))
+    order = harbour.order(HEDGE, "buy", 1, 100_000)
+    (voucher,) = vouched(order).signatures
+    signatures = (*order.signatures, *[voucher] * count)
+    many = msgspec.structs.replace(order, signatures=signatures)
+    assert filled(harbour, many) == reason
+    if reason is not None:
+        assert words_of(harbour, fill_of(harbour, many)) == "at most 64 signatures are read"
+
+
+def test_the_former_self_of_a_key_opens_and_closes_in_time(harbour):
+    harbour.must(rotated(CLIENT, harbour.at, harbour.at + HOUR_NS))
+    harbour.must(opening(harbour, CLIENT))
+    assert filled(harbour, vouched(harbour.order(HEDGE, "buy", 1, 100_000))) is None
+    harbour.must(signed(CloseSession(SESSION, "enough"), CLIENT))

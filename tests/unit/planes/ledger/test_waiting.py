@@ -2,11 +2,11 @@
 
 import msgspec
 import pytest
-from harbour import OFFICERS, TEXT, USDC, Harbour, seed, signed
+from harbour import OFFICERS, TEXT, USDC, Harbour, rotated, seed, signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.adapters.signatures_ed25519 import public_key
+from ringfence.adapters.signatures_ed25519 import public_key, verify
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, MINUTE_NS, Instant
 from ringfence.planes.ledger.operations import (
@@ -462,3 +462,83 @@ def test_what_is_pending_is_part_of_the_digest(harbour):
     twin.must(approval(request, WALLET))
     assert twin.state.digest() != harbour.state.digest()
     assert public_key(seed(WALLET)) == harbour.state.public_keys()[WALLET]
+
+
+# --- in words ----------------------------------------------------------------------------------
+
+NEEDED = "client_key/alice, officer_a, officer_b, wallet_key"
+CANCELLERS = "client_key/alice, officer_a, officer_b"
+
+
+def said(harbour: Harbour, operation: object) -> str:
+    decision = harbour.do(operation).decision
+    assert isinstance(decision, Refused), decision
+    return decision.words
+
+
+@pytest.mark.parametrize("keys", [(), ("risk_key",)])
+def test_an_announcement_that_nobody_asked_signed_says_who_is_asked(harbour, keys):
+    words = said(harbour, Announce(harbour.request(WITHDRAW, *keys)))
+    assert words == f"nobody signed of those who are needed: {NEEDED}"
+
+
+def test_what_passes_no_gate_waits_for_nobody(harbour):
+    request = harbour.request(harbour.settle(100_000), "risk_key")
+    assert said(harbour, Announce(request)) == "nobody signed of those who are needed: nobody"
+
+
+@pytest.mark.parametrize(
+    ("keys", "who"),
+    [((), "nobody"), (("risk_key",), "risk_key"), (("risk_key", "ledger_key"), "ledger_key, risk_key")],
+)
+def test_who_was_not_asked_is_told_who_may(harbour, keys, who):
+    request = announced(harbour, CLIENT)
+    assert said(harbour, approval(request, *keys)) == f"{who} signed, and {NEEDED} may"
+    if keys:
+        assert said(harbour, approval(request, *keys, "officer_a")) == f"{who} signed, and {NEEDED} may"
+    refused = harbour.do(cancelling(request, *keys)).decision
+    assert refused.words == f"{who} signed; {CANCELLERS} may cancel it"
+    assert refused.rule == harbour.state.rules.gates["withdraw"].line
+
+
+def test_what_passes_no_gate_is_cancelled_by_nobody(harbour):
+    """A pending request whose gate is gone, as after an adoption."""
+    request = announced(harbour, CLIENT)
+    tables = harbour.state.ledger.tables
+    stray = msgspec.structs.replace(
+        tables.pending[request.id].request,
+        links=(msgspec.structs.replace(WITHDRAW, gate="fund"),),
+    )
+    tables.pending[request.id] = msgspec.structs.replace(tables.pending[request.id], request=stray)
+    refused = harbour.do(cancelling(request)).decision
+    assert (refused.words, refused.rule) == ("nobody signed; nobody may cancel it", "")
+
+
+def test_what_became_of_a_request_is_said(harbour):
+    assert said(harbour, Approve(999, b"", 0)) == f"id {999:032x} was never announced"
+    late = approval(announced(harbour, CLIENT), "officer_a", expires=harbour.at - 1)
+    assert said(harbour, late) == "the approval was good until 2025-10-10T11:59:59.999999999Z"
+    cancelled = announced(harbour, CLIENT)
+    harbour.must(cancelling(cancelled, CLIENT))
+    words = said(harbour, approval(cancelled, "officer_a"))
+    assert words == f"id {cancelled.id:032x} is not pending: REQUEST_CANCELLED"
+    done = announced(harbour, *ALL)
+    assert said(harbour, CarryOut(done.id)) == "it may be carried out from 2025-10-10T13:00:00Z on"
+    lacking = announced(harbour, CLIENT)
+    words = "withdraw needs wallet_key, which did not sign or no longer counts"
+    assert said(harbour, CarryOut(lacking.id)) == words
+    harbour.at = Instant(harbour.at + HOUR_NS)
+    harbour.must(CarryOut(done.id))
+    words = said(harbour, approval(done, "officer_a"))
+    assert words == f"id {done.id:032x} is not pending: it was carried out"
+    harbour.at = Instant(lacking.expires + 1)
+    assert said(harbour, approval(lacking, "officer_a")) == "it was good until 2025-10-11T12:00:00Z"
+
+
+def test_the_former_self_of_a_key_still_announces_approves_and_cancels_in_time(harbour):
+    for key in (CLIENT, "officer_a"):
+        harbour.must(rotated(key, harbour.at, harbour.at + HOUR_NS))
+    request = announced(harbour, CLIENT)
+    harbour.must(approval(request, "officer_a", "wallet_key"))
+    assert not harbour.state.lacks(harbour.state.pending()[request.id], harbour.at, verify)
+    harbour.must(cancelling(request, CLIENT))
