@@ -83,7 +83,7 @@ def _judge(chain: Chain, link: Settle | Fund) -> Iterator[Refused]:
         words = f"settling {link.instrument} needs {missing}, which did not sign"
         yield Refused(Reason.NEEDS_NOT_MET, words)
     if scope := ledger.frozen("", clearing.path, "", link.instrument):
-        yield is_frozen(scope, "")
+        yield is_frozen(scope, clearing.rule.line)
     yield from _judge_ways(chain, link.instrument, instrument)
     index, is_stale = ledger.price(instrument.index, chain.at)
     if instrument.kind == "option" and isinstance(link, Settle):
