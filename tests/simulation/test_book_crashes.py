@@ -1,9 +1,9 @@
 """A whole book under power cuts and kill -9: what was acknowledged is there, or is missed by name.
 
 One life of a book holds requests, refusals, rows (one by one and through the pipeline, held, posted, signed
-by a client), checkpoints and the log folded into the file. It is lived once; the diary of its disk is then cut
-after every entry, with other sectors lost each time. Snapshots lie outside that disk, and are lost, torn or
-damaged as it happens.
+by a client), checkpoints and the log folded into the file. It is lived once; the diary of its disk is then
+cut after every entry, with other sectors lost each time. Snapshots lie outside that disk, and are lost, torn
+or damaged as it happens.
 """
 
 import os
