@@ -486,8 +486,9 @@ class MarginFacts:
             return self._giving(part) if part.touch.causes == {"deleveraging"} else {}
         execution_e10 = {row.instrument: row.mark_e10 for row in part.figures.positions} | forced_e10
         plan = plan_closing(part.bucket, part.figures, self._prices, self._terms, execution_e10)
-        closed = {row.instrument: ClosingFact(abs(row.contracts)) for row in plan.closures}
-        passed = {row.instrument: ClosingFact(abs(row.contracts), row.price_e10) for row in plan.takeovers}
+        closed = {row.instrument: ClosingFact(abs(row.contracts), 0, row.penalty) for row in plan.closures}
+        # What should pass to a pool and is sold instead belongs to a bucket that has nothing for a penalty.
+        passed = {row.instrument: ClosingFact(abs(row.contracts), row.price_e10, 0) for row in plan.takeovers}
         return closed | passed
 
     def _giving(self, part: _Part) -> dict[str, ClosingFact]:

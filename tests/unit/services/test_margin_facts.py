@@ -177,9 +177,12 @@ def test_what_is_moved_in_makes_up_for_no_loss(strict: Desk) -> None:
 
 
 def forced(desk: Desk, contracts: int, price: int) -> Reason | None:
+    return desk.ask(liquidation(desk, contracts, price), by=EVIDENCE)
+
+
+def liquidation(desk: Desk, contracts: int, price: int) -> Fill:
     taker = desk.order("client/bob/bet", "buy", contracts, price)
-    fill = Fill("BTC-PERP", contracts, price * PRICE_SCALE, taker, Closing(BET, "liquidation"))
-    return desk.ask(fill, by=EVIDENCE)
+    return Fill("BTC-PERP", contracts, price * PRICE_SCALE, taker, Closing(BET, "liquidation"))
 
 
 def test_a_healthy_bucket_is_not_closed(desk: Desk) -> None:
@@ -201,6 +204,16 @@ def test_a_failing_bucket_may_be_closed_whole_where_nothing_less_restores_it(des
     desk.price(47_650)
     assert forced(desk, 790, 47_650) is None
     assert desk.book.state.position(BET, "BTC-PERP").contracts == 0
+    # 0.5 % of 37,643.5 would be 188.2175; what is left beside a fee of 18.82175 is 143.5 less that.
+    assert desk.book.state.owed("liquidation_surplus", BET, "insurance", "USDC") == 124_678_250
+
+
+def test_penalties_of_one_request_share_what_is_left(desk: Desk) -> None:
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_650)
+    assert desk.ask(*(liquidation(desk, part, 47_650) for part in (400, 300, 90)), by=EVIDENCE) is None
+    owed = desk.book.state.owed("liquidation_surplus", BET, "insurance", "USDC")
+    assert owed == 124_678_250
 
 
 def test_a_failing_bucket_is_closed_no_further_than_restores_it(shelf: Shelf) -> None:
@@ -210,6 +223,9 @@ def test_a_failing_bucket_is_closed_no_further_than_restores_it(shelf: Shelf) ->
     # After c contracts, fee 0.05 %: 143.5 - 0.023825 c >= 0.262075 (790 - c), so c is 266.7 at least.
     assert forced(desk, 790, 47_650) is Reason.ENTITLEMENT_EXCEEDED
     assert forced(desk, 268, 47_650) is Reason.ENTITLEMENT_EXCEEDED
+    # Nor in parts of one request, each of which would be little enough.
+    parts = (liquidation(desk, 200, 47_650), liquidation(desk, 68, 47_650))
+    assert desk.ask(*parts, by=EVIDENCE) is Reason.ENTITLEMENT_EXCEEDED
     assert forced(desk, 267, 47_650) is None
     assert forced(desk, 1, 47_650) is Reason.CONDITION_NOT_MET
 

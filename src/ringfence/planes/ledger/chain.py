@@ -23,7 +23,8 @@ class Chain:
 
     entries: legs booked; netting: what must be zero in clearing at the end; due: what must be paid by then;
     owing: the buckets that owe clearing, by clearing and asset; released: units that left on margin's word;
-    topped: units that came on margin's word; unlocked: escrow that something left; broken: laws that it
+    topped: units that came on margin's word; forced: contracts closed by force and the penalties of it, by
+    bucket and instrument; unlocked: escrow that something left; broken: laws that it
     broke; signers: who signed, where that was found out before (None: to be found from the request).
     """
 
@@ -51,6 +52,7 @@ class Chain:
         self.broken: tuple[Violation, ...] = ()
         self.topped: dict[tuple[str, str], int] = {}
         self.unlocked: dict[str, Place] = {}
+        self.forced: dict[tuple[str, str], tuple[int, int]] = {}
         self._signers: frozenset[str] | Refused | None = signers
 
     @property

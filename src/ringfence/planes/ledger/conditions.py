@@ -14,11 +14,18 @@ from ringfence.planes.ledger.operations import Record
 class ClosingFact(Record, frozen=True):
     """How far one position may be closed by force: up to `contracts`; at exactly `price_e10` unless 0.
 
-    A takeover or deleveraging states the bankruptcy price on the side of the bucket that failed.
+    A takeover or deleveraging states the bankruptcy price on the side of the bucket that failed. penalty_max:
+    the most that a liquidation may take as its penalty, in units of the quote (None: all that is stated).
     """
 
     contracts: int
     price_e10: int = 0
+    penalty_max: int | None = None
+
+    def less(self, contracts: int, penalty: int) -> "ClosingFact":
+        """Return what is left of it after so much of it was used."""
+        left = None if self.penalty_max is None else max(0, self.penalty_max - penalty)
+        return ClosingFact(self.contracts - contracts, self.price_e10, left)
 
 
 class Conditions(Record, frozen=True):

@@ -5,6 +5,7 @@ from typing import Literal
 from ringfence.kernel.decision import Refused
 from ringfence.kernel.money import BALANCE_MAX
 from ringfence.planes.ledger.chain import Chain
+from ringfence.planes.ledger.conditions import ClosingFact
 from ringfence.planes.ledger.needs import keys_named, names_for, unmet
 from ringfence.planes.ledger.operations import Closing, Fill, Order, signing_bytes
 from ringfence.planes.ledger.options import owe_premium, reference_price
@@ -77,8 +78,15 @@ def _side_facts(chain: Chain, fill: Fill, side: Order | Closing, direction: Dire
         content=content,
         earlier_content=earlier[0] if earlier else None,
         verdict=chain.conditions.trade.get(place.path),
-        closing=chain.conditions.closing.get(place.path, {}).get(fill.instrument),
+        closing=_closing_fact(chain, place, fill.instrument),
     )
+
+
+def _closing_fact(chain: Chain, place: Place, instrument: str) -> ClosingFact | None:
+    """Say how far a position may still be closed by force in this request."""
+    fact = chain.conditions.closing.get(place.path, {}).get(instrument)
+    used = chain.forced.get((place.path, instrument))
+    return fact.less(*used) if fact is not None and used is not None else fact
 
 
 def _signing(
@@ -143,9 +151,12 @@ def _charge(
     ppm = fees.taker_ppm if fill.taker == side.direction else fees.maker_ppm
     if isinstance(side.side, Closing):
         if side.side.cause != "liquidation":
+            _note_forced(chain, fill, place, 0)
             return
         ppm = max(0, ppm)
-        _owe(chain, place, "liquidation_surplus", instrument.quote, fee_up(*terms, fees.liquidation_ppm))
+        penalty = _penalty(side, fee_up(*terms, fees.liquidation_ppm))
+        _note_forced(chain, fill, place, penalty)
+        _owe(chain, place, "liquidation_surplus", instrument.quote, penalty)
     quote, rules, tables = instrument.quote, chain.ledger.rules, chain.ledger.tables
     if ppm > 0:
         _owe(chain, place, "fees", quote, fee_up(*terms, ppm))
@@ -153,6 +164,17 @@ def _charge(
         way = rules.is_paid.get(("maker_rebate", place.rule.index, quote))
         if way is not None:
             tables.owe(("maker_rebate", way.source_to(place), place.path, quote), fee_down(*terms, -ppm))
+
+
+def _penalty(side: SideFacts, units: int) -> int:
+    """Cut a penalty to what margin allows of it: it must not cost more than the bucket has left."""
+    cap = side.closing.penalty_max if side.closing is not None else None
+    return units if cap is None else min(units, cap)
+
+
+def _note_forced(chain: Chain, fill: Fill, place: Place, penalty: int) -> None:
+    contracts, penalties = chain.forced.get((place.path, fill.instrument), (0, 0))
+    chain.forced[place.path, fill.instrument] = contracts + fill.contracts, penalties + penalty
 
 
 def _owe(chain: Chain, place: Place, accrual: str, quote: str, units: int) -> None:
