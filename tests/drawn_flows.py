@@ -210,10 +210,11 @@ def move_house_money(world: World, rng: Random) -> None:
     world.say_price(world.price)
     units, pool = some_units(rng), rng.choice(["insurance/directional", "insurance/hedge"])
     satoshi = rng.choice([1, 20_000, 30_000, 50_000, 60_000])
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(2, 5)):
         move, *keys = rng.choice(
             [
-                (Move("move_house", "house/treasury", "house/rounding", "USDC", 20 * USDC), "officer_a"),
+                (Move("move_house", "house/treasury", "house/rounding", "USDC", 10 * USDC), "officer_a"),
+                (Move("move_house", "house/treasury", "house/rounding", "BTC", satoshi), "officer_a"),
                 (Move("move_house", "house/treasury", "house/rounding", "BTC", satoshi), "officer_a"),
                 (Move("sweep", "house/fees", "house/treasury", "USDC", units), *OFFICERS),
                 (Move("fill_pool", "house/treasury", pool, "USDC", units), *OFFICERS),
@@ -286,13 +287,13 @@ def hold(world: World, rng: Random) -> None:
     step = world.request(links, *signers(rng, client_key(cash)), hold_until=until)
     if step.is_accepted:
         world.made.holds.append(step.operation.id)
-        for _ in range(rng.randrange(3)):
-            end_a_hold(world, rng)
 
 
 @flow(3)
 def end_a_hold(world: World, rng: Random) -> None:
-    lives = [*world.state.holds()] * 6
+    if not world.state.holds():
+        hold(world, rng)
+    lives = [*world.state.holds()] * 8
     identifier = rng.choice([*lives, *world.made.holds[-2:], 999])
     found = world.state.holds().get(identifier)
     right = client_key(found.moves[0].source) if found else "client_key/alice"
@@ -335,6 +336,9 @@ def an_order(world: World, rng: Random, bucket: str, side: str, contracts: int, 
         return old[-1]
     expires = world.at + rng.choice([0, HOUR_NS, DAY_NS] * 4 + [-1])
     words: dict[str, Any] = {"reduce_only": rng.random() < 0.1, "expires": expires}
+    if rng.random() < 0.4:
+        limit = world.price // 25 if instrument == "ETH-PERP" else world.price
+        words["limit_e10"] = e10(limit + rng.choice([-100, 0, 0, 100]))
     opened = [number for number, of in world.made.sessions if of == bucket]
     if not opened or rng.random() < 0.5:
         return world.order(
@@ -555,32 +559,32 @@ def adjust_and_correct(world: World, rng: Random) -> None:
 def mandate_and_top_up(world: World, rng: Random) -> None:
     member = rng.choice(CLIENTS)
     ends = (f"client/{member}/cash", f"client/{member}/hedge", "USDC")
-    if rng.random() < 0.5:
-        record = Mandate(
-            new_id(world, rng), "top_up", *ends, 50 * USDC, world.at + DAY_NS, world.rules.digest
-        )
-        if world.ask(world.sign(record, *signers(rng, f"client_key/{member}"))).is_accepted:
-            world.made.mandates.append((record.id, member))
-    units = rng.choice([1, 7 * USDC, 30 * USDC])
-    lacking = {ends[1]: {"USDC": units + rng.choice([0, 0, -1])}}
-    world.request(
-        [Move("top_up", *ends, units)], *signers(rng, *EVIDENCE), conditions=world.allowing(lacking=lacking)
-    )
+    if rng.random() < 0.6:
+        words = (new_id(world, rng), "top_up", *ends, 50 * USDC, world.at + DAY_NS, world.rules.digest)
+        if world.ask(world.sign(Mandate(*words), *signers(rng, f"client_key/{member}"))).is_accepted:
+            world.made.mandates.append((words[0], member))
     if rng.random() < 0.3:
-        number, of = rng.choice([*world.made.mandates, (999, "alice")])
+        number, of = rng.choice([*world.made.mandates[-2:], (999, "alice")])
         world.ask(world.sign(EndMandate(number, "enough"), *signers(rng, f"client_key/{of}")))
+    for _ in range(rng.randint(1, 3)):
+        units = rng.choice([1, 7 * USDC, 26 * USDC, 26 * USDC])
+        conditions = world.allowing(lacking={ends[1]: {"USDC": units + rng.choice([0, 0, 0, -1])}})
+        world.request([Move("top_up", *ends, units)], *signers(rng, *EVIDENCE), conditions=conditions)
 
 
-@flow(3)
+@flow(1)
 def lock_and_mirror(world: World, rng: Random) -> None:
     member = rng.choice(CLIENTS)
     cash, locked, credit = f"client/{member}/cash", f"client/{member}/locked", f"venue/{member}/credit"
-    units = units_at(world, rng, rng.choice([cash, locked]))
-    lock, unlock = Move("lock", cash, locked, "USDC", units), Move("lock", locked, cash, "USDC", units)
-    issue = Move("mirror", "venue/issue", credit, "USDC-credit", units)
-    back = Move("mirror", credit, "venue/issue", "USDC-credit", units)
-    links: list[Link] = [*rng.choice([(lock,), (lock, issue), (issue,), (unlock, back), (unlock,), (back,)])]
-    world.request(links, *signers(rng, f"client_key/{member}", "watcher_key", "ledger_key"))
+    for _ in range(rng.randint(2, 6)):
+        units = units_at(world, rng, *rng.choice([(cash, "USDC"), (locked, "USDC"), (credit, "USDC-credit")]))
+        lock, unlock = Move("lock", cash, locked, "USDC", units), Move("lock", locked, cash, "USDC", units)
+        issue = Move("mirror", "venue/issue", credit, "USDC-credit", units)
+        back = Move("mirror", credit, "venue/issue", "USDC-credit", units)
+        links: list[Link] = [
+            *rng.choice([(lock,), (lock, issue), (issue,), (unlock, back), (unlock,), (back,)])
+        ]
+        world.request(links, *signers(rng, f"client_key/{member}", "watcher_key", "ledger_key"))
 
 
 @flow(2)
