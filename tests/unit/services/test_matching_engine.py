@@ -201,6 +201,37 @@ def test_contracts_are_conserved_whatever_is_undone(told):
             assert found == contracts, (number, command)
 
 
+def test_a_fill_is_undone_once_and_never_after_a_later_one():
+    made = with_band()
+    for number in range(3):
+        made.carry_out(
+            [Submit(order(2 * number + 1, "sell", owner="bob")), Submit(order(2 * number + 2))], Instant(2)
+        )
+    made.carry_out([Undo(2, "KEY_REVOKED", "no")], Instant(3))
+    for number in (1, 2, 4):
+        with pytest.raises(UsageError, match="3 to 3 can be undone"):
+            made.carry_out([Undo(number, "KEY_REVOKED", "no")], Instant(4))
+    made.engine.confirm(3)
+    with pytest.raises(UsageError, match="fill 3 cannot be undone"):
+        made.carry_out([Undo(3, "KEY_REVOKED", "no")], Instant(5))
+
+
+def test_where_nobody_is_at_fault_the_order_that_came_to_the_other_ends():
+    made = with_band()
+    made.carry_out([Submit(order(1, "sell", 3, owner="bob")), Submit(order(2, "buy", 2))], Instant(2))
+    made.carry_out([Undo(1, "PRICE_STALE", "too old", "venue.yaml:7")], Instant(3))
+    assert (made.engine.left_of(1), made.engine.left_of(2)) == (3, 0)
+    assert made.engine.undone(1) == made.engine.undone(2) == Undo(1, "PRICE_STALE", "too old", "venue.yaml:7")
+
+
+def test_a_side_that_was_closed_by_force_is_not_put_back():
+    made = with_band()
+    forced = order(2, "buy", 2, reduce_only=True, time_in_force="ioc")
+    made.carry_out([Submit(order(1, "sell", 3, owner="bob")), Submit(forced, 2, is_forced=True)], Instant(2))
+    made.carry_out([Undo(1, "CONDITION_NOT_MET", "risk did not sign")], Instant(3))
+    assert (made.engine.left_of(1), made.engine.left_of(2)) == (3, 0)
+
+
 BEFORE_THE_BOOK = {Refusal.ID_ALREADY_USED, Refusal.HALTED, Refusal.OUTSIDE_BAND, Refusal.EXPIRED}
 
 

@@ -68,7 +68,7 @@ class FillsPulled:
             self._keep(number, fill, refused)
 
     def _keep(self, number: int, fill: Fill | None, refused: Refused) -> None:
-        if number in self._refused or refused.reason == Reason.ID_ALREADY_REFUSED:
+        if number in self._refused:
             return
         self.refused_in_all += 1
         buckets = (fill.buy.bucket, fill.sell.bucket) if fill is not None else ()

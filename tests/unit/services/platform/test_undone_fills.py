@@ -220,6 +220,16 @@ def test_keys_are_told_once_and_in_parts(tmp_path, monkeypatch):
     assert not both.matching._signers.may_trade(order(9, "carol", "buy", 1), now)
 
 
+def test_a_follower_of_another_process_is_told_everything_anew(tmp_path):
+    both = Both(tmp_path)
+    keys = both.ledger._keys
+    epoch, known = both.ledger._keys_told
+    assert keys.after(epoch, known).first == known > 0
+    anew = keys.after(epoch + 1, known)
+    assert anew.first == 0
+    assert {fact.name for fact in anew.facts} == {f"client_key/{member}" for member in MEMBERS}
+
+
 def move(number, member, *signers):
     link = Move("withdraw", f"client/{member}/cash", f"outside/{member}", "USDC", 1)
     bare = Request(number, (link,), RULES.digest, SystemClock().now() + DAY_NS)
