@@ -235,7 +235,7 @@ def test_a_client_changes_its_key_while_everything_runs(venue):
 
 def test_identities_are_renewed_without_a_dropped_call(venue):
     async def trade_on():
-        bids = [venue.order("client/hugo/hedge", "buy", 1, 48_000 + n) for n in range(40)]
+        bids = [venue.order("client/hugo/hedge", "buy", 1, 49_001 + n) for n in range(40)]
         told = []
         for number, bid in enumerate(bids):
             if number % 8 == 4:
@@ -245,7 +245,7 @@ def test_identities_are_renewed_without_a_dropped_call(venue):
 
     venue.open("hugo", hedge=5_000)
     venue.price(50_200)
-    first = venue.order("client/hugo/hedge", "buy", 1, 47_000)
+    first = venue.order("client/hugo/hedge", "buy", 1, 49_000)
     venue.until(lambda: venue.place(first)[0].state == "standing", "the first order")
     before = {name: one.running.serial for name, one in venue.states().items()}
     assert [one.state for one in venue.run(trade_on())] == ["standing"] * 40
