@@ -8,6 +8,7 @@ from harbour import NOON, TEXT, USDC, Harbour, signed
 
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.planes.ledger.addresses import keys_asked
 from ringfence.planes.ledger.operations import CarryOut, Move, PinAddress
 
 OUT, CLIENT = "outside/alice", "client_key/alice"
@@ -53,6 +54,17 @@ def test_until_a_new_one_has_cooled_the_one_before_stays_in_force(harbour):
     harbour.must(CarryOut(request.id))
     assert harbour.state.address(OUT, Instant(NOON + 3 * DAY_NS - 1)) == "bc1-first"
     assert harbour.state.address(OUT, Instant(NOON + 3 * DAY_NS)) == "bc1-thief"
+
+
+def test_the_addresses_that_matter_are_listed_with_when_they_count(harbour):
+    assert list(harbour.state.addresses()) == []
+    harbour.must(pinned(harbour, "bc1-first", CLIENT))
+    harbour.at = Instant(NOON + 2 * DAY_NS)
+    harbour.must(pinned(harbour, "bc1-second", CLIENT))
+    first = (OUT, "bc1-first", NOON, NOON + DAY_NS)
+    second = (OUT, "bc1-second", NOON + 2 * DAY_NS, NOON + 3 * DAY_NS)
+    assert list(harbour.state.addresses()) == [first, second]
+    assert keys_asked(harbour.state.rules, harbour.state.rules.place(OUT)) == (CLIENT,)
 
 
 def test_without_any_address_who_pays_has_to_know_it(harbour):
@@ -109,3 +121,5 @@ def test_a_place_without_a_member_is_registered_by_those_whom_its_gate_needs():
     assert reason_of(harbour, one) == Reason.NEEDS_NOT_MET
     harbour.must(pinned(harbour, "bank", "officer_a", "officer_b", compartment="outside/house"))
     assert harbour.state.address("outside/house", Instant(NOON + HOUR_NS)) == "bank"
+    place = harbour.state.rules.place("outside/house")
+    assert {"officer_a", "officer_b"} <= set(keys_asked(harbour.state.rules, place))

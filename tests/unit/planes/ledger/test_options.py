@@ -1,11 +1,13 @@
 """Options: the premium is paid with the fill, the payoff at expiry, and nothing in between."""
 
+import msgspec
 import pytest
 from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, allow, e10, rules_of
 
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import DAY_NS, Instant
 from ringfence.planes.ledger.operations import Fill, Move, PriceFact, Quote, Settle
+from ringfence.planes.ledger.payments import premium_moves
 
 ALICE, BOB = "client/alice/hedge", "client/bob/hedge"
 EXPIRY = Instant(NOON // DAY_NS * DAY_NS + DAY_NS)
@@ -75,6 +77,16 @@ def test_the_premium_is_paid_with_the_fill_or_there_is_no_fill(desk):
     assert usdc(desk) == [80, 120]
     assert desk.state.position(ALICE, "BTC-CALL").contracts == 10
     assert desk.state.position(ALICE, "BTC-CALL").session_value == 0
+
+
+def test_the_moves_that_pay_a_premium_follow_from_the_fill(desk):
+    rules = desk.state.rules
+    assert premium_moves(rules, fill(desk)) == premium(20 * USDC)
+    assert premium_moves(rules, fill(desk, price=0)) == ()
+    assert premium_moves(rules, msgspec.structs.replace(fill(desk), instrument="BTC-PERP")) == ()
+    assert premium_moves(rules, msgspec.structs.replace(fill(desk), instrument="DOGE-CALL")) == ()
+    nowhere = msgspec.structs.replace(fill(desk).buy, bucket="nowhere")
+    assert premium_moves(rules, msgspec.structs.replace(fill(desk), buy=nowhere)) == ()
 
 
 def test_nobody_pays_a_premium_for_a_buyer_who_cannot(desk):
