@@ -240,6 +240,22 @@ def withdraw(world: World, rng: Random) -> None:
 
 
 @flow(1)
+def sign_a_withdrawal_one_by_one(world: World, rng: Random) -> None:
+    """The delay runs from the last signature that is needed, and an approval counts for its time only."""
+    member = rng.choice(CLIENTS)
+    move = Move("withdraw", f"client/{member}/cash", f"outside/{member}", "USDC", 1)
+    request = world.write([move], f"client_key/{member}")
+    world.ask(Announce(request))
+    world.at = Instant(world.at + rng.choice([0, HOUR_NS]))
+    until = world.at + rng.choice([HOUR_NS // 2, DAY_NS])
+    approval = Approve(request.id, signing_bytes(request), until)
+    world.ask(world.sign(approval, *signers(rng, "wallet_key", "officer_b")))
+    for length in (0, HOUR_NS - 1, 1, HOUR_NS):
+        world.at = Instant(world.at + length)
+        world.ask(CarryOut(request.id))
+
+
+@flow(1)
 def pay_out(world: World, rng: Random) -> None:
     """Two of three, and never without the client."""
     member, asset = rng.choice(CLIENTS), rng.choice(["USDC", "BTC", "ETH"])
