@@ -256,7 +256,9 @@ def measure_port(
     folder: Path, svid: Svid, checks: list[bytes], seconds: float
 ) -> tuple[float, dict[int, tuple[float, list[float]]]]:
     port = free_port()
-    server = subprocess.Popen([sys.executable, str(HERE / "risk_station.py"), str(folder), str(port)])
+    server = subprocess.Popen(
+        [sys.executable, str(HERE / "peers" / "port_checks.py"), str(folder), str(port)]
+    )
     try:
         until_up(port)
         found = lanes(port, svid, (folder / "bundle").read_bytes(), checks)

@@ -1,7 +1,5 @@
 """The service `risk` of a platform under the venue policy, for measuring its pre-trade check.
 
-    python bench/risk_station.py FOLDER PORT      serve until killed, with the identity in FOLDER
-
 Two hundred clients have money and a position each; their book is followed record by record as in the
 platform, which judges and verifies everything again. While it serves, a new price comes every second and the
 ledger pulls ten times a second, so figures get old and are found anew. The port is the platform's own: TLS
@@ -207,8 +205,3 @@ def pin(core: int) -> None:
     """Stay on one core, where there are several."""
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {core})
-
-
-if __name__ == "__main__":
-    pin(0)
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))

@@ -157,19 +157,19 @@ def position_term(position: Position, prices: Prices, terms: Terms) -> PositionT
     mark_e10 = prices.mark(position.instrument)
     notional = contract.notional(position.contracts, mark_e10)
     profit = contract.session_profit(position.contracts, position.session_value, mark_e10)
-    quote = contract.quote
+    quote, tiers = contract.quote, contract.tiers
+    needs = [notional, tiers.initial(notional), tiers.maintenance(notional), max(0, profit)]
+    if quote != terms.numeraire:
+        needs = [in_numeraire_up(units, quote, prices, terms) for units in needs]
     return PositionTerm(
-        instrument=position.instrument,
-        contracts=position.contracts,
-        mark_e10=mark_e10,
-        quote=quote,
-        notional_quote=notional,
-        bracket=contract.tiers.bracket(notional),
-        session_profit=profit,
-        notional=in_numeraire_up(notional, quote, prices, terms),
-        initial=in_numeraire_up(contract.tiers.initial(notional), quote, prices, terms),
-        maintenance=in_numeraire_up(contract.tiers.maintenance(notional), quote, prices, terms),
-        positive_profit=in_numeraire_up(max(0, profit), quote, prices, terms),
+        position.instrument,
+        position.contracts,
+        mark_e10,
+        quote,
+        notional,
+        tiers.bracket(notional),
+        profit,
+        *needs,
     )
 
 
@@ -228,8 +228,9 @@ def coin_term(
 def debts_of(bucket: Bucket, terms: Terms) -> Mapping[str, int]:
     """Add up what a bucket owes by coin."""
     owed: dict[str, int] = {}
+    debts = terms.debts
     for asset, units in bucket.balances.items():
-        coin = terms.debts.get(asset)
+        coin = debts.get(asset)
         if coin is not None and units:
             owed[coin] = owed.get(coin, 0) + units
     return owed
