@@ -52,7 +52,7 @@ INDEX = 65_000
 TRADED = 1_000
 """Contracts that two clients hold against each other: as much as leverage permits them, nearly."""
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 
 KEPT = ("ledger", "matching", "wallet", "chain")
 """The services that have books on disk."""

@@ -59,6 +59,8 @@ LIES = (200, 50, 105, 90)
 """False prices, in per cent of the true ones, each told `LIES_EACH` times."""
 
 LIES_EACH = 25
+FALSE_PULLS = 15
+"""How often a broken ledger goes on by each false price, which is long enough that risk acts on it."""
 
 
 class Attempt(Record, frozen=True):
@@ -275,8 +277,8 @@ class Intruder:
     async def _own_the_book(self, book: BrokenLedger) -> None:
         """Go on in order with false prices; then tell the followers lies; then write what it likes."""
         for factor in LIES:
-            await book.follow_false_prices(partial(self._false_prices_now, factor), LIES_EACH)
-            self._note("false price", "risk", LIES_EACH, 0)
+            await book.follow_false_prices(partial(self._false_prices_now, factor), FALSE_PULLS)
+            self._note("false price", "risk", FALSE_PULLS, 0)
         tried, taken, words = await book.offer_false_records()
         self._note("forged record", "risk", tried, taken, words)
         book.write_any_book()
