@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from margins import (
     BTC_PERP,
+    COINS,
     CONTRACTS,
     PRICES,
     THRESHOLDS,
@@ -28,12 +29,14 @@ from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import PRICE_SCALE, share_up
 from ringfence.margin.bucket import Bucket, RestingOrder
 from ringfence.margin.calls import state_of
+from ringfence.margin.collateral import Coin
 from ringfence.margin.headroom import Headroom, OrderTerms
 from ringfence.margin.health import health
+from ringfence.margin.instruments import Contract
 from ringfence.margin.limits import LimitLevel, first_limit_state
 from ringfence.margin.marks import Prices
 from ringfence.margin.trading import IntendedFill, trade_verdict
-from ringfence.policy.model import BucketLimits, Fees
+from ringfence.policy.model import BucketLimits, Fees, HaircutTier
 
 ALL = terms()
 AT = Instant(1_760_000_000 * 10**9)
@@ -156,17 +159,24 @@ def test_what_cannot_be_valued_is_not_judged() -> None:
 # --- far from the edge -------------------------------------------------------------------------
 
 FEES = linear("BTC-PERP", "BTC", tiers=TIERS, fees=Fees(taker_ppm=500))
-SIMPLE = terms(FEES)
+TINY = linear("BTC-PERP", "BTC", size="0.0000000001", tiers=TIERS, fees=Fees(taker_ppm=500))
+"""Contracts of a few units each, so that every rounding counts."""
 
 
 def simple_room(
-    one: Bucket, mark_e10: int, loss_allowed: int | None = None, leverage: int | None = None
+    one: Bucket,
+    mark_e10: int,
+    loss_allowed: int | None = None,
+    leverage: int | None = None,
+    contract: Contract = FEES,
+    coins: dict[str, Coin] = COINS,
 ) -> Headroom:
+    simple = terms(contract, coins=coins)
     prices = Prices({}, {"BTC-PERP": mark_e10})
-    figures = health(one, prices, SIMPLE)
+    figures = health(one, prices, simple)
     level = state_of(figures.equity, figures.maintenance, THRESHOLDS)
     start = first_limit_state(figures.equity, AT)
-    return Headroom(one, figures, prices, SIMPLE, level, BucketLimits(leverage=leverage), start, loss_allowed)
+    return Headroom(one, figures, prices, simple, level, BucketLimits(leverage=leverage), start, loss_allowed)
 
 
 @given(
@@ -178,6 +188,7 @@ def simple_room(
     st.sampled_from([None, 10**6, 10**8, 10**10]),
     st.integers(-3, 3),
     st.sampled_from([None, None, 1, 7]),
+    st.sampled_from([FEES, TINY, TINY]),
 )
 def test_what_is_easy_passes_to_the_unit_of_its_own_edge(
     held: int,
@@ -188,18 +199,21 @@ def test_what_is_easy_passes_to_the_unit_of_its_own_edge(
     loss_allowed: int | None,
     beside: int,
     leverage: int | None,
+    contract: Contract,
 ) -> None:
     """Around the largest order that is easy: it passes by the rule, and the bound is never far too strict."""
-    tick, mark_e10 = FEES.tick_e10, ticks * FEES.tick_e10
-    one = bucket(opened(FEES, side * held, Decimal(mark_e10) / PRICE_SCALE), USDC=cash * USDC // 100)
-    room = simple_room(one, mark_e10, loss_allowed, leverage)
+    tick, mark_e10 = contract.tick_e10, ticks * contract.tick_e10
+    cash = cash if contract is TINY else cash * USDC // 100
+    one = bucket(opened(contract, side * held, Decimal(mark_e10) / PRICE_SCALE), USDC=cash)
+    loss_allowed = loss_allowed if contract is FEES or loss_allowed is None else loss_allowed // 10**5
+    room = simple_room(one, mark_e10, loss_allowed, leverage, contract)
     limit_e10 = mark_e10 + off * tick
 
     def order(contracts: int) -> OrderTerms:
         return OrderTerms("BTC-PERP", side, contracts, limit_e10, mark_e10)
 
     def passes(contracts: int) -> bool:
-        notional = FEES.notional(contracts, limit_e10)
+        notional = contract.notional(contracts, limit_e10)
         fill = IntendedFill("BTC-PERP", side * contracts, limit_e10, mark_e10, share_up(notional, 500))
         return by_rule(room, fill, ())
 
@@ -230,3 +244,32 @@ def test_nearly_everything_that_passes_is_easy() -> None:
     rich = simple_room(bucket(USDC=2_000_000 * USDC), e10("60000"))
     assert rich.is_easy(OrderTerms("BTC-PERP", -1, 1_666, e10("60000"), e10("60000")))
     assert not rich.is_easy(OrderTerms("BTC-PERP", -1, 1_667, e10("60000"), e10("60000")))
+
+
+def test_what_may_be_lost_today_bounds_what_is_easy() -> None:
+    # At 60 dollars over the index a contract of 0.001 loses 6 cents: 16 lose under a dollar.
+    one = bucket(USDC=2_000 * USDC)
+    room = simple_room(one, e10("60000"), USDC)
+    assert room.is_easy(OrderTerms("BTC-PERP", 1, 16, e10("60060"), e10("60000")))
+    assert not room.is_easy(OrderTerms("BTC-PERP", 1, 17, e10("60060"), e10("60000")))
+    assert room.is_easy(OrderTerms("BTC-PERP", -1, 17, e10("60060"), e10("60000")))
+    lost = replace(room.limit_state, day=replace(room.limit_state.day, fill_loss=USDC // 2))
+    half = replace(room, limit_state=lost, _eases={})
+    assert half.is_easy(OrderTerms("BTC-PERP", 1, 8, e10("60060"), e10("60000")))
+    assert not half.is_easy(OrderTerms("BTC-PERP", 1, 9, e10("60060"), e10("60000")))
+
+
+def test_only_what_is_one_line_is_easy() -> None:
+    """Coins that are cut, another quote, and contracts that are worth the inverse are asked exactly."""
+    order = OrderTerms("BTC-PERP", 1, 1, e10("60000"), e10("60000"))
+    one = bucket(USDC=2_000 * USDC)
+    assert simple_room(one, e10("60000")).is_easy(order)
+    cut = COINS | {"USDC": replace(COINS["USDC"], haircut=(HaircutTier(floor_units=0, ppm=1),))}
+    assert not simple_room(one, e10("60000"), coins=cut).is_easy(order)
+    uncounted = COINS | {"USDC": replace(COINS["USDC"], haircut=())}
+    assert not simple_room(one, e10("60000"), coins=uncounted).is_easy(order)
+    full = COINS | {"BTC": replace(COINS["BTC"], haircut=(HaircutTier(floor_units=0, ppm=0),))}
+    for other in (replace(FEES, is_linear=False), replace(FEES, quote="BTC")):
+        prices = Prices({"BTC": e10("60000")}, {"BTC-PERP": e10("60000")})
+        room = simple_room(bucket(USDC=2_000 * USDC), e10("60000"), contract=other, coins=full)
+        assert not replace(room, prices=prices, _eases={}).is_easy(order)
