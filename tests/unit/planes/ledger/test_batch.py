@@ -9,6 +9,7 @@ from drawn_rows import (
     KEYS,
     MEMBERS,
     RULES,
+    WIDE,
     accept_all,
     codes_of,
     content,
@@ -498,3 +499,29 @@ def test_many_holds_find_room():
         assert twins.lane.judge_batch(batch, NOON).tolist() == [0] * 399
         assert codes_of(twins.states[1], asked, WORDS, SIGNED, NOON) == [0] * 399
     twins.check()
+
+
+GIFT = """\
+  gift: {from: outside, to: "client/{client}/cash", assets: [USDC], needs: officer_a, on: [ledger],
+    limit: {all: {USDC: "10 per 1 d"}}}
+exchanges:
+"""
+
+
+def test_nothing_is_held_of_what_lies_outside():
+    rules = rules_of(WIDE.replace("exchanges:\n", GIFT))
+    states = (BookState(rules), BookState(rules))
+    for state in states:
+        state.apply(RegisterKey("officer_a", public_of("officer_a")), NOON, accept_all)
+        state.apply(opening("alice"), NOON, accept_all)
+    lane, keys = RowLane(states[0], accept_all), [Signature("officer_a", b"")]
+    words, gift = {**WORDS, "policy": rules.digest}, Move("gift", "outside", "client/alice/cash", "USDC", 5)
+    along = (Route("gift", gift.source, gift.target, "USDC"),)
+    for chain in ((1, (gift,), LONG), (2, (gift,), LONG), (3, (Post(1, (4,), along),))):
+        batch = rows_of(lane, [chain], words, keys)
+        lane.admit(batch)
+        codes = lane.judge_batch(batch, NOON).tolist()
+        assert codes == codes_of(states[1], [chain], words, keys, NOON) == [0]
+    lane.give_back()
+    assert content(states[0]) == content(states[1])
+    assert states[0].held("outside", "USDC") == 0
