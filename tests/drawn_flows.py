@@ -673,7 +673,11 @@ def open_or_close(world: World, rng: Random) -> None:
         newcomers = [one for one in world.state.members(party) if one.startswith("m")]
         world.ask(CloseMember(party, rng.choice([member, *newcomers * 3]), "leaves"))
     else:
-        world.ask(OpenMember(party, member, {key: public_numbered(f"{key}/{member}", 0)}))
+        fresh = public_numbered(f"{key}/{member}", rng.randrange(3))
+        opened = world.ask(OpenMember(party, member, {key: fresh}))
+        if opened.is_accepted and rng.random() < 0.4:
+            gate = "deposit" if party == "client" else "deposit_staff"
+            world.arrive(f"{party}/{member}/cash", "USDC", 1, gate)
 
 
 @flow(2)
@@ -682,8 +686,9 @@ def halt(world: World, rng: Random) -> None:
     scope, kind = rng.choice(SCOPES), rng.choice(KINDS)
     keys = {"freeze": ("officer_a",), "withdrawals": ("officer_b",)}.get(kind, ())
     world.ask(world.sign(Freeze(scope, "drill", id=new_id(world, rng), kind=kind), *signers(rng, *keys)))
+    followers = [trade] * 9 if kind in ("cancel_only", "reduce_only") else FLOWS
     for _ in range(rng.randrange(6)):
-        rng.choice([one for one in FLOWS if one is not halt])(world, rng)
+        rng.choice([one for one in followers if one is not halt])(world, rng)
     for key in sorted(world.state.frozen()):
         stopped, scope = split_key(key)
         lifters = OFFICERS if stopped in ("freeze", "withdrawals") else ()
@@ -705,7 +710,12 @@ def adopt(world: World, rng: Random) -> None:
         record = CancelAdoption(number, "second thoughts", world.new_id())
         world.ask(world.sign(record, *signers(rng, "officer_a")))
     else:
+        cash = f"client/{rng.choice(CLIENTS)}/cash"
+        world.arrive(cash, "USDC", 1_000 * USDC)
+        fund = Move("fund", cash, cash.replace("cash", "hedge"), "USDC", 500 * USDC)
+        world.request([fund], client_key(cash))
         world.ask(world.adoption(rng.randrange(5), *signers(rng, *OFFICERS)))
+        world.request([fund], client_key(cash))  # What was used of a limit is used under another policy too.
 
 
 @flow(1)

@@ -209,10 +209,11 @@ class Laws:
         return gate == "debt" or (words is not None and bool(words.accrual))
 
     @law
-    def a_hold_ends_once(self, world: World, step: Step) -> None:
+    def a_hold_ends_once_and_in_time(self, world: World, step: Step) -> None:
         for identifier, how in step.before["ended"].items():
             assert step.after["ended"][identifier] == how
             assert identifier not in step.after["holds"]
+        assert all(hold.until >= step.at for hold in step.after["holds"].values())
         for link in booked_links(step, Post):
             hold = step.before["holds"][link.hold]
             assert all(0 <= part <= move.units for part, move in zip(link.units, hold.moves, strict=False))
