@@ -142,6 +142,8 @@ class Laws:
         self.carried_out: set[int] = set()
         self.mandates: dict[tuple[str, ...], int] = {}
         self.issued: Counter[str] = Counter()
+        self.funded: dict[str, int] = {}
+        self.moved: Counter[tuple[int, str, str, str]] = Counter()
         self.filled: Counter[tuple[str, int]] = Counter()
         self.complete_since: dict[int, int] = {}
         self.addresses: dict[str, list[int]] = defaultdict(list)
@@ -449,6 +451,37 @@ class Laws:
                 paid[bucket],
             )  # A pool pays for others.
             self.values[bucket] = value
+
+    @law
+    def funding_is_paid_once_an_interval(self, world: World, step: Step) -> None:
+        for fund in booked_links(step, Fund):
+            terms = step.rules.policy.instruments[fund.instrument].funding
+            assert terms is not None
+            last = self.funded.get(fund.instrument)
+            assert last is None or last // terms.interval_ns != step.at // terms.interval_ns, fund
+            self.funded[fund.instrument] = int(step.at)
+
+    @law
+    def a_correction_gives_back_no_more_than_was_moved(self, world: World, step: Step) -> None:
+        request = step.meant
+        for move in booked_moves(step):
+            assert isinstance(request, Request)
+            if request.reverses:
+                original = (request.reverses, move.target, move.source, move.asset)
+                self.moved[original] -= move.units
+                assert self.moved[original] >= 0, move
+            self.moved[request.id, move.source, move.target, move.asset] += move.units
+
+    @law
+    def what_is_exchanged_is_of_equal_value_within_the_band(self, world: World, step: Step) -> None:
+        legs = [move for move in booked_moves(step) if move.gate in step.rules.policy.exchanges]
+        satoshi = sum(move.units for move in legs if move.asset == "BTC")
+        if satoshi:
+            others = sum(move.units for move in legs if move.asset in ("USDC", "USDC-debt"))
+            price = step.after["prices"]["index/BTC"].price_e10
+            value = satoshi * price // (PRICE_SCALE * 100)
+            ppm = 20_000 if legs[0].gate == "block" else 10_000
+            assert abs(value - others) * 10**6 <= ppm * max(value, others) + 2 * 10**6, legs
 
     @law
     def mandates_are_never_passed(self, world: World, step: Step) -> None:
