@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -47,12 +47,13 @@ class Campaign:
     """The faults to plant, and what became of them.
 
     children: how many processes at once; seconds: how much computing one fault may cost, by what its tests
-    took on the healthy rule.
+    took on the healthy rule; told: is called with each fate as it is known.
     """
 
     faults: Sequence[Fault]
     children: int
     seconds: float
+    told: Callable[[Fate], None] | None = None
     fates: list[Fate] = field(default_factory=list)
     _callers: dict[FunctionType, list[pytest.Item]] = field(default_factory=lambda: defaultdict(list))
     _compiling: set[FunctionType] = field(default_factory=set)
@@ -106,6 +107,8 @@ class Campaign:
 
     def _tell(self, fate: Fate) -> None:
         self.fates.append(fate)
+        if self.told is not None:
+            self.told(fate)
         if fate.test:
             self._finders[fate.fault.where][fate.test] += 1
             self._finders[fate.fault.module][fate.test] += 1

@@ -244,10 +244,13 @@ def house(units, asset="BTC"):
 
 def test_a_limit_in_value_counts_every_asset_together(desk):
     desk.endow(TREASURY, BTC, "BTC")
-    assert desk.reason(house(1), "officer_a") == Reason.PRICE_MISSING
+    refused = desk.do(desk.request(house(1), "officer_a")).decision
+    assert (refused.reason, refused.words) == (Reason.PRICE_MISSING, "the book holds no price index/BTC")
+    assert refused.rule == desk.state.rules.gates["move_house"].line
     desk.price("BTC", 100_000)
     assert desk.state.room("move_house", TREASURY, "house/rounding", "BTC") == 1_500_000
-    assert desk.reason(house(1_500_001), "officer_a") == Reason.GATE_LIMIT_EXCEEDED
+    words = desk.do(desk.request(house(1_500_001), "officer_a")).decision.words
+    assert words == "0.01500001 BTC was asked of move_house; its limit `each_transfer` leaves 0.015 BTC"
     desk.move(house(1_500_000), "officer_a")  # 1,500 USDC, all one transfer may be worth
     assert desk.reason(house(500 * USDC + 1, "USDC"), "officer_a") == Reason.GATE_LIMIT_EXCEEDED
     desk.move(house(500 * USDC, "USDC"), "officer_a")

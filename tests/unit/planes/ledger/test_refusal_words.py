@@ -26,6 +26,7 @@ from ringfence.planes.ledger.operations import (
     Statement,
     signing_bytes,
 )
+from ringfence.planes.ledger.trade import judge_tick
 
 CASH, HEDGE, ALICE = "client/alice/cash", "client/alice/hedge", "client_key/alice"
 BET, BOB = "client/alice/directional", "client/bob/directional"
@@ -545,3 +546,41 @@ def test_the_pieces_of_a_move_in_words(harbour):
         Reason.ASSET_NOT_ACCEPTED,
         "sweep moves USDC from house/fees to house/treasury, not BTC",
     )
+
+
+def test_a_receipt_that_nobody_witnessed_says_whose_key_it_needs(harbour):
+    reason, words = said(harbour, Receipt("tx", "outside", CASH, "USDC", 1))
+    assert reason == Reason.NEEDS_NOT_MET
+    assert words.startswith("a receipt needs a key of watcher (watcher_key)")
+
+
+def test_an_order_filled_in_part_says_what_is_left_of_it(harbour):
+    buy, sell = harbour.order(BET, "buy", 3, 100_000), harbour.order(BOB, "sell", 9, 100_000)
+    harbour.must(fill_of(harbour, buy, sell, 2), allow(BET, BOB))
+    assert said(harbour, fill_of(harbour, buy, sell, 2), allow(BET, BOB)) == (
+        Reason.ORDER_OVERFILLED,
+        f"{BET}: order {buy.id} has 1 of 3 contracts left",
+    )
+
+
+def test_a_side_that_nobody_signed_names_the_line_of_its_bucket(harbour):
+    buy = harbour.order(BET, "buy", 1, 100_000, keys=())
+    request = fill_of(harbour, buy, harbour.order(BOB, "sell", 1, 100_000))
+    refused = harbour.do(request, allow(BET, BOB)).decision
+    assert refused.reason == Reason.NEEDS_NOT_MET
+    assert refused.rule == harbour.state.rules.place(BET).rule.line
+
+
+@pytest.mark.parametrize(("price_e10", "is_refused"), [(0, True), (1, False), (2, False), (-1, True)])
+def test_the_smallest_tick_is_a_price(harbour, price_e10, is_refused):
+    terms = harbour.state.rules.instruments["BTC-PERP"].model_copy(update={"tick_e10": 1})
+    assert bool(list(judge_tick(terms, price_e10))) is is_refused
+
+
+def test_what_comes_from_outside_fills_its_running_total_too(harbour):
+    ledger = harbour.state.ledger
+    ledger.tables.balances["outside", "USDC"] = (2**128 - 2, 0)
+    assert ledger.total_room("outside", CASH, "USDC") == 1
+    ledger.tables.balances[CASH, "USDC"] = (0, 2**128 - 1)
+    assert ledger.total_room("outside", CASH, "USDC") == 0
+    assert ledger.total_room(CASH, "outside", "USDC") == 2**128 - 1
