@@ -22,13 +22,15 @@ class Envelope:
     """The limits of one service.
 
     peers: ends it may exchange packets with at all, and `partly` those of which only some addresses; listens:
-    ports it may be reached on; connects: ports it may reach.
+    ports it may be reached on; connects: ports it may reach; limits: what it may not do besides, in the words
+    of the tool's renderer.
     """
 
     peers: frozenset[str] | None = None
     partly: frozenset[str] = frozenset()
     listens: Connections | None = None
     connects: Connections | None = None
+    limits: frozenset[str] | None = None
 
 
 def differences(service: str, wanted: Envelope, seen: Envelope) -> tuple[str, ...]:
@@ -47,6 +49,9 @@ def differences(service: str, wanted: Envelope, seen: Envelope) -> tuple[str, ..
                 found.append(f"{service}: {what} {one - other} is declared and closed")
             if other - one:
                 found.append(f"{service}: {what} {other - one} is open and not declared")
+    if wanted.limits is not None and seen.limits is not None:
+        lost = sorted(wanted.limits - seen.limits)
+        found.extend(f"{service}: the limit `{limit}` is declared and does not hold" for limit in lost)
     return tuple(found)
 
 

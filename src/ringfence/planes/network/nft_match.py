@@ -185,13 +185,12 @@ def pairs_of(listed: Sequence[Any]) -> list[Element]:
     return found
 
 
-def networks_in(ruleset: Ruleset) -> Iterator[Addresses]:
-    """List every network that a rule names, itself or by a set or map it asks: between them lie the cuts."""
+def networks_in(ruleset: Ruleset, rules: Sequence[Sequence[Any]]) -> Iterator[Addresses]:
+    """List every network that rules name, or the sets and maps that they ask: between them lie the cuts."""
+    # A set that rules only fill decides nothing, and may hold thousands of addresses.
+    asked = str([one for rule in rules for one in rule if verb_of(one) != "set"])
+    yield from _networks_within(list(rules))
     for table in ruleset.tables.values():
-        rules = [rule for chain in table.chains.values() for rule in chain.rules]
-        # A set that rules only fill decides nothing, and may hold thousands of addresses.
-        asked = str([one for rule in rules for one in rule if verb_of(one) != "set"])
-        yield from _networks_within(rules)
         for name, listed in table.collections.items():
             if f"'@{name}'" in asked:
                 yield from _networks_within([key for key, _ in listed])

@@ -54,6 +54,17 @@ class Ruleset:
         ]
         return ((table, chain) for _, table, chain in sorted(found, key=lambda item: item[0]))
 
+    def reached(self, hook: str) -> Iterator[list[Any]]:
+        """List the rules that a packet of a hook may come to, by the chains that lead into others."""
+        for table, base in self.bases(hook):
+            known, ahead = {base.name}, [base]
+            while ahead:
+                chain = ahead.pop()
+                yield from chain.rules
+                led = {*_leads(chain.rules), *_leads(list(table.collections.values()))} - known
+                known |= led
+                ahead += [table.chains[name] for name in led if name in table.chains]
+
     def unread(self, what: str, found: object) -> None:
         """Record something that is not understood."""
         known = what, str(found)[:120]
@@ -142,6 +153,18 @@ def _add(ruleset: Ruleset, kind: str, body: Any, *, is_first: bool) -> None:
         chain.rules.insert(position, statements if isinstance(statements, list) else [statements])
     else:
         ruleset.unread("the object", kind)
+
+
+def _leads(value: Any) -> Iterator[str]:
+    """Name the chains that verdicts anywhere within a value lead to."""
+    if isinstance(value, dict):
+        for verb in ("jump", "goto"):
+            if isinstance(value.get(verb), dict):
+                yield _text(value[verb], "target")
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leads(item)
 
 
 def _add_chain(table: Table, body: dict[str, Any]) -> None:

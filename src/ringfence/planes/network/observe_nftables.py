@@ -93,7 +93,12 @@ class _Walk:
     def __init__(self, ruleset: Ruleset, hook: str) -> None:
         self.ruleset = ruleset
         self.bases = list(ruleset.bases(hook))
-        self.cuts = list(networks_in(ruleset))
+        asked = list(ruleset.reached(hook))
+        cuts = list(networks_in(ruleset, asked))
+        # Cutting a side that no rule of this hook asks about would only multiply the packets.
+        self.source_cuts, self.target_cuts = (
+            cuts if side in str(asked) else [] for side in ("saddr", "daddr")
+        )
         self.is_hopeful = True
         self._is_unsure = False
         self._deciding = {
@@ -124,11 +129,11 @@ class _Walk:
 
     def _segments(self, source: Addresses, target: Addresses) -> Iterator[tuple[str, Range, Range]]:
         """Cut two sets of addresses into ranges that no rule tells apart, family by family."""
-        for one in cut(source.v4, V4_WHOLE, [one.v4 for one in self.cuts]):
-            for other in cut(target.v4, V4_WHOLE, [one.v4 for one in self.cuts]):
+        for one in cut(source.v4, V4_WHOLE, [one.v4 for one in self.source_cuts]):
+            for other in cut(target.v4, V4_WHOLE, [one.v4 for one in self.target_cuts]):
                 yield "ip", one, other
-        for one in cut(source.v6, V6_WHOLE, [one.v6 for one in self.cuts]):
-            for other in cut(target.v6, V6_WHOLE, [one.v6 for one in self.cuts]):
+        for one in cut(source.v6, V6_WHOLE, [one.v6 for one in self.source_cuts]):
+            for other in cut(target.v6, V6_WHOLE, [one.v6 for one in self.target_cuts]):
                 yield "ip6", one, other
 
     def _accepted(self, packet: Packet, *, is_hopeful: bool) -> Ranges:

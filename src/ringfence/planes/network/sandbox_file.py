@@ -57,8 +57,14 @@ def observe_sandbox(document: object, name: str) -> SandboxProfile:
 
 
 def envelope_of(profile: SandboxProfile) -> Envelope:
-    """Return what a profile limits, in the words it has: TCP ports; UDP is all or nothing and not said."""
-    return Envelope(listens=_tcp(profile.listens), connects=_tcp(profile.connects))
+    """Return what a profile limits, in the words it has: TCP ports, and UDP wholly or not at all.
+
+    The files it may use are nobody's to declare but the service's own, and are not compared.
+    """
+    limits = {f"no call of {call}" for call in profile.denied_calls}
+    limits |= set() if profile.uses_udp else {"no UDP"}
+    limits |= set() if profile.uid is None else {f"user {profile.uid}"}
+    return Envelope(listens=_tcp(profile.listens), connects=_tcp(profile.connects), limits=frozenset(limits))
 
 
 def wanted_by_sandbox(rules: Rules) -> dict[str, Envelope]:

@@ -19,6 +19,26 @@ from ringfence.planes.network.sites import Sites, networks_of
 _ANYWHERE = ALL_V4 | ALL_V6
 # systemd filters before it starts the unit's program, so starting a program must stay possible.
 _DENIED = tuple(call for call in DENIED_CALLS if not call.startswith("execve"))
+_FAMILIES = ("AF_UNIX", "AF_INET", "AF_INET6")
+_FAMILIES_ONLY = f"no address family but {', '.join(_FAMILIES)}"
+_NO_NEW_PRIVILEGES = "no new privileges"
+_KEYRING = ("add_key", "keyctl", "request_key")
+_PROCESS = ("execveat", "setns", "unshare")
+_MEMORY = ("process_vm_readv", "process_vm_writev")
+_MODULE = ("delete_module", "finit_module", "init_module")
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "@aio": ("io_uring_setup",),
+    "@debug": ("perf_event_open", "ptrace"),
+    "@ipc": _MEMORY,
+    "@keyring": _KEYRING,
+    "@module": _MODULE,
+    "@mount": ("chroot", "mount", "pivot_root", "umount2"),
+    "@privileged": ("bpf", "chroot", "kexec_load", "open_by_handle_at", "pivot_root", *_MODULE),
+    "@process": _PROCESS,
+    "@reboot": ("kexec_load",),
+    "@system-service": ("io_uring_setup", *_KEYRING, *_MEMORY, *_PROCESS),
+}
+"""Which of the calls that are denied each of systemd's groups names; of any other group nothing is known."""
 _WORDS: Mapping[str, Addresses] = {
     "any": _ANYWHERE,
     "localhost": Addresses.parse("127.0.0.0/8") | Addresses.parse("::1"),
@@ -34,7 +54,7 @@ def render_drop_in(rules: Rules, sites: Sites, service: str) -> str:
     into, out_of = list(rules.into(service)), list(rules.out_of(service))
     lines = [f"# {flow} ({rules.flows[flow].rule})" for flow in (*into, *out_of)]
     lines += ["[Service]", "NoNewPrivileges=yes", f"SystemCallFilter=~{' '.join(_DENIED)}"]
-    lines.append("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6")
+    lines.append(f"RestrictAddressFamilies={' '.join(_FAMILIES)}")
     if workload.uid is not None:
         lines.append(f"User={workload.uid}")
     lines.append("IPAddressDeny=any")
@@ -47,9 +67,14 @@ def render_drop_in(rules: Rules, sites: Sites, service: str) -> str:
 
 def wanted_by_systemd(rules: Rules) -> dict[str, Envelope]:
     """Return what the policy asks of each unit, in the words that systemd has."""
+    always = {_NO_NEW_PRIVILEGES, _FAMILIES_ONLY, *(f"no call of {call}" for call in _DENIED)}
     return {
-        service: Envelope(peers=peers_of(rules, service), listens=ports_of(rules.into(service)))
-        for service in rules.workloads
+        service: Envelope(
+            peers=peers_of(rules, service),
+            listens=ports_of(rules.into(service)),
+            limits=frozenset(always if workload.uid is None else {*always, f"user {workload.uid}"}),
+        )
+        for service, workload in rules.workloads.items()
     }
 
 
@@ -67,6 +92,7 @@ def observe_drop_in(text: str, sites: Sites, service: str) -> Envelope:
         peers=frozenset(end for end, own in others.items() if not own - reached),
         partly=frozenset(end for end, own in others.items() if own & reached and own - reached),
         listens=_binds(directives),
+        limits=frozenset(_limits(directives)),
     )
 
 
@@ -80,6 +106,38 @@ def _directives(text: str) -> Iterable[tuple[str, str]]:
         elif line and line[0] not in "#;" and "=" in line and section == "Service":
             key, _, value = line.partition("=")
             yield key.strip(), value.strip()
+
+
+def _limits(directives: list[tuple[str, str]]) -> Iterable[str]:
+    """List the limits that a unit puts on itself, in the words of `wanted_by_systemd`."""
+    last = dict(directives)
+    if last.get("NoNewPrivileges", "").lower() in ("1", "yes", "y", "true", "t", "on"):
+        yield _NO_NEW_PRIVILEGES
+    if last.get("User"):
+        yield f"user {last['User']}"
+    families = _words(directives, "RestrictAddressFamilies")
+    if families and not families[0].startswith("~") and {*families} <= {*_FAMILIES, "none"}:
+        yield _FAMILIES_ONLY
+    yield from (f"no call of {call}" for call in _DENIED if _is_denied(call, directives))
+
+
+def _is_denied(call: str, directives: list[tuple[str, str]]) -> bool:
+    """Say whether the filter keeps a unit from a call.
+
+    The first list says whether what is not named is allowed; each later one adds to it, or with the other
+    sign takes away; an empty one forgets those before.
+    """
+    names_denied, named = None, False
+    for value in (value for key, value in directives if key == "SystemCallFilter"):
+        is_denying = value.startswith("~")
+        if not value:
+            names_denied, named = None, False
+        elif names_denied is None:
+            names_denied = is_denying
+        calls = {word.partition(":")[0] for word in value.removeprefix("~").split()}
+        if call in calls or any(call in _GROUPS.get(word, ()) for word in calls):
+            named = is_denying == names_denied
+    return False if names_denied is None else named == names_denied
 
 
 def _words(directives: Iterable[tuple[str, str]], key: str) -> list[str]:
