@@ -1,0 +1,77 @@
+"""Who pays what a bucket cannot: how a payment is spread over what is owed, to the unit."""
+
+import pytest
+from harbour import Harbour
+
+from ringfence.planes.ledger.shortfall import (
+    PAYABLE,
+    coins_of,
+    has_coins,
+    pay_for,
+    pay_shortfall,
+    payable_units,
+    shortfall_units,
+)
+
+BET, BOB, POOL = "client/alice/directional", "client/bob/directional", "insurance/directional"
+
+
+@pytest.fixture
+def harbour():
+    return Harbour()
+
+
+def owe(tables, bucket, *units):
+    for accrual, part in zip(PAYABLE, units, strict=False):
+        tables.owe((accrual, bucket, "clearing", "USDC"), part)
+
+
+@pytest.mark.parametrize(
+    ("units", "paid", "left"),
+    [(0, 0, [5, 7]), (4, 4, [1, 7]), (5, 5, [0, 7]), (6, 6, [0, 6]), (12, 12, [0, 0]), (13, 12, [0, 0])],
+)
+def test_one_word_is_paid_after_the_other(harbour, units, paid, left):
+    tables = harbour.state.ledger.tables
+    owe(tables, BET, 5, 7)
+    assert pay_for(tables, BET, "clearing", "USDC", units) == paid
+    assert [tables.owed.get((word, BET, "clearing", "USDC"), 0) for word in PAYABLE[:2]] == left
+    assert payable_units(tables, BET, "clearing", "USDC") == 12 - paid
+
+
+@pytest.mark.parametrize(
+    ("units", "left_over", "own", "others"),
+    [
+        (3, 0, 1, [10, 20]),
+        (4, 0, 0, [10, 20]),
+        (7, 0, 0, [9, 18]),
+        (34, 0, 0, [0, 0]),
+        (35, 1, 0, [0, 0]),
+    ],
+)
+def test_a_pool_pays_its_own_first_and_then_for_all_in_proportion(harbour, units, left_over, own, others):
+    rules, tables = harbour.state.rules, harbour.state.ledger.tables
+    pool, owing = rules.place(POOL), [rules.place(BET), rules.place(BOB)]
+    tables.owe(("shortfall", POOL, "clearing", "USDC"), 4)
+    owe(tables, BET, 10)
+    owe(tables, BOB, 20)
+    assert shortfall_units(rules, tables, pool, "clearing", "USDC", owing) == 34
+    assert pay_shortfall(rules, tables, pool, "clearing", "USDC", units, owing) == left_over
+    assert tables.owed.get(("shortfall", POOL, "clearing", "USDC"), 0) == own
+    assert [payable_units(tables, path, "clearing", "USDC") for path in (BET, BOB)] == others
+
+
+def test_a_pool_pays_for_nobody_who_has_coins_left(harbour):
+    rules, tables = harbour.state.rules, harbour.state.ledger.tables
+    bet = rules.place(BET)
+    owe(tables, BET, 10)
+    assert not has_coins(rules, tables, bet)
+    tables.move("outside", BET, "USDC", 1)
+    assert has_coins(rules, tables, bet)
+    assert shortfall_units(rules, tables, rules.place(POOL), "clearing", "USDC", [bet]) == 0
+
+
+def test_coins_are_what_a_compartment_accepts_without_debts(harbour):
+    rules = harbour.state.rules
+    assert list(coins_of(rules, rules.place("client/alice/hedge"))) == ["BTC", "ETH", "USDC"]
+    assert list(coins_of(rules, rules.place(BET))) == ["USDC"]
+    assert list(coins_of(rules, rules.place("outside"))) == ["BTC", "ETH", "USDC"]
