@@ -43,6 +43,7 @@ from ringfence.planes.ledger.operations import (
     signing_bytes,
 )
 from ringfence.planes.ledger.rules import Rules
+from ringfence.planes.ledger.tables import FORMS
 from ringfence.policy.model import Policy
 from ringfence.policy.show import show
 
@@ -206,8 +207,9 @@ def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
 def tables_of(state: BookState) -> Rows:
     """Copy every table, so that it can be compared with what it is later."""
     tables = state.ledger.tables
-    rows = {name: dict(table) for name, table in vars(tables).items() if isinstance(table, dict)}
-    return rows | {"sessions": {name: dict(held) for name, held in tables.sessions.items() if held}}
+    named = ((name, getattr(tables, name)) for name in (*FORMS, "balances", "windows", "members"))
+    rows = {name: dict(table.items()) for name, table in named}
+    return rows | {"sessions": {name: dict(held.items()) for name, held in tables.sessions.items()}}
 
 
 @dataclass

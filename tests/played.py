@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ringfence.planes.ledger.tables import FORMS
 from ringfence.proof.evidence import Hop
 from ringfence.proof.scratch import START, Scratch
 
@@ -48,7 +49,8 @@ class Player:
         return tuple(sorted(tables.balances.items())), tuple(sorted(tables.windows.items()))
 
     def _copied(self) -> dict[str, Any]:
-        return {name: dict(table) for name, table in vars(self._tables()).items() if isinstance(table, dict)}
+        names = (*FORMS, "balances", "windows", "members")
+        return {name: dict(getattr(self._tables(), name).items()) for name in names}
 
     def _restore(self, before: dict[str, Any]) -> None:
         for name, table in before.items():

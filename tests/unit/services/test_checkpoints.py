@@ -124,7 +124,9 @@ def damaged_vault(change: str) -> Vault:
         "cut": newest[: len(newest) // 2],
         "empty": b"",
         "older": vault.snapshots.contents[3],
-        "richer": packed(parts | {"table balances": parts["table balances"].replace(b"100000", b"900000")}),
+        "richer": packed(
+            parts | {"packed compartments": parts["packed compartments"].replace(b"\x3b", b"\x3c")}
+        ),
         "other part": packed(parts | {"table else": b"[]"}),
     }
     vault.snapshots.contents[5] = contents[change]

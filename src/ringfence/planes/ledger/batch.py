@@ -31,11 +31,12 @@ from ringfence.planes.ledger.ledger import ALL, EACH, limited_members
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.mirroring import ESCROW
 from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.packed_tables import Totals, WindowKey
 from ringfence.planes.ledger.positions import contract_rule
 from ringfence.planes.ledger.rows import Route
 from ringfence.planes.ledger.rules import GateRule, Place, Rules, Way
 from ringfence.planes.ledger.stopping import reason_of
-from ringfence.planes.ledger.tables import Owed, Totals
+from ringfence.planes.ledger.tables import Owed
 from ringfence.policy.model import Cap
 
 NONE = -1
@@ -51,9 +52,6 @@ _PLAIN_ACCRUALS = frozenset(
     {"receipts", "variation", "funding", "premium", "fees", "maker_rebate", "liquidation_surplus", "residue"}
 )
 """What is owed under these is what the tables say; under any other, the rest of the book has a say."""
-
-WindowKey = tuple[str, str, tuple[str, ...], str]
-"""Gate, scope, members and asset: what a counter is kept under."""
 
 
 class BatchBook:

@@ -74,12 +74,13 @@ from ringfence.planes.ledger.operations import (
     Void,
     signing_bytes,
 )
+from ringfence.planes.ledger.packed_tables import Totals
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.planes.ledger.stopping import is_book_stopped
-from ringfence.planes.ledger.tables import Given, Hold, Owed, SessionState, Totals, Waiting
+from ringfence.planes.ledger.tables import Given, Hold, Owed, SessionState, Waiting
 
 LINKS_MAX: Final = 1 << 20
 """Most links of one request."""
@@ -419,7 +420,7 @@ class BookState:
 
     def totals(self, compartment: str, asset: str) -> Totals:
         """Return the two running totals of a compartment and asset: debits and credits."""
-        return self._tables.balances.get((compartment, asset), (0, 0))
+        return self._tables.balances.totals(compartment, asset)
 
     def balances(self) -> Iterator[tuple[str, str, int]]:
         """Go through every (compartment, asset, units) that was ever touched, contracts included."""
@@ -433,16 +434,13 @@ class BookState:
 
     def positions(self, instrument: str) -> dict[str, Position]:
         """Return every position of an instrument with contracts or an unsettled session value, by bucket."""
-        return {
-            bucket: self.position(bucket, instrument) for bucket in self._tables.sessions.get(instrument, {})
-        }
+        return {bucket: self.position(bucket, instrument) for bucket in self._tables.sessions.of(instrument)}
 
     def positions_of(self, bucket: str) -> dict[str, Position]:
         """Return every such position of a bucket, by instrument."""
         return {
             instrument: self.position(bucket, instrument)
-            for instrument, sessions in self._tables.sessions.items()
-            if bucket in sessions
+            for instrument in self._tables.sessions.in_bucket(bucket)
         }
 
     def owed(self, accrual: str, source: str, target: str, asset: str) -> int:

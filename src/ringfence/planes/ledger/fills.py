@@ -58,7 +58,7 @@ def _side_facts(chain: Chain, fill: Fill, side: Order | Closing, direction: Dire
     place = ledger.rules.place(side.bucket)
     if place is None:
         return SideFacts(side=side, direction=direction, place=None)
-    totals = tables.balances.get((place.path, fill.instrument), (0, 0))
+    totals = tables.balances.totals(place.path, fill.instrument)
     content = signing_bytes(side) if isinstance(side, Order) else b""
     earlier = tables.orders.get((place.path, side.id)) if isinstance(side, Order) else None
     signing, missing = _signing(chain, side, place, content, earlier is not None and earlier[0] == content)

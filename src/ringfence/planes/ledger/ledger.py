@@ -12,6 +12,9 @@ from ringfence.planes.ledger.tables import Tables
 
 EACH_TRANSFER, EACH, ALL = "each_transfer", "each", "all"
 
+PLACES_MAX = 16_384
+"""How many compartments are kept as they were looked up; with more, the looking begins anew."""
+
 
 class Ledger:
     """Rules, tables, and the compartments that were looked up before.
@@ -49,6 +52,8 @@ class Ledger:
             place = self.rules.place(path)
             if place is None or self.closed_member(place):
                 return None
+            if len(self._open) >= PLACES_MAX:
+                self._open.clear()
             self._open[path] = place
         return place
 
@@ -114,8 +119,8 @@ class Ledger:
 
     def total_room(self, source: str, target: str, asset: str) -> int:
         """Return the units until one of the two running totals is full."""
-        debits = self.tables.balances.get((source, asset), (0, 0))[0]
-        credits = self.tables.balances.get((target, asset), (0, 0))[1]
+        debits = self.tables.balances.totals(source, asset)[0]
+        credits = self.tables.balances.totals(target, asset)[1]
         return BALANCE_MAX - max(debits, credits)
 
     # --- prices

@@ -38,7 +38,7 @@ def held_contracts(ledger: Ledger, source: Place, instrument: str) -> int:
 def room_units(ledger: Ledger, move: Move) -> int:
     """Return the contracts until a running total at either end is full."""
     tables = ledger.tables
-    totals = (tables.balances.get((path, move.asset), (0, 0)) for path in (move.source, move.target))
+    totals = (tables.balances.totals(path, move.asset) for path in (move.source, move.target))
     return BALANCE_MAX - max(total for both in totals for total in both)
 
 

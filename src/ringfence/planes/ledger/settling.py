@@ -95,7 +95,7 @@ def _judge(chain: Chain, link: Settle | Fund) -> Iterator[Refused]:
 def _judge_ways(chain: Chain, name: str, instrument: Instrument) -> Iterator[Refused]:
     """Refuse where a position could not pay or be paid: its instrument would never settle."""
     rules = chain.ledger.rules
-    for bucket in chain.ledger.tables.sessions.get(name, {}):
+    for bucket in chain.ledger.tables.sessions.of(name):
         place = chain.ledger.place(bucket)
         key = (VARIATION, place.rule.index if place else -1, instrument.quote)
         if key not in rules.pays or key not in rules.is_paid:
@@ -134,7 +134,7 @@ def _window(at: int, length_ns: int) -> int:
 def _rebase(chain: Chain, settle: Settle, instrument: Instrument) -> None:
     tables, name = chain.ledger.tables, settle.instrument
     decimals = chain.ledger.rules.assets[instrument.quote].decimals
-    sessions = dict(tables.sessions.get(name, {}))
+    sessions = dict(tables.sessions.of(name).items())
     contracts = {bucket: tables.balance(bucket, name) for bucket in sorted(sessions)}
     values = rebased_values(instrument, contracts, settle.price_e10, decimals)
     is_final = instrument.expires is not None and chain.at >= instrument.expires
@@ -160,7 +160,7 @@ def _fund(chain: Chain, fund: Fund, instrument: Instrument) -> None:
     decimals = ledger.rules.assets[instrument.quote].decimals
     contracts = {
         bucket: tables.balance(bucket, fund.instrument)
-        for bucket in sorted(tables.sessions.get(fund.instrument, {}))
+        for bucket in sorted(tables.sessions.of(fund.instrument))
     }
     clearing = ledger.place(ledger.rules.clearing or "")
     rounding = _rounding(chain, clearing, instrument.quote)

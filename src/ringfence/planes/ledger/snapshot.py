@@ -21,7 +21,7 @@ from ringfence.planes.ledger.tables import FORMS
 Parts = dict[str, bytes]
 """The parts of a snapshot by name."""
 
-_AT, _ROWS, _TABLE = "at", "rows judged", "table "
+_AT, _ROWS, _TABLE, _PACKED = "at", "rows judged", "table ", "packed "
 
 
 def written(state: BookState) -> Parts:
@@ -32,6 +32,9 @@ def written(state: BookState) -> Parts:
         rows = tables.sorted_rows(name)
         if rows:
             parts[_TABLE + name] = msgspec.json.encode(rows, order="deterministic")
+    for name, packed in tables.packed.items():
+        if packed.counts():
+            parts[_PACKED + name] = packed.written()
     return parts
 
 
@@ -43,6 +46,8 @@ def restore(state: BookState, parts: Mapping[str, bytes]) -> None:
         if name.startswith(_TABLE):
             table = name.removeprefix(_TABLE)
             setattr(tables, table, dict(msgspec.json.decode(content, type=_rows_of(table))))
+        elif name.startswith(_PACKED):
+            tables.packed[name.removeprefix(_PACKED)].restore(content)
 
 
 def digest(parts: Mapping[str, bytes]) -> bytes:

@@ -1,26 +1,25 @@
 """The tables of a book, and taking back what a refused request had begun to change.
 
 Every table maps plain keys to values that never change, so that undoing a change is putting the old value
-back. Balances are two running totals that only grow, debits and credits; what a compartment holds is credits
-minus debits. Each asset keeps its own totals beside them: the two ways of counting must always agree.
+back. Those that grow with the members are packed (`packed_tables`), the others are dictionaries. Balances are
+two running totals that only grow, debits and credits; what a compartment holds is credits minus debits. Each
+asset keeps its own totals beside them: the two ways of counting must always agree.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Final, NamedTuple, get_type_hints
 
 import msgspec
 
 from ringfence.kernel.errors import ViolationError
-from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.operations import AdoptPolicy, Mandate, Move, OpenSession, Statement
+from ringfence.planes.ledger.packed import Packed
+from ringfence.planes.ledger.packed_tables import Balances, Members, Sessions, Totals, Windows
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.prices import AgreedPrice
 
 _ABSENT: Final = object()
 _ZERO: Final = (0, 0)
-
-Totals = tuple[int, int]
-"""Debits and credits in units."""
 
 Owed = tuple[str, str, str, str]
 """What an entitlement is kept under: accrual, source, target, asset."""
@@ -63,6 +62,8 @@ class SessionState(NamedTuple):
     is_closed: bool = False
 
 
+Table = MutableMapping[Any, Any]
+
 RowAnswer = Callable[[int], tuple[bytes, int] | None]
 """Returns what is kept of a request by its id, where rows made it."""
 
@@ -74,21 +75,17 @@ def _no_answer(identifier: int) -> None:
 class Tables:
     """Everything a book knows; equal tables are equal books.
 
-    A table is one line below, with its type: snapshots, digests and this class itself read it there.
+    A dictionary is one line below, with its type: snapshots, digests and this class itself read it there.
     names: what a public key is or was known as; former: what a rotated key was, and until when that counts;
     session_buckets: the last trading session of a bucket; rows: digest of the batches of rows judged so far;
     row_answer: asks the row lane about an id; changed: the keys that committed changes touched, for a row
     lane to take over (None: there is none to tell).
     """
 
-    balances: dict[tuple[str, str], Totals]
     totals: dict[str, Totals]
-    sessions: dict[str, dict[str, int]]
     session_totals: dict[str, int]
     owed: dict[Owed, int]
-    windows: dict[tuple[str, str, tuple[str, ...], str], Counter]
     prices: dict[str, AgreedPrice]
-    members: dict[tuple[str, str], int]
     keys: dict[str, bytes]
     names: dict[bytes, str]
     former: dict[str, tuple[bytes, int]]
@@ -117,19 +114,24 @@ class Tables:
     def __init__(self) -> None:
         for name in FORMS:
             setattr(self, name, {})
+        self.packed = {name: Packed() for name in ("compartments", "counters", "openings")}
+        self.balances = Balances(self.packed["compartments"])
+        self.sessions = Sessions(self.packed["compartments"])
+        self.windows = Windows(self.packed["counters"])
+        self.members = Members(self.packed["openings"])
         self.rows = b""
         self.row_answer: RowAnswer = _no_answer
-        self.changed: list[tuple[dict[Any, Any], Any]] | None = None
-        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
+        self.changed: list[tuple[Table, Any]] | None = None
+        self._undo: list[tuple[Table, Any, Any]] = []
 
     # --- changing and undoing
 
-    def put(self, table: dict[Any, Any], key: object, value: object) -> None:
+    def put(self, table: Table, key: object, value: object) -> None:
         """Set a key of one of the tables."""
         self._undo.append((table, key, table.get(key, _ABSENT)))
         table[key] = value
 
-    def drop(self, table: dict[Any, Any], key: object) -> None:
+    def drop(self, table: Table, key: object) -> None:
         """Remove a key of one of the tables, if it is there."""
         if key in table:
             self._undo.append((table, key, table.pop(key)))
@@ -157,27 +159,32 @@ class Tables:
 
     def balance(self, path: str, asset: str) -> int:
         """Return what a compartment holds; below zero only where it may be short."""
-        debits, credits = self.balances.get((path, asset), _ZERO)
+        debits, credits = self.balances.totals(path, asset)
         return credits - debits
 
     def move(self, source: str, target: str, asset: str, units: int) -> None:
         """Debit the source and credit the target; whether it may was decided before."""
-        given = self.balances.get((source, asset), _ZERO)
-        self.put(self.balances, (source, asset), (given[0] + units, given[1]))
-        taken = self.balances.get((target, asset), _ZERO)
-        self.put(self.balances, (target, asset), (taken[0], taken[1] + units))
+        self._add(source, asset, units, 0)
+        self._add(target, asset, 0, units)
         total = self.totals.get(asset, _ZERO)
         self.put(self.totals, asset, (total[0] + units, total[1] + units))
+
+    def _add(self, path: str, asset: str, debits: int, credits: int) -> None:
+        key = (path, asset)
+        before: Totals | None = self.balances.get(key)
+        self._undo.append((self.balances, key, _ABSENT if before is None else before))
+        given, taken = before or _ZERO
+        self.balances[key] = (given + debits, taken + credits)
 
     # --- positions
 
     def session_value(self, bucket: str, instrument: str) -> int:
         """Return what a position's fills were worth since the last settlement."""
-        return self.sessions.get(instrument, {}).get(bucket, 0)
+        return self.sessions.value(bucket, instrument)
 
     def set_session(self, bucket: str, instrument: str, value: int) -> None:
         """Set a session value; a flat position worth nothing is forgotten."""
-        sessions = self.sessions.setdefault(instrument, {})
+        sessions = self.sessions.of(instrument)
         change = value - sessions.get(bucket, 0)
         if value == 0 and self.balance(bucket, instrument) == 0:
             self.drop(sessions, bucket)
@@ -210,29 +217,31 @@ class Tables:
                     f"{asset} does not balance: {debits} debits, {credits} credits, {self.totals.get(asset)}"
                 )
         for instrument, sessions in self.sessions.items():
-            if sum(sessions.values()) != 0:
-                raise ViolationError(
-                    f"the session values of {instrument} sum to {sum(sessions.values())}, not 0"
-                )
+            total = sum(value for _, value in sessions.items())
+            if total != 0:
+                raise ViolationError(f"the session values of {instrument} sum to {total}, not 0")
 
     def bucket_content(self, path: str, assets: Iterable[str]) -> dict[str, object]:
         """Return the balances and session values of one compartment as plain data."""
         held = {asset: list(self.balances[path, asset]) for asset in assets if (path, asset) in self.balances}
-        sessions = {
-            instrument: values[path] for instrument, values in self.sessions.items() if path in values
-        }
-        return {"compartment": path, "balances": held, "sessions": sessions}
+        return {"compartment": path, "balances": held, "sessions": self.sessions.in_bucket(path)}
 
     def content(self) -> dict[str, object]:
-        """Return every table as plain data in a fixed order: what a snapshot or digest is made of."""
+        """Return every table as plain data in a fixed order: what a digest is made of."""
         rows = {"rows": self.rows.hex()} if self.rows else {}
-        return rows | {name: self.sorted_rows(name) for name in FORMS}
+        return {
+            **rows,
+            "balances": sorted(self.balances.items()),
+            "sessions": [(instrument, dict(values.items())) for instrument, values in self.sessions.items()],
+            "windows": sorted(self.windows.items()),
+            "members": sorted(self.members.items()),
+            **{name: self.sorted_rows(name) for name in FORMS},
+        }
 
     def sorted_rows(self, name: str) -> list[tuple[Any, Any]]:
-        """Return one table as (key, value) in the order of its keys, without sessions that nobody holds."""
-        table = getattr(self, name)
-        return sorted((key, value) for key, value in table.items() if value != {})
+        """Return one of the dictionaries as (key, value) in the order of its keys."""
+        return sorted(getattr(self, name).items())
 
 
 FORMS: Final[dict[str, Any]] = get_type_hints(Tables)
-"""The type of each table by its name: what is declared in `Tables` is in every snapshot and digest."""
+"""The type of each dictionary by its name: what is declared in `Tables` is in every snapshot and digest."""
