@@ -115,6 +115,31 @@ def test_a_call_whose_deadline_has_passed_is_not_carried_out():
     run(scenario())
 
 
+def test_a_server_whose_clock_jumps_goes_on_and_says_what_is_too_late():
+    class Jumping:
+        shift_ns = 0
+
+        def now(self):
+            return Instant(time.time_ns() + self.shift_ns)
+
+    async def scenario():
+        async with serving() as (server, port, log):
+            server.clock = Jumping()
+            client = await PortClient.connect("127.0.0.1", port)
+            for shift_ns, is_late in ((0, False), (HOUR_NS, True), (-HOUR_NS, False), (0, False)):
+                server.clock.shift_ns = shift_ns
+                if is_late:
+                    with pytest.raises(CallFailedError) as failed:
+                        await client.call(CLOCK, "echo", b"")
+                    assert failed.value.code == "too_late"
+                else:
+                    assert await client.call(CLOCK, "echo", b"") == f"{RISK}:".encode()
+            await client.close()
+        assert log == [], "a clock that jumps is no peer that breaks the rules"
+
+    run(scenario())
+
+
 def test_nobody_listening_is_one_sentence():
     async def scenario():
         async with serving() as (server, port, _log):
