@@ -132,6 +132,7 @@ class Laws:
     """The laws, and what they remember of everything that was answered."""
 
     def __init__(self) -> None:
+        self.arrivals: set[tuple[str, str]] = set()
         self.receipts: Counter[tuple[str, str]] = Counter()
         self.owed: Counter[tuple[str, str]] = Counter()
         self.values: Counter[str] = Counter()
@@ -371,6 +372,9 @@ class Laws:
     @law
     def only_what_arrived_is_credited(self, world: World, step: Step) -> None:
         if isinstance(step.operation, Receipt) and step.is_accepted:
+            arrival = (step.operation.asset, step.operation.reference)
+            assert arrival not in self.arrivals, arrival
+            self.arrivals.add(arrival)
             self.receipts[step.operation.target, step.operation.asset] += step.operation.units
         for move in booked_moves(step):
             if move.gate.startswith("deposit"):
