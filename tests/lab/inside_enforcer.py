@@ -216,6 +216,17 @@ def test_a_flow_is_revoked_where_others_wrote_the_rules_of_a_place_too(lab, enfo
     assert not any(enforcer.drift(RULES).values())
 
 
+def test_a_flow_between_services_that_are_only_watched_is_revoked_too(lab, enforcer):
+    enforcer.modes = {"trading": "observe"}
+    enforcer.apply(RULES, nothing, nothing, yes)
+    gone = Flow("matching", "risk", "tcp", 7001)
+    enforcer.modes = None
+    enforcer.revoke(gone, RULES)
+    assert gone not in enforcer.generation.rules.flows
+    assert wrong_cells(lab, set(RULES.flows), list(RULES.flows)) == [], "undeclared, it passes as watched"
+    enforcer.release("risk")  # who was never cut off takes part as before
+
+
 def test_loading_alone_would_not_have_ended_them(enforcer, held):
     _flow, connection = held
     enforcer.apply(RULES, nothing, nothing, yes)

@@ -24,7 +24,7 @@ from ringfence.planes.network.live_nftables import (
     letting_in,
 )
 from ringfence.planes.network.loaded import Loaded, owner_of, read_guard, read_hub, restoring
-from ringfence.planes.network.modes import Mode, Modes, mode_of, passes_undeclared
+from ringfence.planes.network.modes import Mode, Modes, mode_of, passes_undeclared, watched
 from ringfence.planes.network.observe import Drift, drift
 from ringfence.planes.network.observe_nftables import observe_guards, observe_hub
 from ringfence.planes.network.render_nftables import Closed, Standing, render_guard, render_hub
@@ -324,7 +324,13 @@ class Enforcer:
         for where, difference in self._drifts(rules, rulesets).items():
             unmeant = _unmeant(rules, difference, standing)
             found += [f"{where}: {flow} is declared and closed" for flow in unmeant.missing]
-            found += [f"{where}: {excess} is open and not declared" for excess in unmeant.excess]
+            # The place of a watched service closes nothing; what it leaves open is closed elsewhere.
+            closing = {HUB} if where == HUB else {*rulesets} - {HUB, *watched(rules, standing.modes)}
+            found += [
+                f"{where}: {excess} is open and not declared"
+                for excess in unmeant.excess
+                if closing & {HUB, excess.source, excess.target}
+            ]
         return tuple(found)
 
     # --- reading -------------------------------------------------------------------------------

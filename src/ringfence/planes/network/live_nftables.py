@@ -33,7 +33,7 @@ def cutting_off(interface: str) -> Json:
 
 def letting_in(interface: str) -> Json:
     """Write what lets packets of an interface pass again, as the rules say."""
-    return {"nftables": [_element("delete", interface)]}
+    return {"nftables": [_element("add", interface), _element("delete", interface)]}
 
 
 def _element(verb: str, interface: str) -> Json:
