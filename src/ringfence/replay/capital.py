@@ -16,7 +16,7 @@ from ringfence.replay.population import Population
 POOL_PPM = 50_000
 """Part of what clients and makers put where a pool covers."""
 
-LAST_PPM = 500_000
+LAST_PPM = 1_000_000
 """Part of all that clients and makers put in: the last owner must be able to stand last."""
 
 CAPITAL_GATE = "opening_capital"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ringfence.kernel.errors import ViolationError
@@ -46,6 +46,7 @@ def test_conservation(venue: Policy, small_market: Market, seed: int, order: str
 
 
 @settings(max_examples=8)
+@example(seed=4, order="low first", slippage=0)  # the house needs more than half of all that was put in
 @given(
     seed=st.integers(0, 10_000), order=st.sampled_from(ORDERS), slippage=st.sampled_from((0, 10_000, 50_000))
 )
