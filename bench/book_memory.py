@@ -38,7 +38,7 @@ from ringfence.planes.ledger.operations import (
 )
 from ringfence.policy.parse import parse
 
-FEW, MANY = 9_000, 14_000
+FEW, MANY = 34_000, 38_000
 INSTRUMENTS = ("BTC-PERP", "BTC-MAY", "BTC-JUNE", "BTC-JULY")
 PRICE_E10 = 100_000 * 10**10
 START = Instant(1_760_000_000 * SECOND_NS)

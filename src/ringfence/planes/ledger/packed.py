@@ -22,7 +22,7 @@ Name = tuple[str, ...]
 Numbers = tuple[int, ...]
 Group = dict[Name, Numbers]
 
-OPEN_MAX: Final = 8192
+OPEN_MAX: Final = 32_768
 """How many groups are spread out at most, a kilobyte or so each."""
 
 RESTED_AT_ONCE: Final = 128
