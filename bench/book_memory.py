@@ -6,8 +6,10 @@ instruments. Then everything that the book keeps is dropped table by table, and 
 is five balances of two totals each, four session values, its name, its places in the lists of positions, and
 what it takes to find it; its member, keys, limits, orders and the ids of its requests are counted beside it.
 
-Many buckets less few are counted, so that what a book needs anyway does not count, among it the 8,192 groups
-of numbers that are spread out for use at most. Signatures are taken at their word: verifying keeps nothing.
+Many buckets less few are counted, so that what a book needs anyway does not count: among it the groups of
+numbers that are spread out for use (`packed.OPEN_MAX`, fewer than the few), and the compartments that were
+looked up before. Those are forgotten first, for they share their names with the buckets. Signatures are taken
+at their word: verifying keeps nothing.
 """
 
 import gc
@@ -185,6 +187,7 @@ def by_requests(count: int) -> dict[str, int]:
     tables.windows = tables.members = None  # type: ignore[assignment]  # They hold what is popped.
     freed = {name: _freed(drop) for name, drop in parts.items()}
     ledger.forget_places()
+    ledger.rules._places.clear()
     last = [tables.packed.pop("compartments"), tables.sessions]
     tables.balances = tables.sessions = None
     freed["the bucket"] = _freed(last.clear)
