@@ -1,6 +1,7 @@
 """What is committed is written back beside the writer, and a book does not notice."""
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from books import BET, LATER, begun, recovered, rows
 
 from ringfence.adapters import wal_sqlite
 from ringfence.adapters.book_sqlite import open_file, read_file
-from ringfence.adapters.wal_sqlite import WritingBack
+from ringfence.adapters.wal_sqlite import PAGES_MAX, WritingBack
 
 
 class Counted(WritingBack):
@@ -83,3 +84,19 @@ def test_a_book_that_is_written_back_all_the_time_is_the_same_book(
     assert again.state.digest() == digest
     assert again.state.balance(BET, "USDC") == 100
     again.close()
+
+
+def test_a_book_is_written_back_beside_its_writer_and_its_log_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wal_sqlite.WritingBack.__init__, "__defaults__", (1,))
+    begun_by: list[str] = []
+    monkeypatch.setattr(
+        WritingBack, "_write_back", lambda _: begun_by.append(threading.current_thread().name)
+    )
+    store = open_file(tmp_path / "pier.book", may_create=True)
+    assert store._run("PRAGMA wal_autocheckpoint") == [(PAGES_MAX,)]
+    book = begun(store)
+    book.close()
+    assert begun_by
+    assert all(name.startswith("ringfence-write-back") for name in begun_by)
