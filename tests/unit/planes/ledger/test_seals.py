@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from books import BET, LATER, START, USDC, begun, deposit, recovered, request, seed, sign_request
+from books import BET, LATER, USDC, begun, deposit, recovered, request, seed, sign_request
+from books import fund as fund_of
 from drawn_rows import accept_all, new_state, random_chains, request_of, rows_of
 from harbour import NOON
 
@@ -20,6 +21,7 @@ from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.planes.ledger.journal import head_of, rows_record
 from ringfence.planes.ledger.operations import (
     Move,
+    OpenMember,
     Post,
     Request,
     RevokeKey,
@@ -279,10 +281,9 @@ def test_what_rows_cannot_say_is_left_to_requests(book: Book, wrong: dict[str, A
 
 
 def test_a_seal_of_a_member_opened_later_counts_from_then_on(book: Book) -> None:
-    early = Request(
-        40,
-        (Move("fund", "client/carol/cash", "client/carol/bet", "USDC", 1),),
-        book.rules.digest,
-        START + 3_600 * SECOND_NS,
-    )
-    assert codes(book, sign_request(early, "client_key/carol")) == [Reason.MEMBER_NOT_OPEN]
+    early, late = (fund_of(number, "carol", USDC) for number in (40, 41))
+    assert codes(book, early) == [Reason.MEMBER_NOT_OPEN]
+    opened = OpenMember("client", "carol", {"client_key": public_key(seed("client_key/carol"))})
+    book.submit([opened, *deposit(90, "carol", USDC)], LATER)
+    assert codes(book, late) == [0]
+    assert book.state.balance("client/carol/bet", "USDC") == USDC
