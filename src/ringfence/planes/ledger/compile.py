@@ -47,7 +47,6 @@ from ringfence.policy.model import (
 
 PLANE: Plane = "ledger"
 
-
 BUILT_ACCRUALS = frozenset(
     {
         "receipts",

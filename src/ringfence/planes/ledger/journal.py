@@ -39,7 +39,6 @@ FORMATS_READ = (1, 2, 3)
 """The versions that it reads. 2 may hold adoptions and checkpoints; 3 rows that hold, post and void, and rows
 with signatures of single requests; everything else is as in 1."""
 
-
 READS = f"this ringfence reads formats {FORMATS_READ[0]} to {FORMATS_READ[-1]}"
 
 _TAG = "ringfence journal 1"

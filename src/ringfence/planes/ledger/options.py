@@ -15,7 +15,7 @@ from ringfence.kernel.instant import Instant, show_instant
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.operations import Fill, Settle
 from ringfence.planes.ledger.prices import AgreedPrice
-from ringfence.planes.ledger.rules import Place
+from ringfence.planes.ledger.rules import Place, Rules
 from ringfence.planes.ledger.settlement import fill_value
 from ringfence.policy.model import Instrument, Policy
 
@@ -33,11 +33,16 @@ def reference_price(name: str, instrument: Instrument) -> str:
     return f"mark/{name}" if instrument.kind == "option" else instrument.index
 
 
+def premium_units(rules: Rules, fill: Fill, instrument: Instrument) -> int:
+    """Return the premium of a fill in units of the quote."""
+    decimals = rules.assets[instrument.quote].decimals
+    return abs(fill_value(instrument, fill.contracts, fill.price_e10, decimals))
+
+
 def owe_premium(chain: Chain, fill: Fill, instrument: Instrument, buyer: Place, seller: Place) -> None:
     """Let the buyer owe clearing the premium, and clearing the seller, before the request ends."""
     clearing = chain.ledger.place(chain.ledger.rules.clearing or "")
-    decimals = chain.ledger.rules.assets[instrument.quote].decimals
-    units = abs(fill_value(instrument, fill.contracts, fill.price_e10, decimals))
+    units = premium_units(chain.ledger.rules, fill, instrument)
     if clearing is not None and units:
         chain.make_due(PREMIUM, buyer, clearing, instrument.quote, units)
         chain.make_due(PREMIUM, clearing, seller, instrument.quote, units)

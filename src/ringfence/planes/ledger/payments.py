@@ -19,9 +19,8 @@ from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.interest import INTEREST, accrue_all
 from ringfence.planes.ledger.ledger import limited_members
 from ringfence.planes.ledger.operations import Fill, Fund, Link, Move, Settle
-from ringfence.planes.ledger.options import PREMIUM
+from ringfence.planes.ledger.options import PREMIUM, premium_units
 from ringfence.planes.ledger.rules import DEBT_GATE, Place, Rules, Way
-from ringfence.planes.ledger.settlement import fill_value
 from ringfence.planes.ledger.shortfall import payable_units, pools_of, shortfall_units
 
 SHORTFALL = "shortfall"
@@ -69,7 +68,7 @@ def premium_moves(rules: Rules, fill: Fill) -> tuple[Move, ...]:
     if clearing is None or buyer is None or seller is None:
         return ()
     quote = instrument.quote
-    units = abs(fill_value(instrument, fill.contracts, fill.price_e10, rules.assets[quote].decimals))
+    units = premium_units(rules, fill, instrument)
     pays, is_paid = (PREMIUM, buyer.rule.index, quote), (PREMIUM, seller.rule.index, quote)
     ways = ((rules.pays.get(pays), buyer, clearing), (rules.is_paid.get(is_paid), clearing, seller))
     return tuple(

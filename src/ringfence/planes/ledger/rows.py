@@ -565,19 +565,11 @@ class RequestReader:
             start += 1
         return start
 
-    def route(self, place: int) -> int:
-        """Return the number of the route of a transfer."""
-        return int(self._lines[place][4])
-
     def signature(self, number: int) -> Signature:
         """Return a seal as an ordinary signature."""
         key = self._batch.keys[self.sealed[number][1]]
         start = number * _SIGNATURE_SIZE
         return Signature(key, self._signatures[start : start + _SIGNATURE_SIZE])
-
-    def seals_of(self, start: int) -> list[int]:
-        """Return the seals of a request by number."""
-        return self._seals.get(start, [])
 
     def request(self, start: int, *, is_bare: bool = False) -> Request:
         """Write a request; bare: without its signatures, as they sign it."""

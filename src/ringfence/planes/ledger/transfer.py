@@ -44,8 +44,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     is owed (None: no accrual); free_units: what the source may give (None: it may be short);
     total_room_units: until a running total is full; debt_room_units: until the debt cap (None: no cap);
     price: what is wrong with the value of an exchange; mandate: why no standing mandate opens the gate, and
-    mandate_units what is left of it (None: it asks for none); statement: which
-    statement or address does not count.
+    mandate_units what is left of it (None: it asks for none); statement: which statement
+    or address does not count.
     """
 
     asset: AssetRule | None

@@ -18,9 +18,7 @@ OPTION = """instruments:
 MARK = '{sources: [v1, v2], agree: "2 of 2 within 1 %", stale: 30 s}'
 DESK = (
     TEXT.replace("instruments:", OPTION, 1)
-    .replace(
-        "prices:", 'prices:\n  mark/BTC-CALL: {sources: [v1, v2], agree: "2 of 2 within 1 %", stale: 30 s}', 1
-    )
+    .replace("prices:", f"prices:\n  mark/BTC-CALL: {MARK}", 1)
     .replace("[BTC-PERP, ETH-PERP, BTC-USD]", "[BTC-PERP, ETH-PERP, BTC-USD, BTC-CALL]", 1)
 )
 
