@@ -11,6 +11,7 @@ import threading
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 from books import START, begun, fund
 from command_line import CommandLine
@@ -153,7 +154,6 @@ def test_the_legs_of_a_csv_add_up_to_the_balances(ringfence: CommandLine) -> Non
 
 
 def test_parquet_holds_the_same_legs(ringfence: CommandLine) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     assert ringfence("book", "export", "--format", "parquet").code == 2
     said = ringfence("book", "export", "--format", "parquet", "--to", "legs.parquet", "--json")
     table = parquet.read_table("legs.parquet").to_pylist()

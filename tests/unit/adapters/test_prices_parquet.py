@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 
 from ringfence.adapters.prices_parquet import load_sheet, price_files
@@ -70,8 +72,6 @@ def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_parquet_and_csv_give_the_same_sheet(tmp_path: Path) -> None:
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     text = _csv(
         tmp_path, f"{HEAD}BTCUSDT,{START // 10**6},1,2,0.5,1.5,9\nETHUSDT,{START // 10**6},3,4,2,3,9\n"
     )
@@ -91,8 +91,6 @@ def test_parquet_and_csv_give_the_same_sheet(tmp_path: Path) -> None:
 
 
 def test_an_empty_cell_of_parquet_is_refused(tmp_path: Path) -> None:
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "made.parquet"
     parquet.write_table(arrow.table({"open_time": [1, 2], "close": [1.0, None]}), path)
     with pytest.raises(BadInput, match="the column close held 1 empty cells"):
