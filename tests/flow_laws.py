@@ -141,7 +141,7 @@ class Laws:
         self.used: set[int] = set()
         self.refused: set[int] = set()
         self.carried_out: set[int] = set()
-        self.mandates: dict[tuple[str, ...], int] = {}
+        self.mandates: dict[tuple[str, ...], tuple[Mandate, int]] = {}
         self.issued: Counter[str] = Counter()
         self.funded: dict[str, int] = {}
         self.moved: Counter[tuple[int, str, str, str]] = Counter()
@@ -489,18 +489,25 @@ class Laws:
 
     @law
     def mandates_are_never_passed(self, world: World, step: Step) -> None:
+        """Neither in units nor in time; nor when another policy is in force, or its key no longer counts."""
         record = step.operation
         if isinstance(record, Mandate) and step.is_accepted:
-            self.mandates[record.gate, record.source, record.target, record.asset] = record.units
+            self.mandates[record.gate, record.source, record.target, record.asset] = record, record.units
         if isinstance(record, EndMandate) and step.is_accepted:
-            for key, given in step.before["mandates"].items():
-                if given.mandate.id == record.mandate:
-                    del self.mandates[key]
+            self.mandates = {
+                key: given for key, given in self.mandates.items() if given[0].id != record.mandate
+            }
         for move in booked_moves(step):
             if move.gate == "top_up":
                 key = (move.gate, move.source, move.target, move.asset)
-                self.mandates[key] -= move.units
-                assert self.mandates[key] >= 0, move
+                assert key in self.mandates, move
+                mandate, left = self.mandates[key]
+                assert move.units <= left, move
+                assert step.at <= mandate.expires, mandate
+                assert mandate.policy == step.rules.digest, mandate
+                counting = {one.key for one in mandate.signatures if self._fits(step, mandate, one)}
+                assert f"client_key/{member_of(move.source)}" in counting, mandate
+                self.mandates[key] = mandate, left - move.units
                 lacking = step.conditions.lacking[move.target][move.asset]
                 assert move.units <= lacking, (move, lacking)
 

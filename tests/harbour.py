@@ -20,7 +20,6 @@ from ringfence.planes.ledger.book import BookState, Outcome
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.operations import (
-    Closing,
     Fill,
     Link,
     Move,
@@ -371,7 +370,3 @@ def allow(*buckets: str) -> Conditions:
 
 def e10(price: float) -> int:
     return round(price * PRICE_SCALE)
-
-
-def order_side(side: Order | Closing) -> str:
-    return side.side if isinstance(side, Order) else "closing"
