@@ -31,6 +31,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "@debug": ("perf_event_open", "ptrace"),
     "@ipc": _MEMORY,
     "@keyring": _KEYRING,
+    "@known": _DENIED,
     "@module": _MODULE,
     "@mount": ("chroot", "mount", "pivot_root", "umount2"),
     "@privileged": ("bpf", "chroot", "kexec_load", "open_by_handle_at", "pivot_root", *_MODULE),
@@ -38,7 +39,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "@reboot": ("kexec_load",),
     "@system-service": ("io_uring_setup", *_KEYRING, *_MEMORY, *_PROCESS),
 }
-"""Which of the calls that are denied each of systemd's groups names; of any other group nothing is known."""
+"""Which of the calls that are denied each of systemd's groups names; its other groups name none of them."""
 _WORDS: Mapping[str, Addresses] = {
     "any": _ANYWHERE,
     "localhost": Addresses.parse("127.0.0.0/8") | Addresses.parse("::1"),

@@ -143,6 +143,8 @@ CALLS = ("mount", "ptrace", "bpf", "keyctl")
         (["@system-service"], ("mount", "ptrace", "bpf")),
         (["@system-service", "~@keyring"], CALLS),
         (["@system-service", "mount"], ("ptrace", "bpf")),
+        (["@known"], ()),
+        (["@known", "~@mount"], ("mount",)),
         (["~@unheard-of"], ()),
     ],
 )

@@ -61,8 +61,9 @@ def explain(
     """
     start = find_end(connectivity, source, connectivity.sources)
     end = find_end(connectivity, target, connectivity.targets)
-    if start == end or not {start, end} & connectivity.workloads.keys():
-        here = "inside one workload" if start == end else "between two ends outside the cluster"
+    is_outside = not {start, end} & connectivity.workloads.keys()
+    if start == end or is_outside:
+        here = "between two ends outside the cluster" if is_outside else "inside one workload"
         raise UsageError(f"{source} to {target} is {here}, where no policy has a say")
     causes: list[Cause] = []
     for one in connectivity.as_source(start):
