@@ -155,12 +155,12 @@ def _price(name: str, number: int) -> int:
     return (PRICES.get(name, 1) + number % 7) * PRICE_SCALE
 
 
-def bodies(station_policy: bytes, at: Instant, refused_in: int = 100) -> list[bytes]:
-    """Write a check for an order of each client, of one to forty contracts; one in so many has no margin."""
+def bodies(station_policy: bytes, at: Instant) -> list[bytes]:
+    """Write two checks for each client, of one to forty contracts; one in a hundred has no margin."""
     found = []
     for number in range(2 * CLIENTS):
         bucket, key = f"client/c{number % CLIENTS}/hedge", f"client_key/c{number % CLIENTS}"
-        contracts = LARGE if number % refused_in == refused_in - 1 else 1 + number % 40
+        contracts = LARGE if number % 100 == 99 else 1 + number % 40
         side = "buy" if number % 3 else "sell"
         e10 = (PRICES["index/BTC"] + number % 5) * PRICE_SCALE
         bare = Order(2**64 + number, bucket, "BTC-PERP", side, contracts, e10, at + DAY_NS, station_policy)  # type: ignore[arg-type]

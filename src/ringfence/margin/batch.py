@@ -182,7 +182,7 @@ def remargin(
     batch: BatchTerms,
     exact: Callable[[int], Bucket],
     skipped: Bytes | None = None,
-    sheet: "Sheet | None" = None,
+    sheet: Sheet | None = None,
 ) -> BatchFigures:
     """Value every bucket at these prices.
 

@@ -284,30 +284,22 @@ class MarginFacts:
 
         None where its bucket, instrument or prices cannot be judged: then it may not be matched.
         """
-        standing = self.standing(state, order.bucket, at)
+        self._take_prices(state, at)
+        part = self._part(state, order.bucket, Touch())
         instrument = self._rules.instruments.get(order.instrument)
         index_e10 = self._agreed.get(instrument.index) if instrument is not None else None
-        place = self._rules.place(order.bucket)
-        if (
-            standing is None
-            or place is None
-            or index_e10 is None
-            or order.instrument not in self._terms.contracts
-        ):
+        if part is None or index_e10 is None or order.instrument not in self._terms.contracts:
             return None
-        terms = self._rules.policy.compartments[place.rule.pattern].limits or NO_LIMITS
-        allowed = daily_loss_allowed(terms.daily_loss, self._prices, self._terms)
-        part = _Part(Touch(), standing.bucket, standing.figures, terms, allowed, 0)
         try:
             return trade_verdict(
-                replace(standing.bucket, orders=tuple(resting)),
+                replace(part.bucket, orders=tuple(resting)),
                 [self._whole(order, index_e10)],
                 self._prices,
                 self._terms,
-                standing.state,
-                terms,
+                self._state(part.figures),
+                part.limits,
                 self._observed(order.bucket, part, at),
-                allowed,
+                part.loss_allowed,
             )
         except BadInput:
             return None

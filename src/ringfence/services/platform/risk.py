@@ -11,7 +11,7 @@ import msgspec
 from ringfence.kernel.calendar import window_index
 from ringfence.kernel.ids import RequestId, request_id
 from ringfence.kernel.instant import MINUTE_NS, SECOND_NS, Instant
-from ringfence.kernel.money import PPM
+from ringfence.kernel.money import PPM, divide_up
 from ringfence.margin.bucket import RestingOrder
 from ringfence.margin.calls import State
 from ringfence.margin.liquidation import ClosingPlan
@@ -197,15 +197,12 @@ class Risk:
         """Plan whoever fails of the next few: the market gets what it can close, the rest is taken over."""
         for path in self._next_few():
             plan = self._plan(path, now)
-            if plan is None:
-                self._forced.pop(path, None)
-                self._tried.pop(path, None)
-                continue
-            if plan.closures:
+            if plan is not None and plan.closures:
                 self._forced[path] = self._closing_order(path, plan, now)
             else:
                 self._forced.pop(path, None)
-            fills = takeover_fills(self._rules, path, plan)
+                self._tried.pop(path, None)
+            fills = takeover_fills(self._rules, path, plan) if plan is not None else ()
             if fills:
                 yield fills
 
@@ -215,7 +212,7 @@ class Risk:
             state = self._follower.state
             holders = (path for name in self._rules.instruments for path in state.positions(name))
             self._waiting = [*dict.fromkeys((*self._forced, *holders))]
-            self._few = max(FEW, len(self._waiting) // ROUND)
+            self._few = max(FEW, divide_up(len(self._waiting), ROUND))
         few, self._waiting = self._waiting[: self._few], self._waiting[self._few :]
         return few
 
