@@ -7,7 +7,7 @@ changes, nothing is imported twice, and the tests run at their usual speed.
 
 import difflib
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,13 +110,12 @@ def noted(functions: Iterable[FunctionType]) -> Iterator[set[FunctionType]]:
         for function in functions
     }
     for number, function in enumerate(healthy):
-        twin = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
-        twin.__kwdefaults__ = function.__kwdefaults__
+        code, names, words = function.__code__, function.__globals__, function.__kwdefaults__
+        twin = FunctionType(code, names, function.__name__, function.__defaults__, function.__closure__)
+        twin.__kwdefaults__ = words
         function.__globals__.update({f"noted_{number}": called.add, f"noted_twin_{number}": (function, twin)})
-        apart: dict[str, FunctionType] = {}
-        exec(_NOTING.replace("_N", f"_{number}"), apart)
         function.__defaults__ = function.__kwdefaults__ = None
-        function.__code__ = apart["noting"].__code__
+        function.__code__ = _noting_code(number, code.co_freevars)
     try:
         yield called
     finally:
@@ -124,9 +123,19 @@ def noted(functions: Iterable[FunctionType]) -> Iterator[set[FunctionType]]:
             function.__code__, function.__defaults__, function.__kwdefaults__ = parts
 
 
+def _noting_code(number: int, free: tuple[str, ...]) -> CodeType:
+    """Write what notes a call and passes it on; it closes over the same names, as its function demands."""
+    apart: dict[str, Callable[..., FunctionType]] = {}
+    exec(_NOTING.replace("_N", f"_{number}").replace("FREE", ", ".join(free)), apart)
+    return apart["closing_over"](*free).__code__
+
+
 _NOTING = """
-def noting(*args, **words):
-    function, twin = noted_twin_N
-    noted_N(function)
-    return twin(*args, **words)
+def closing_over(FREE):
+    def noting(*args, **words):
+        (FREE)
+        function, twin = noted_twin_N
+        noted_N(function)
+        return twin(*args, **words)
+    return noting
 """

@@ -8,7 +8,11 @@ from mutation.run_mutants import LEDGER, LEFT_OUT, READABLE_RULE
 from mutation.survivors import read_survivors
 
 from ringfence.planes.ledger import pending
+from ringfence.planes.ledger.packed import Packed
+from ringfence.planes.ledger.packed_tables import Balances, _Rows
 from ringfence.planes.ledger.pending import Pending
+
+TABLE = Balances(Packed())
 
 
 class Asked:
@@ -44,6 +48,21 @@ def test_what_is_called_is_noted_and_does_what_it_did(fault):
     assert is_expired(8)
     assert called == set()
     assert Pending.is_expired is pending.Pending.is_expired
+
+
+def test_what_calls_its_superclass_can_be_noted_and_planted():
+    faults = [one for one in faults_of("packed_tables") if one.where == "packed_tables._Rows.__init__"]
+    function = faults[0].healthy
+    with noted([function]) as called:
+        assert _Rows(TABLE)._table is TABLE
+    assert called == {function}
+    healthy = function.__code__
+    try:
+        faults[0].plant()
+        assert _Rows(TABLE)._mapping is None
+    finally:
+        function.__code__ = healthy
+    assert _Rows(TABLE)._mapping is TABLE
 
 
 def test_what_is_left_out_is_there_and_the_rule_is_not_among_it():
