@@ -32,8 +32,9 @@ from ringfence.kernel.instant import HOUR_NS, Instant
 from ringfence.planes.network.compile import Flow, Permission, Rules, Workload, compile_flows
 from ringfence.planes.network.render_nftables import render_hub
 from ringfence.planes.network.sites import plan_sites
+from ringfence.services.enforced import HUB
 from ringfence.services.lab import wrong_cells
-from ringfence.services.segmentation import HUB, Enforcer
+from ringfence.services.segmentation import Enforcer
 from ringfence.wiring_files import load_policy, shipped_policy
 
 PORT = 7000

@@ -24,8 +24,9 @@ from ringfence.planes.network.loaded import owner_of
 from ringfence.planes.network.sites import Sites, plan_sites
 from ringfence.policy.model import Finding, Policy
 from ringfence.services.canary import CanaryRound, canary
+from ringfence.services.enforced import HUB
 from ringfence.services.lab import Ask, LabStep, exercise, wrong_cells
-from ringfence.services.segmentation import HUB, Enforcer
+from ringfence.services.segmentation import Enforcer
 from ringfence.wiring_files import load_policy, read_json
 
 
@@ -113,7 +114,7 @@ def hold_lab(policy: Policy, file: Path, seed: int) -> Iterator[CanaryRound]:
     rules = compile_flows(policy)
     with namespaces.standing(file.resolve(), greets=True), _built_lab(rules) as (enforcer, ask):
         enforcer.apply(rules, lambda _: (), lambda _: (), lambda: True)
-        must_be = partial(enforcer.must_be, rules)
+        must_be = partial(enforcer.enforced.must_be, rules)
         yield from canary(rules, _matrix(rules, enforcer.sites), ask, must_be, seed)
 
 
@@ -171,17 +172,17 @@ class Enforcement:
 
     def probe(self, rules: Rules) -> tuple[str, ...]:
         """Ask everything once; say in sentences what does not go as the rules declare."""
-        return () if self.ask is None else wrong_cells(self.ask, self.enforcer.must_be(rules))
+        return () if self.ask is None else wrong_cells(self.ask, self.enforcer.enforced.must_be(rules))
 
     def undeclared(self, rules: Rules) -> tuple[Flow, ...]:
         """List the flows of connections that last and that the rules do not permit: what would break.
 
         Looked at twice: a probe of a canary is a connection, too, and gone at once.
         """
-        first = self.enforcer.undeclared(rules)
+        first = self.enforcer.enforced.undeclared(rules)
         if first:
             sleep(LASTING_S)
-        return tuple(sorted({flow for flow, _ in first & self.enforcer.undeclared(rules)}))
+        return tuple(sorted({flow for flow, _ in first & self.enforcer.enforced.undeclared(rules)}))
 
     def roll_back(self, seconds: float) -> None:
         """Bring the old rules back after a time even if this process does not live to do it."""

@@ -41,6 +41,7 @@ from ringfence.planes.network.compile import compile_flows
 from ringfence.planes.network.identity import compile_authorisation
 from ringfence.planes.network.sites import plan_sites
 from ringfence.policy.model import Policy
+from ringfence.services.enforced import HUB
 from ringfence.services.instructions import next_of, rotation
 from ringfence.services.platform.broken_ledger import BrokenLedger
 from ringfence.services.platform.cast import Cast
@@ -65,7 +66,7 @@ from ringfence.services.platform.service import OPERATOR, Peers, Service
 from ringfence.services.platform.stations import Mode, Station, kinds_of, plan_stations, port_between
 from ringfence.services.platform.wallet import Wallet
 from ringfence.services.platform.watcher import Watcher
-from ringfence.services.segmentation import HUB, Enforcer
+from ringfence.services.segmentation import Enforcer
 
 PRICES = {"index/BTC": 65_000, "index/ETH": 3_500}
 """What the price stand-in says to begin with, in whole units of the numeraire."""

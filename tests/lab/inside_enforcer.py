@@ -21,7 +21,8 @@ from ringfence.kernel.errors import UnreachableError, UsageError, ViolationError
 from ringfence.planes.network.compile import Flow, compile_flows
 from ringfence.planes.network.loaded import restoring
 from ringfence.planes.network.sites import plan_sites
-from ringfence.services.segmentation import HUB, Enforcer
+from ringfence.services.enforced import HUB
+from ringfence.services.segmentation import Enforcer
 from ringfence.wiring_files import load_policy, shipped_policy
 
 RULES = compile_flows(load_policy(shipped_policy("venue")))
@@ -90,7 +91,7 @@ def test_rules_are_proved_loaded_read_back_and_probed(lab, enforcer):
     generation = enforcer.apply(RULES, prove, probing, yes)
     assert asked == ["prove", "probe"]
     assert generation.rules is RULES
-    assert not any(enforcer.drift(RULES).values())
+    assert not any(enforcer.enforced.drift(RULES).values())
 
 
 def test_a_broken_claim_changes_nothing(lab, enforcer):
@@ -112,7 +113,7 @@ def test_what_fails_after_loading_brings_the_old_rules_back(lab, enforcer, probi
     with pytest.raises(ViolationError, match=words):
         enforcer.apply(without(WALLET_PULLS), nothing, probing, confirm)
     assert wrong_cells(lab, flows=list(RULES.flows)) == []
-    assert not any(enforcer.drift(RULES).values())
+    assert not any(enforcer.enforced.drift(RULES).values())
 
 
 def test_a_place_that_refuses_keeps_every_place_as_it_was(lab, enforcer):
@@ -213,7 +214,7 @@ def test_a_flow_is_revoked_where_others_wrote_the_rules_of_a_place_too(lab, enfo
     enforcer.places[flow.target].load(document)
     assert enforcer.revoke(flow, with_flow(flow)) >= 1
     assert not connection.passes()
-    assert not any(enforcer.drift(RULES).values())
+    assert not any(enforcer.enforced.drift(RULES).values())
 
 
 def test_a_flow_between_services_that_are_only_watched_is_revoked_too(lab, enforcer):
@@ -276,10 +277,10 @@ def test_a_quarantine_outlives_new_rules(lab, enforcer):
     cut_off = {flow for flow in RULES.flows if "wallet" in (flow.source, flow.target)}
     enforcer.apply(RULES, nothing, nothing, yes)
     assert wrong_cells(lab, RULES.flows.keys() - cut_off, list(RULES.flows)) == []
-    assert all(place.holds for place in enforcer.status(RULES))
-    assert enforcer.must_be(RULES)(WALLET_PULLS) is False
+    assert all(place.holds for place in enforcer.enforced.status(RULES))
+    assert enforcer.enforced.must_be(RULES)(WALLET_PULLS) is False
     # What is closed by quarantine is not taken for a flow that somebody revoked.
-    assert enforcer.in_force(RULES).flows == RULES.flows
+    assert enforcer.enforced.in_force(RULES).flows == RULES.flows
     enforcer.release("wallet")
     assert wrong_cells(lab, flows=list(RULES.flows)) == []
 
@@ -308,11 +309,11 @@ def test_what_is_only_watched_passes_and_is_recorded(lab, enforcer, mode):
     enforcer.apply(RULES, nothing, nothing, yes)
     knocks = {flow: knock(lab, flow) for flow in (UNDECLARED, BETWEEN_WATCHED, INTO_ENFORCED)}
     assert knocks == {UNDECLARED: True, BETWEEN_WATCHED: True, INTO_ENFORCED: False}
-    attempts = {attempt.flow: attempt for attempt in enforcer.attempts(RULES)}
+    attempts = {attempt.flow: attempt for attempt in enforcer.enforced.attempts(RULES)}
     assert {flow: attempt.passed for flow, attempt in attempts.items()} == knocks
-    assert not enforcer.undeclared(RULES), "a connection that was closed again is not established"
+    assert not enforcer.enforced.undeclared(RULES), "a connection that was closed again is not established"
     assert "nearest permitted way is ledger -> risk tcp 7002" in attempts[INTO_ENFORCED].words
-    status = {place.place: place for place in enforcer.status(RULES)}
+    status = {place.place: place for place in enforcer.enforced.status(RULES)}
     assert all(place.holds for place in status.values())
     assert [status[name].mode for name in ("risk", "ledger")] == [mode, "enforce"]
     # Another process keeps the modes that it finds, and says when they are to end.
@@ -328,32 +329,32 @@ def test_what_is_only_watched_passes_and_is_recorded(lab, enforcer, mode):
 def test_probes_of_our_own_are_not_taken_for_attempts(lab, enforcer):
     enforcer.apply(RULES, nothing, nothing, yes)
     ask(lab)
-    assert enforcer.attempts(RULES) == ()
+    assert enforcer.enforced.attempts(RULES) == ()
     assert not knock(lab, INTO_ENFORCED)
-    assert [attempt.flow for attempt in enforcer.attempts(RULES)] == [INTO_ENFORCED]
+    assert [attempt.flow for attempt in enforcer.enforced.attempts(RULES)] == [INTO_ENFORCED]
 
 
 def test_each_rule_counts_exactly_what_it_let_through(lab, enforcer):
     enforcer.apply(RULES, nothing, nothing, yes)
     ask(lab, list(RULES.flows))
     once_in_each_family = dict.fromkeys(RULES.flows, 2)
-    for place in enforcer.status(RULES):
+    for place in enforcer.enforced.status(RULES):
         own = {f: n for f, n in once_in_each_family.items() if place.place in (HUB, f.source, f.target)}
         assert place.loaded.passed == own
 
 
 def test_status_says_what_is_not_loaded_and_counts_generations(enforcer):
-    assert not any(place.holds for place in enforcer.status(RULES))
+    assert not any(place.holds for place in enforcer.enforced.status(RULES))
     assert [enforcer.apply(RULES, nothing, nothing, yes).number for _ in range(3)] == [1, 2, 3]
     enforcer.places["risk"].flush()
-    assert [place.place for place in enforcer.status(RULES) if not place.holds] == ["risk"]
+    assert [place.place for place in enforcer.enforced.status(RULES) if not place.holds] == ["risk"]
 
 
 def test_established_connections_that_no_flow_permits_are_listed(enforcer, held):
     flow, _ = held
-    assert flow in {one for one, _ in enforcer.undeclared(RULES)}
+    assert flow in {one for one, _ in enforcer.enforced.undeclared(RULES)}
     assert enforcer.revoke(flow, with_flow(flow)) >= 1
-    assert flow not in {one for one, _ in enforcer.undeclared(RULES)}
+    assert flow not in {one for one, _ in enforcer.enforced.undeclared(RULES)}
 
 
 # --- the roll-back that needs nobody ---------------------------------------------------------------
@@ -369,12 +370,12 @@ def test_a_roll_back_fires_by_itself_and_not_once_it_is_stopped(lab, enforcer):
     for place in enforcer.places.values():
         place.flush()
     time.sleep(1)
-    assert any(enforcer.drift(RULES).values()), "it was stopped and has fired"
+    assert any(enforcer.enforced.drift(RULES).values()), "it was stopped and has fired"
     firing.arm(before)
     deadline = time.monotonic() + 20
-    while any(enforcer.drift(RULES).values()) and time.monotonic() < deadline:
+    while any(enforcer.enforced.drift(RULES).values()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not any(enforcer.drift(RULES).values())
+    assert not any(enforcer.enforced.drift(RULES).values())
     while firing.disarm() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert wrong_cells(lab, flows=list(RULES.flows)) == []
@@ -567,7 +568,7 @@ def test_every_mutation_of_the_rules_is_seen(lab, enforcer, name):
     enforcer.places[place].load(document)
     forget_neighbours(lab, place)
     seen = {
-        "reading back": lambda: any(enforcer.drift(RULES).values()),
+        "reading back": lambda: any(enforcer.enforced.drift(RULES).values()),
         "a packet": lambda: bool(wrong_cells(lab, flows=_flows_near(place))),
         "a spoofed packet": lambda: _spoofing_passes(lab, enforcer),
         "a quarantine that leaks": lambda: _quarantine_leaks(lab, enforcer),
@@ -598,7 +599,7 @@ def _quarantine_leaks(lab, enforcer):
 
 def test_nothing_unmutated_is_called_a_mutation(lab, enforcer):
     enforcer.apply(RULES, nothing, nothing, yes)
-    assert not any(enforcer.drift(RULES).values())
+    assert not any(enforcer.enforced.drift(RULES).values())
     assert wrong_cells(lab) == []
     assert not _spoofing_passes(lab, enforcer)
     enforcer.apply(RULES, nothing, nothing, yes)

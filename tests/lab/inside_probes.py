@@ -14,7 +14,7 @@ from ringfence.adapters.namespaces import Lab
 from ringfence.adapters.probe_sockets import Cell, Listeners, Outcome, probe
 from ringfence.planes.network.compile import Flow, compile_flows
 from ringfence.planes.network.sites import plan_sites
-from ringfence.services.segmentation import HUB
+from ringfence.services.enforced import HUB
 
 SITES = plan_sites(compile_flows(policy_of({"asker": "z0", "asked": "z1"}, ("x",), [])))
 GREETS, NOBODY, DROPPED, REJECTED, PROHIBITED, HANGS_UP, SAYS_NOTHING, STRANGER = range(7001, 7009)

@@ -21,7 +21,7 @@ from ringfence.planes.network.observe import PROTOCOL_OF
 from ringfence.planes.network.observe_nftables import observe_guards, observe_hub
 from ringfence.planes.network.render_nftables import render_guard, render_hub
 from ringfence.planes.network.sites import plan_sites
-from ringfence.services.segmentation import HUB
+from ringfence.services.enforced import HUB
 
 SERVICES = {"a": "z0", "b": "z0", "c": "z1", "d": "z2"}
 EXTERNALS = ("x", "y")

@@ -193,7 +193,7 @@ def status(
     Exit code 1 where something else is loaded than the policy declares.
     """
     found, rules = _enforcement(policy, at, network, interface)
-    places, attempts = found.enforcer.status(rules), found.enforcer.attempts(rules)
+    places, attempts = found.enforcer.enforced.status(rules), found.enforcer.enforced.attempts(rules)
     if json:
         print_json(
             {
@@ -224,7 +224,7 @@ def learn(
     from ringfence.planes.network.proposals import propose
 
     found, rules = _enforcement(policy, at, network, interface)
-    attempts = [one for one in found.enforcer.attempts(rules) if one.passed or closed]
+    attempts = [one for one in found.enforcer.enforced.attempts(rules) if one.passed or closed]
     tried = {attempt.flow: attempt.packets for attempt in attempts}
     proposals = propose(rules, tried, found.undeclared(rules))
     if json:
@@ -255,7 +255,7 @@ def canary(
     found, rules = _enforcement(policy, None, None, None)
     assert found.ask is not None  # a lab can always send packets
     taken = []
-    must_be = partial(found.enforcer.must_be, rules)
+    must_be = partial(found.enforcer.enforced.must_be, rules)
     taking = rounds_of(rules, found.everything, found.ask, must_be, seed, share)
     for one in paced(taking, every, rounds):
         taken.append(one)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ringfence.planes.network.compile import Flow, Rules
     from ringfence.planes.network.connections import Protocol
     from ringfence.services.canary import CanaryRound
-    from ringfence.services.segmentation import Attempt, PlaceStatus
+    from ringfence.services.enforced import Attempt, PlaceStatus
 
 
 LINES_SHOWN = 10

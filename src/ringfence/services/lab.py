@@ -10,7 +10,8 @@ from time import perf_counter
 from typing import Protocol
 
 from ringfence.planes.network.compile import Flow, Rules
-from ringfence.services.segmentation import HUB, Enforcer
+from ringfence.services.enforced import HUB
+from ringfence.services.segmentation import Enforcer
 
 
 class Probed(Protocol):
