@@ -12,7 +12,7 @@ import msgspec
 
 from ringfence.kernel.errors import UnreachableError
 from ringfence.kernel.instant import SECOND_NS, Instant
-from ringfence.planes.ledger.operations import Cancel, Request, Signature, signing_bytes
+from ringfence.planes.ledger.operations import Cancel, Request, RevokeKey, RotateKey, Signature, signing_bytes
 from ringfence.planes.ledger.signing import SIGNATURES_MAX
 from ringfence.planes.network.wire import CallFailedError
 from ringfence.services.platform.messages import (
@@ -36,6 +36,10 @@ WAITING_MAX = 10_000
 TOLD_MAX = 100_000
 PULLED_MAX = 500
 AGAIN_MAX = 20
+SAID_BYTES_MAX = 100_000
+"""How large one thing that strangers say may be, so that whatever they say fits the frame of a pull."""
+
+SIGNATURE_BYTES, KEY_NAME_MAX = 64, 256
 ORDERS_MAX = 500
 
 
@@ -78,6 +82,7 @@ class Gateway:
 
     def take(self, request: Request, now: Instant) -> Outcome:
         """Keep a request until the ledger pulls it, with the signatures of everybody who sent it."""
+        _check_size(request)
         known = self._waiting.get(request.id)
         if known is None:
             if request.id in self._told:
@@ -99,6 +104,7 @@ class Gateway:
         """Keep somebody's order to end a pending request until the ledger pulls it."""
         if len(self._cancels) >= WAITING_MAX:
             raise CallFailedError("overloaded", f"{WAITING_MAX} cancellations wait already")
+        _check_size(cancel)
         self._cancels.append(cancel)
         return Outcome(cancel.request, "waiting")
 
@@ -106,6 +112,7 @@ class Gateway:
         """Keep a key's rotation or revocation until the ledger pulls it."""
         if len(self._changes) >= WAITING_MAX:
             raise CallFailedError("overloaded", f"{WAITING_MAX} changes of keys wait already")
+        _check_size(change.change)
         self._changes.append(change)
         return Outcome(change_id(change), "waiting")
 
@@ -123,7 +130,8 @@ class Gateway:
                 self._fresh.pop(outcome.id, None)
         while len(self._told) > TOLD_MAX:
             del self._told[next(iter(self._told))]
-        cancels, changes = tuple(self._cancels[:PULLED_MAX]), tuple(self._changes[:PULLED_MAX])
+        cancels = fitting(self._cancels, PULLED_MAX, SAID_BYTES_MAX)
+        changes = fitting(self._changes, PULLED_MAX, SAID_BYTES_MAX)
         del self._cancels[: len(cancels)], self._changes[: len(changes)]
         return Requests(self._handed_over(), cancels, changes)
 
@@ -138,10 +146,11 @@ class Gateway:
             del self._fresh[request.id]
         if len(fresh) == PULLED_MAX or self._fresh:
             return fresh
-        again = [one for one in islice(self._waiting.values(), AGAIN_MAX) if one not in fresh]
-        for request in again:
+        again = (one for one in islice(self._waiting.values(), AGAIN_MAX) if one not in fresh)
+        together = fitting((*fresh, *again), PULLED_MAX)
+        for request in together[len(fresh) :]:
             self._waiting[request.id] = self._waiting.pop(request.id)
-        return (*fresh, *again)
+        return together
 
     async def _order(self, body: Orders) -> bytes:
         if len(body.orders) > ORDERS_MAX:
@@ -157,18 +166,29 @@ class Gateway:
         if len(asked.ids) > ORDERS_MAX:
             raise CallFailedError("bad_body", f"at most {ORDERS_MAX} outcomes are told at once")
         found = self.outcomes(asked)
-        unknown = Asked(tuple({*asked.ids} - {one.id for one in found}))
+        unknown = {*asked.ids} - {one.id for one in found}
+        return pack(Outcomes((*found, *(await self._outcomes_of_orders(tuple(unknown)) if unknown else ()))))
+
+    async def _outcomes_of_orders(self, ids: tuple[int, ...]) -> tuple[Outcome, ...]:
         try:
-            of_orders = (await ask(self._peers, "matching", "outcomes", unknown, Outcomes)).outcomes
+            return (await ask(self._peers, "matching", "outcomes", Asked(ids), Outcomes)).outcomes
         except UnreachableError:
-            of_orders = ()
-        return pack(Outcomes((*found, *of_orders)))
+            return ()
 
     async def _forget(self, now: Instant) -> None:
         for identifier in [key for key, request in self._waiting.items() if request.expires < now]:
             del self._waiting[identifier]
             self._fresh.pop(identifier, None)
             self._told[identifier] = Outcome(identifier, "refused", words="it expired before it was complete")
+
+
+def _check_size(said: Request | Cancel | RotateKey | RevokeKey) -> None:
+    # Signatures of several people are put together, so each is as short as a signature is.
+    if any(len(one.value) > SIGNATURE_BYTES or len(one.key) > KEY_NAME_MAX for one in said.signatures):
+        raise CallFailedError("bad_body", "one of its signatures is longer than any is")
+    size = len(pack(said))
+    if size > SAID_BYTES_MAX:
+        raise CallFailedError("bad_body", f"it takes {size:,} bytes, and at most {SAID_BYTES_MAX:,} are kept")
 
 
 def _joined(known: Request, again: Request) -> Request:

@@ -76,6 +76,11 @@ RECORD_BYTES = 400
 """What a record takes in a frame beside its payload."""
 
 RECORDS_MAX = 200
+TO_TELL_MAX = 100_000
+"""Of how many requests a gateway that does not answer is told later; the oldest are forgotten."""
+
+WORDS_MAX = 1_000
+"""How many characters are told of why: a refusal repeats what somebody wrote, however long that is."""
 
 Admin = OpenMember | RegisterKey | RotateKey | RevokeKey
 
@@ -121,7 +126,7 @@ class LedgerService:
         self._peers = peers
         self._signers = Signers(book.rules, verify)
         self._waiting: dict[int, Request] = {}
-        self._tell: dict[str, list[Outcome]] = {name: [] for name in gateways}
+        self._tell: dict[str, dict[int, Outcome]] = {name: {} for name in gateways}
         self._sees_chain = sees_chain
         self._carried_out: list[int] = []
         decided = last_known(lambda number: self._is_known(fill_id(number)))
@@ -318,11 +323,14 @@ class LedgerService:
         return tuple(found)
 
     async def _pull_requests(self, gateway: str) -> None:
-        told = tuple(self._tell[gateway][:RECORDS_MAX])
+        waiting = self._tell[gateway]
+        told = fitting(waiting.values(), RECORDS_MAX)
         found = await self._asked(gateway, "pull", Outcomes(told), Requests)
         if found is None:
             return
-        del self._tell[gateway][: len(told)]
+        for outcome in told:
+            if waiting.get(outcome.id) is outcome:
+                del waiting[outcome.id]
         now = self._clock.now()
         self._forget(now)
         for cancel in found.cancels:
@@ -335,9 +343,16 @@ class LedgerService:
             self._tell_all(self._take(request, now))
 
     def _tell_all(self, outcome: Outcome) -> None:
-        """Tell every gateway next time: people may ask at another one than they came in by."""
+        """Tell every gateway next time: people may ask at another one than they came in by.
+
+        Only the last word about each, and so many: a gateway may be away for long.
+        """
+        outcome = msgspec.structs.replace(outcome, words=outcome.words[:WORDS_MAX])
         for waiting in self._tell.values():
-            waiting.append(outcome)
+            waiting.pop(outcome.id, None)
+            waiting[outcome.id] = outcome
+            if len(waiting) > TO_TELL_MAX:
+                del waiting[next(iter(waiting))]
 
     def _change_key(self, changed: KeyChange, now: Instant) -> Outcome:
         """Change a key for whoever has it; the operator's own ways of revoking are not for strangers."""
@@ -367,7 +382,8 @@ class LedgerService:
             return self._wait(request, missing)
         self._waiting.pop(request.id, None)
         (decision,) = self._submit([request], now)
-        if isinstance(decision, Accepted) and not decision.pending:
+        if decision == Accepted():
+            # Not once more where it is repeated: the journal, which this is read from again, has it once.
             self._note_carried_out(request)
         return outcome_of(request.id, decision)
 
@@ -379,7 +395,7 @@ class LedgerService:
                 continue
             (decision,) = self._submit([CarryOut(pending.request.id)], now)
             self._tell_all(outcome_of(pending.request.id, decision))
-            if isinstance(decision, Accepted):
+            if decision == Accepted():
                 self._note_carried_out(pending.request)
 
     def _paid_for_before(self) -> Iterator[Request]:

@@ -48,13 +48,13 @@ def unpack(kind: type[_Body], body: bytes) -> _Body:
         raise CallFailedError("bad_body", f"the body is no {kind.__name__}: {fault}") from None
 
 
-def fitting(bodies: Iterable[_Body], most: int) -> tuple[_Body, ...]:
+def fitting(bodies: Iterable[_Body], most: int, bytes_max: int = BODY_BYTES_MAX) -> tuple[_Body, ...]:
     """Take as many as one body can hold, at least one and at most `most`; the rest waits for the next."""
     taken: list[_Body] = []
     size = 0
     for body in islice(bodies, most):
         size += len(msgspec.json.encode(body))
-        if taken and size > BODY_BYTES_MAX:
+        if taken and size > bytes_max:
             break
         taken.append(body)
     return tuple(taken)

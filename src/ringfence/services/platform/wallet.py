@@ -100,7 +100,7 @@ class Wallet:
         fresh = self._signers.learn(approved.keys, approved.revoked)
         if fresh:
             self._lines.append(msgspec.json.encode(Noted(now, keys=fresh)))
-        self._carried_out.update(approved.carried_out)
+        self._carried_out.update({*approved.carried_out} - self._vault.paid)
         self._seen = ApprovedAfter(
             self._seen.carried_out + len(approved.carried_out), self._seen.rotations + len(approved.rotations)
         )

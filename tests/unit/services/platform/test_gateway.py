@@ -1,20 +1,22 @@
 """The gateway: it puts signatures together, waits to be pulled, and cannot be filled up."""
 
+import asyncio
+
 import msgspec
 import pytest
 
 from ringfence.kernel.instant import Instant
-from ringfence.planes.ledger.operations import Cancel, Move, Request, Signature
+from ringfence.planes.ledger.operations import Cancel, Move, Request, RevokeKey, Signature
 from ringfence.planes.network.wire import BODY_MAX, CallFailedError
 from ringfence.services.platform import gateway
-from ringfence.services.platform.messages import Asked, Outcome, Outcomes
+from ringfence.services.platform.messages import Asked, KeyChange, Outcome, Outcomes, Requests, pack, unpack
 
 NOW = Instant(1_000)
 
 
-def request(number=1, *signatures, units=5, expires=2_000):
+def request(number=1, *signatures, units=5, expires=2_000, **words):
     move = Move("withdraw", "client/alice/cash", "outside/alice", "USDC", units)
-    return Request(number, (move,), b"p" * 32, expires, signatures=signatures)
+    return Request(number, (move,), b"p" * 32, expires, signatures=signatures, **words)
 
 
 def signed(key, value=b"good"):
@@ -121,3 +123,41 @@ def test_what_is_handed_over_fits_a_frame(desk):
         pulls.append(waiting(desk))
     assert all(len(msgspec.json.encode(one)) < BODY_MAX for one in pulls)
     assert len({one.id for pull in pulls for one in pull}) == 500
+
+
+def test_what_strangers_say_at_length_keeps_no_pull_from_fitting_a_frame(desk):
+    """Also what is offered again, and orders to end requests, and changes of keys."""
+    for number in range(1, 31):
+        desk.take(request(number, signed("client_key/mallory"), reason="x" * 90_000), NOW)
+        desk.take_cancel(Cancel(number, b"", "x" * 90_000), NOW)
+        desk.take_change(KeyChange(RevokeKey(f"client_key/{number}", "x" * 90_000)), NOW)
+    pulls = [desk.pull(Outcomes(), NOW) for _ in range(40)]
+    assert max(len(pack(one)) for one in pulls) < BODY_MAX
+    assert {one.id for pull in pulls for one in pull.requests} == {*range(1, 31)}
+    assert sum(len(pull.cancels) for pull in pulls) == sum(len(pull.changes) for pull in pulls) == 30
+
+
+def test_what_is_too_large_for_a_pull_is_not_kept(desk):
+    long = "x" * gateway.SAID_BYTES_MAX
+    with pytest.raises(CallFailedError, match="at most 100,000"):
+        desk.take(request(1, reason=long), NOW)
+    with pytest.raises(CallFailedError, match="at most 100,000"):
+        desk.take_cancel(Cancel(1, b"", long), NOW)
+    with pytest.raises(CallFailedError, match="at most 100,000"):
+        desk.take_change(KeyChange(RevokeKey("client_key/alice", long)), NOW)
+    with pytest.raises(CallFailedError, match="longer than any"):
+        desk.take(request(1, signed("officer_a", bytes(65))), NOW)
+    assert desk.pull(Outcomes(), NOW) == Requests()
+
+
+class Unasked:
+    async def call(self, target, method, body):
+        raise AssertionError(f"{target} was asked {method} of nothing")
+
+
+def test_matching_is_not_asked_about_what_is_known_here():
+    desk = gateway.Gateway(Unasked())
+    desk.take(request(1), NOW)
+    desk.pull(Outcomes((Outcome(1, "accepted"),)), NOW)
+    answer = asyncio.run(desk.methods["outcomes"].take(pack(Asked((1,))), NOW))
+    assert unpack(Outcomes, answer).outcomes == (Outcome(1, "accepted"),)

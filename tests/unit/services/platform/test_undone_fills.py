@@ -8,6 +8,7 @@ import pytest
 from ringfence.adapters.book_memory import MemoryStore, Shelf
 from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
 from ringfence.adapters.system_clock import SystemClock
+from ringfence.kernel.decision import Accepted
 from ringfence.kernel.errors import UnreachableError
 from ringfence.kernel.instant import DAY_NS, Instant
 from ringfence.kernel.money import PRICE_SCALE
@@ -18,22 +19,29 @@ from ringfence.planes.ledger.operations import (
     Order,
     PriceFact,
     Quote,
+    RegisterKey,
     Request,
     RevokeKey,
     Signature,
     signing_bytes,
 )
-from ringfence.planes.network.wire import CallFailedError
+from ringfence.planes.network.wire import BODY_MAX, CallFailedError
 from ringfence.services.platform.ledger import Admission, LedgerService
 from ringfence.services.platform.matching import Matching
 from ringfence.services.platform.messages import (
+    ApprovedAfter,
     Asked,
     FillsAfter,
     KeysTold,
+    Outcome,
+    Outcomes,
     Priced,
     Prices,
     RefusedFill,
+    Requests,
     Verdict,
+    pack,
+    unpack,
 )
 from ringfence.wiring import embedded
 from ringfence.wiring_files import load_policy, shipped_policy
@@ -252,3 +260,48 @@ def test_one_person_lets_only_so_many_requests_wait(tmp_path, monkeypatch):
     assert [one.state for one in told] == ["waiting"] * 3 + ["refused"]
     assert both.ledger._take(move(1, "alice", "alice"), both.now()).state == "waiting"
     assert both.ledger._take(move(9, "bob", "bob"), both.now()).state == "waiting"
+
+
+def test_a_gateway_that_is_away_is_told_the_last_word_about_each_and_so_many(tmp_path, monkeypatch):
+    monkeypatch.setattr("ringfence.services.platform.ledger.TO_TELL_MAX", 2)
+    both = Both(tmp_path)
+    for number, state in ((1, "waiting"), (2, "waiting"), (1, "accepted"), (3, "refused")):
+        both.ledger._tell_all(Outcome(number, state))
+    (told,) = both.ledger._tell.values()
+    assert [*told.values()] == [Outcome(1, "accepted"), Outcome(3, "refused")]
+
+
+def test_long_words_keep_no_gateway_from_being_told(tmp_path):
+    """What somebody wrote comes back in the words of its refusal, and all of it has to fit a frame."""
+    both = Both(tmp_path)
+    asked = []
+
+    async def call(target, method, body):
+        if (target, method) != ("gateway", "pull"):
+            raise UnreachableError(f"there is no {target} here")
+        asked.append(body)
+        return pack(Requests())
+
+    both.call = call
+    for number in range(1_000):
+        both.ledger._tell_all(Outcome(number, "refused", words="\u0001" * 90_000))
+    for _ in range(10):
+        both.pull()
+    assert max(map(len, asked)) < BODY_MAX
+    told = [one.id for body in asked for one in unpack(Outcomes, body).outcomes]
+    assert told == [*range(1_000)]
+
+
+def test_the_wallet_is_told_once_of_what_is_asked_again(tmp_path, monkeypatch):
+    """It counts how many it has seen, and the journal, which a ledger starts again from, has each once."""
+    both = Both(tmp_path)
+    both.ledger.admit(Admission((RegisterKey("wallet_key", public_key(seed("wallet"))),)), both.now())
+    monkeypatch.setattr(both.ledger, "_missing", lambda _: frozenset())
+    decisions = [Accepted(pending=True), Accepted(), Accepted(repeated=True)]
+    monkeypatch.setattr(both.ledger, "_submit", lambda *_: (decisions.pop(0),))
+    asked = move(7, "alice", "alice")
+    by_wallet = Signature("wallet_key", sign(seed("wallet"), signing_bytes(asked)))
+    asked = msgspec.structs.replace(asked, signatures=(*asked.signatures, by_wallet))
+    states = [both.ledger._take(asked, both.now()).state for _ in range(3)]
+    assert states == ["pending", "accepted", "accepted"]
+    assert both.ledger.approved(ApprovedAfter(), both.now()).carried_out == (7,)
