@@ -185,7 +185,8 @@ def ready_for_user(profile: SandboxProfile, folder: Path) -> tuple[SandboxProfil
         words = f"user {profile.uid} may not enter {shut}, so the service keeps the user that started it"
         return replace(profile, uid=None), (words,)
     for path in (folder, *folder.rglob("*")):
-        os.chown(path, profile.uid, profile.uid)
+        # A service may have left a link there before it died: what that leads to is not its own.
+        os.chown(path, profile.uid, profile.uid, follow_symlinks=False)
     return profile, ()
 
 

@@ -55,6 +55,10 @@ def test_a_user_that_can_is_given_the_folder(beginning, tmp_path):
         folder = Path(parent, "gateway")
         folder.mkdir(mode=0o700)
         (folder / "gateway.log").touch()
+        others = tmp_path / "others"
+        others.touch()
+        (folder / "link").symlink_to(others)
         profile = replace(sandbox_of(beginning), uid=3_001, reads=("/usr/lib",))
         assert ready_for_user(profile, folder) == (profile, ())
         assert {path.stat().st_uid for path in (folder, folder / "gateway.log")} == {3_001}
+        assert others.stat().st_uid == 0
