@@ -261,8 +261,8 @@ class Drill:
         target: str,
         place: str,
         attempts: tuple[Attempt, ...],
-        before: "_Book",
-        after: "_Book",
+        before: _Book,
+        after: _Book,
         paid: Mapping[str, int],
     ) -> DrillReport:
         rules, flows = compile_policy(self.policy), compile_flows(self.policy)
@@ -272,7 +272,8 @@ class Drill:
         if target == "ledger":
             written = moved_by(rules, after.written, {}, after.worth, after.worth)
             own_book = OwnBook(written, blast(self.policy, self.policy.services[target].holds, "contained"))
-            remarks.append(f"a follower of its book stopped believing it: {after.fault}")
+            if after.fault:
+                remarks.append(f"a follower of its book stopped believing it: {after.fault}")
         unpaid = after.worth.unpaid - before.worth.unpaid
         if unpaid > 0:
             words = "was lost beyond what the buckets had; pools and the treasury would bear it"
@@ -290,7 +291,7 @@ class Drill:
             own_book,
         )
 
-    def _book_now(self, since: Head | None = None) -> "_Book":
+    def _book_now(self, since: Head | None = None) -> _Book:
         """Read the book as its file is, and as a follower believes it; requests are those after `since`."""
         rules = compile_policy(self.policy)
         follower = Follower(rules, signatures_ed25519.verify)

@@ -232,6 +232,14 @@ def test_a_side_that_was_closed_by_force_is_not_put_back():
     assert (made.engine.left_of(1), made.engine.left_of(2)) == (3, 0)
 
 
+def test_a_forced_side_ends_even_where_the_other_came_to_it():
+    made = with_band()
+    forced = order(1, "sell", 2, owner="bob", reduce_only=True)
+    made.carry_out([Submit(forced, 2, is_forced=True), Submit(order(2, "buy", 2))], Instant(2))
+    made.carry_out([Undo(1, "PRICE_STALE", "too old")], Instant(3))
+    assert (made.engine.left_of(1), made.engine.left_of(2)) == (0, 2)
+
+
 BEFORE_THE_BOOK = {Refusal.ID_ALREADY_USED, Refusal.HALTED, Refusal.OUTSIDE_BAND, Refusal.EXPIRED}
 
 

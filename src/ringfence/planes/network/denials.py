@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from ringfence.planes.network.compile import Flow, Rules
-from ringfence.planes.network.flow import explain
+from ringfence.planes.network.flow import explain, with_rule
 from ringfence.planes.network.sandbox import SandboxProfile
 
 
@@ -29,7 +29,7 @@ class Denial:
 def denied_connection(rules: Rules, flow: Flow) -> Denial:
     """Say why a service may not open a connection, or send a datagram."""
     found = explain(rules, flow)
-    ways = found.ways or tuple(_with_line(rules, other) for other in rules.out_of(flow.source))
+    ways = found.ways or tuple(with_rule(rules, other) for other in rules.out_of(flow.source))
     nearest = f"permitted are {', '.join(ways)}" if ways else f"{flow.source} may open no connection at all"
     return Denial(f"no flow of the policy permits {flow}", found.rule or _line(rules, flow.source), nearest)
 
@@ -43,7 +43,7 @@ def denied_file(rules: Rules, profile: SandboxProfile, path: str) -> Denial:
 
 def denied_call(rules: Rules, profile: SandboxProfile, call: str) -> Denial:
     """Say why a system call was refused to a service: no service needs it, whatever its flows are."""
-    asked = [_with_line(rules, flow) for flow in rules.out_of(profile.service)]
+    asked = [with_rule(rules, flow) for flow in rules.out_of(profile.service)]
     nearest = f"what it needs it asks others for by {', '.join(asked)}" if asked else "it may ask nobody"
     words = f"the sandbox refuses {call} to every service, {profile.service} too"
     return Denial(words, _line(rules, profile.service), nearest)
@@ -73,8 +73,3 @@ def _nearest_path(path: str, permitted: Iterable[str]) -> str:
 def _line(rules: Rules, service: str) -> str:
     workload = rules.workloads.get(service)
     return workload.rule if workload is not None else ""
-
-
-def _with_line(rules: Rules, flow: Flow) -> str:
-    rule = rules.flows[flow].rule
-    return f"{flow} ({rule})" if rule else str(flow)

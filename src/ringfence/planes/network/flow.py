@@ -55,8 +55,8 @@ def explain(rules: Rules, flow: Flow) -> Explanation:
     if isinstance(decision, Accepted):
         permission = rules.flows[flow]
         return Explanation(flow, decision, permission.rule, permission.purpose, (), ())
-    ways = tuple(_with_rule(rules, near) for near in nearest(rules, flow))
-    path = tuple(_with_rule(rules, step) for step in path_between(rules, flow.source, flow.target))
+    ways = tuple(with_rule(rules, near) for near in nearest(rules, flow))
+    path = tuple(with_rule(rules, step) for step in path_between(rules, flow.source, flow.target))
     return Explanation(flow, decision, decision.rule, "", ways, path)
 
 
@@ -107,9 +107,9 @@ def _distance(asked: Flow, other: Flow) -> int:
 def _best(rules: Rules, flow: Flow) -> str:
     near = nearest(rules, flow)
     if near:
-        return f"; the nearest permitted way is {_with_rule(rules, near[0])}"
+        return f"; the nearest permitted way is {with_rule(rules, near[0])}"
     own = next(rules.out_of(flow.target), None)
-    pulls = f", which opens its own, such as {_with_rule(rules, own)}" if own else ""
+    pulls = f", which opens its own, such as {with_rule(rules, own)}" if own else ""
     return f"; nobody may open a connection to {flow.target}{pulls}"
 
 
@@ -119,6 +119,7 @@ def _nearest_rule(rules: Rules, flow: Flow) -> str:
     return workload.rule if workload else ""
 
 
-def _with_rule(rules: Rules, flow: Flow) -> str:
+def with_rule(rules: Rules, flow: Flow) -> str:
+    """Write a permitted flow with the policy's line that permits it."""
     rule = rules.flows[flow].rule
     return f"{flow} ({rule})" if rule else str(flow)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ringfence.planes.network.compile import Flow, Rules
+from ringfence.planes.network.compile import Flow, Rules, Transport
 from ringfence.planes.network.denials import (
     Denial,
     denied_call,
@@ -45,7 +45,7 @@ def _denial(attempt: Attempt, rules: Rules, profile: SandboxProfile) -> Denial |
         case "process":
             return denied_call(rules, profile, _CALLS.get(attempt.target, attempt.target))
         case "undeclared connection" | "datagram":
-            protocol = "udp" if attempt.kind == "datagram" else "tcp"
+            protocol: Transport = "udp" if attempt.kind == "datagram" else "tcp"
             flow = _undeclared(rules, profile.service, attempt.target, protocol)
             return denied_connection(rules, flow) if flow is not None else None
         case "call" | "unapproved payment" | "unapproved withdrawal" | "false price":
@@ -56,10 +56,10 @@ def _denial(attempt: Attempt, rules: Rules, profile: SandboxProfile) -> Denial |
     return None
 
 
-def _undeclared(rules: Rules, service: str, target: str, protocol: str) -> Flow | None:
+def _undeclared(rules: Rules, service: str, target: str, protocol: Transport) -> Flow | None:
     """Take one connection that the policy does not permit, of the many that were tried."""
     ports = sorted({flow.port for flow in rules.into(target)} | {flow.port for flow in rules.flows})
-    flows = (Flow(service, target, "udp" if protocol == "udp" else "tcp", port) for port in ports)
+    flows = (Flow(service, target, protocol, port) for port in ports)
     return next((flow for flow in flows if flow not in rules.flows), None)
 
 
