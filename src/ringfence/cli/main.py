@@ -18,6 +18,7 @@ from ringfence.cli.demo import demo
 from ringfence.cli.drill import drill
 from ringfence.cli.lab import lab
 from ringfence.cli.output import print_json, report_error
+from ringfence.cli.proof_falls import blast
 from ringfence.cli.up import down, restart, up
 from ringfence.kernel.errors import RingfenceError, UnreachableError
 
@@ -34,7 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "lab": lab,
     "prove": proof.claims,
-    "blast": proof.blast,
+    "blast": blast,
     "up": up,
     "down": down,
     "drill": drill,

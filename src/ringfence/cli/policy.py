@@ -75,7 +75,7 @@ def diff(
 ) -> None:
     """Say in sentences what changes from one policy to another, and which changes widen."""
     if meaning:
-        from ringfence.cli.proof import diff as diff_meaning
+        from ringfence.cli.proof_policy import diff as diff_meaning
 
         diff_meaning(old, new, fail_on_new=fail_on_widening, as_json=json)
         return
