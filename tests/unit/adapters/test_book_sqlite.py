@@ -111,15 +111,22 @@ def test_another_format_is_refused_by_number(written: Path, open_book, version: 
         open_book(written)
 
 
-FORMAT_1 = TESTS / "golden" / "journal_format_1" / "pier.book.gz"
-FORMAT_1_HEAD = "9a8404085b2b2ddbf161b20d16a8fe21a94b4963c2ecb892877e553ce79f5bae"
+OLDER = {
+    1: ("9a8404085b2b2ddbf161b20d16a8fe21a94b4963c2ecb892877e553ce79f5bae", 21),
+    2: ("e26eeaf23d572d3cb45bf27f4af0ade35dff460f95edbdec2752faf9654b0029", 203_000_000),
+}
+"""By format: the head of its book, and what alice's bet has there in units."""
 
 
-@pytest.fixture
-def of_format_1(path: Path) -> Path:
-    """A book with requests, refusals and rows, as the last ringfence that wrote format 1 left it."""
-    path.write_bytes(gzip.decompress(FORMAT_1.read_bytes()))
-    return path
+@pytest.fixture(params=OLDER, ids=lambda version: f"format {version}")
+def older(request: pytest.FixtureRequest, path: Path) -> int:
+    """A book with requests, refusals and rows, as the last ringfence that wrote that format left it.
+
+    That of format 2 adopted two policies as well, and has a checkpoint.
+    """
+    kept = TESTS / "golden" / f"journal_format_{request.param}" / "pier.book.gz"
+    path.write_bytes(gzip.decompress(kept.read_bytes()))
+    return int(request.param)
 
 
 def version_of(path: Path) -> int:
@@ -128,24 +135,26 @@ def version_of(path: Path) -> int:
     return int(version)
 
 
-def test_a_book_of_an_older_format_is_read_as_it_is(of_format_1: Path) -> None:
-    with closing(read_book(of_format_1, thorough=True)) as book:
-        assert book.head.hash.hex() == FORMAT_1_HEAD
-        assert book.state.balance("client/alice/bet", "USDC") == 21
+def test_a_book_of_an_older_format_is_read_as_it_is(older: int, path: Path) -> None:
+    head, units = OLDER[older]
+    with closing(read_book(path, thorough=True)) as book:
+        assert book.head.hash.hex() == head
+        assert book.state.balance("client/alice/bet", "USDC") == units
         answers = [dated.line.refused for dated in book.lines()]
     assert sum(refused is not None for refused in answers) == 2
-    assert version_of(of_format_1) == 1
+    assert version_of(path) == older
 
 
-def test_a_book_of_an_older_format_is_carried_on_in_the_newer(of_format_1: Path) -> None:
-    before = checked(of_format_1)
-    with closing(embedded(of_format_1)) as book:
+def test_a_book_of_an_older_format_is_carried_on_in_the_newer(older: int, path: Path) -> None:
+    before = checked(path)
+    with closing(embedded(path)) as book:
+        assert book.head.hash.hex() == OLDER[older][0]
         book.checkpoint(book.head.at)
         digest = book.state.digest()
-    assert version_of(of_format_1) == FORMAT
-    assert checked(of_format_1)[: len(before)] == before
+    assert version_of(path) == FORMAT
+    assert checked(path)[: len(before)] == before
     for thorough in (False, True):
-        with closing(read_book(of_format_1, thorough=thorough)) as book:
+        with closing(read_book(path, thorough=thorough)) as book:
             assert book.state.digest() == digest
             assert book.opened_from == (0 if thorough else len(before))
 
