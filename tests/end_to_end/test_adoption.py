@@ -135,8 +135,14 @@ def test_nothing_is_proposed_that_changes_nothing(ringfence: CommandLine) -> Non
     assert "means the same as same.yaml already" in said.err
 
 
+def test_a_proposal_that_cannot_be_written_is_named(ringfence: CommandLine) -> None:
+    said = ringfence("book", "adoption", "propose", "more.yaml", "--to", "nowhere/p.json")
+    assert (said.code, "nowhere/p.json cannot be written" in said.err) == (2, True)
+
+
 def test_a_file_that_is_no_proposal_is_refused(ringfence: CommandLine) -> None:
     assert ringfence("book", "adoption", "adopt", "nothing.json").code == 2
+    assert "proposal" in ringfence("book", "adoption", "adopt", ".").err
     Path("bad.json").write_text(json.dumps({"id": 1}))
     said = ringfence("book", "adoption", "adopt", "bad.json")
     assert said.code == 2

@@ -110,6 +110,16 @@ def at_custodian(
     return Person(CommandLine(monkeypatch, capsys))
 
 
+# --- keys --------------------------------------------------------------------------------------
+
+
+def test_a_revoked_key_at_hand_does_not_spoil_a_stop(at_custodian: Person) -> None:
+    at_custodian.does("book", "key", "revoke", "operator_a", "a laptop was lost")
+    at_custodian.does("book", "freeze", "book", "who knows what it signed")
+    at_custodian.does("book", "resume", "book", "nothing was lost")
+    assert at_custodian.reads("book", "stops") == []
+
+
 # --- chains, holds, exchanges ------------------------------------------------------------------
 
 

@@ -22,7 +22,6 @@ from ringfence.cli.book_desk import (
     Announced,
     AssetName,
     Beside,
-    Desk,
     Expires,
     Gate,
     Keys,
@@ -32,8 +31,8 @@ from ringfence.cli.book_desk import (
     Source,
     Target,
     Why,
+    desk_to_read,
     open_desk,
-    ring_at,
 )
 from ringfence.cli.book_fills import fill, order_app
 from ringfence.cli.book_holds import hold_app
@@ -41,7 +40,7 @@ from ringfence.cli.book_import import import_opening
 from ringfence.cli.book_keeping import backup, export, restore
 from ringfence.cli.book_mandates import mandate_app, top_up
 from ringfence.cli.book_proofs import check_proof, checkpoint, prove_entry, prove_growth
-from ringfence.cli.book_reading import At, balance, drift, history, opened, verify
+from ringfence.cli.book_reading import At, balance, drift, history, verify
 from ringfence.cli.book_sessions import session_app
 from ringfence.cli.book_settlement import collect, funding, owed, settle
 from ringfence.cli.book_statements import remark, statement_app
@@ -274,14 +273,12 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say what the answer to a transfer would be, and what is permitted instead; nothing is asked."""
-    from ringfence import wiring
     from ringfence.cli.book_words import plain_rehearsal, print_rehearsal
 
-    with opened(at, wiring.read_book) as book:
-        desk = Desk(book, ring_at(at, keys), wiring.clock().now())
+    with desk_to_read(at, keys) as desk:
         move = desk.move(source, target, amount, asset, gate)
         request = desk.request((move,), (move,))
-        found = plain_rehearsal(book.rules, request, *book.rehearse(request, desk.now))
+        found = plain_rehearsal(desk.book.rules, request, *desk.book.rehearse(request, desk.now))
     if as_json:
         print_json(found)
     else:
@@ -325,7 +322,7 @@ def resume(
     with open_desk(at, keys, as_json) as desk:
         rules, identifier = desk.book.rules, desk.new_id()
         expect_stop(desk.book, _kind(kind), scope)
-        desk.submit(instructions.resume(rules, scope, why, identifier, desk.ring.sign, _kind(kind)))
+        desk.submit(instructions.resume(rules, scope, why, identifier, desk.sign, _kind(kind)))
 
 
 def _halt(at: Path, keys: Path | None, as_json: bool, scope: str, why: str, kind: str) -> None:
@@ -333,7 +330,7 @@ def _halt(at: Path, keys: Path | None, as_json: bool, scope: str, why: str, kind
 
     with open_desk(at, keys, as_json) as desk:
         rules, identifier = desk.book.rules, desk.new_id()
-        desk.submit(instructions.freeze(rules, scope, why, identifier, desk.ring.sign, _kind(kind)))
+        desk.submit(instructions.freeze(rules, scope, why, identifier, desk.sign, _kind(kind)))
 
 
 def _kind(text: str) -> "HaltKind":

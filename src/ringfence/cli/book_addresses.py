@@ -3,12 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from ringfence.cli.book_desk import Expires, Keys, open_desk
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.output import Json, print_rows
 
 address_app = typer.Typer(no_args_is_help=True, help="Addresses of places outside: pin, list.")
 
@@ -48,13 +46,8 @@ def list_addresses(at: At, as_json: Json = False) -> None:
             }
             for path, text, since, counts_from in book.state.addresses()
         ]
-    if as_json:
-        print_json(found)
-        return
-    table = Table("place", "address", "registered", "counts from", "state")
-    for one in found:
-        table.add_row(*(escape(value) for value in one.values()))
-    console.print(table if found else "no address is registered")
+    headings = ("place", "address", "registered", "counts from", "state")
+    print_rows(found, as_json, headings, lambda one: [*one.values()], "no address is registered")
 
 
 def _state(text: str, in_force: str | None, *, is_cool: bool) -> str:

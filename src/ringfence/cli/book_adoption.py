@@ -13,23 +13,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from ringfence.cli.arguments import PolicyFile
+from ringfence.cli.book_desk import Keys, desk_to_read
 from ringfence.cli.book_reading import At, opened
 from ringfence.cli.output import Json, console, print_json, progress
+from ringfence.cli.signed_files import read_signed, write_signed
 from ringfence.kernel.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
-    from ringfence.kernel.instant import Instant
     from ringfence.planes.ledger.adoption import AdoptionPlan
     from ringfence.planes.ledger.operations import Adoption, AdoptPolicy
     from ringfence.services.ledger import Book
-    from ringfence.services.ports import KeyRing
 
 app = typer.Typer(no_args_is_help=True, help="Adopt another policy: plan, sign, adopt, complete, cancel.")
 
-Keys = Annotated[
-    Path | None,
-    typer.Option("--keys", envvar="RINGFENCE_KEYS", help="The folder of keys; FILE.keys by default."),
-]
 File = Annotated[Path, typer.Argument(help="The file of the proposal.")]
 Book_ = Annotated[Path, typer.Option("--at", "--book", envvar="RINGFENCE_BOOK", help="The file of the book.")]
 
@@ -66,33 +62,31 @@ def propose(
 
     Where the book would refuse it as it stands, it says so, and the exit code is 1.
     """
-    from ringfence import wiring, wiring_files
+    from ringfence import wiring_files
     from ringfence.kernel.instant import DAY_NS, Instant
     from ringfence.policy.digest import digest
     from ringfence.services import instructions
 
-    new, now = wiring_files.load_policy(policy), wiring.clock().now()
-    with opened(at, wiring.read_book) as book:
-        expires = Instant(now + days * DAY_NS)
-        ring = _ring(at, keys)
-        made = instructions.adoption(book.rules, new, ring.sign, identifier=_new_id(now), expires=expires)
+    new = wiring_files.load_policy(policy)
+    with desk_to_read(at, keys) as desk:
+        rules, expires = desk.book.rules, Instant(desk.now + days * DAY_NS)
+        made = instructions.adoption(rules, new, desk.sign, identifier=desk.new_id(), expires=expires)
         if made.replaces == digest(new):
             raise UsageError(f"the book obeys a policy that means the same as {policy} already")
-        found = _proposal(book, made)
-    _write(to, made)
+        found = _proposal(desk.book, made)
+    write_signed(to, made)
     _say_proposal(to, found, as_json=as_json)
 
 
 @app.command()
 def sign(file: File, at: At, keys: Keys = None, as_json: Json = False) -> None:
     """Add the signatures of the keys at hand to a proposal."""
-    from ringfence import wiring
     from ringfence.services import instructions
 
-    with opened(at, wiring.read_book) as book:
-        made = instructions.countersigned(book.rules, _read(file), _ring(at, keys).sign)
-        found = _proposal(book, made)
-    _write(file, made)
+    with desk_to_read(at, keys) as desk:
+        made = instructions.countersigned(desk.book.rules, _read(file), desk.sign)
+        found = _proposal(desk.book, made)
+    write_signed(file, made)
     _say_proposal(file, found, as_json=as_json)
 
 
@@ -118,13 +112,11 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """Give up the policy that waits; what narrowed already stays in force."""
-    from ringfence import wiring
     from ringfence.services import instructions
 
     number = _waiting_id(at)
-    with opened(at, wiring.read_book) as book:
-        identifier = _new_id(wiring.clock().now())
-        order = instructions.cancellation(book.rules, number, why, identifier, _ring(at, keys).sign)
+    with desk_to_read(at, keys) as desk:
+        order = instructions.cancellation(desk.book.rules, number, why, desk.new_id(), desk.sign)
     _submit(at, order, as_json=as_json)
 
 
@@ -165,24 +157,9 @@ def _faults(found: "AdoptionPlan") -> list[str]:
 
 
 def _read(file: Path) -> "AdoptPolicy":
-    import msgspec
-
     from ringfence.planes.ledger.operations import AdoptPolicy
 
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=AdoptPolicy)
-    except FileNotFoundError:
-        raise BadInput(
-            f"{file}: there is no proposal here; `ringfence book adoption propose` makes one"
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{file} is no proposal: {error}") from None
-
-
-def _write(file: Path, proposal: "AdoptPolicy") -> None:
-    import msgspec
-
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(proposal), indent=2) + b"\n")
+    return read_signed(file, AdoptPolicy, "proposal", "adoption propose")
 
 
 def _proposal(book: "Book", made: "AdoptPolicy") -> dict[str, Any]:
@@ -264,20 +241,6 @@ def _waiting_id(at: Path) -> int:
     if not waiting:
         raise UsageError("no adoption waits in this book; `ringfence book adoption adopt` begins one")
     return waiting[0].adoption.id
-
-
-def _ring(at: Path, keys: Path | None) -> "KeyRing":
-    from ringfence import wiring
-
-    return wiring.key_ring(keys or at.with_name(f"{at.name}.keys"))
-
-
-def _new_id(now: "Instant") -> Any:
-    import os
-
-    from ringfence.kernel.ids import request_id
-
-    return request_id(now, int.from_bytes(os.urandom(10), "big"))
 
 
 # --- plans -------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ class Desk:
             links,
             through,
             self.sign,
-            identifier=parse_typed(parse_id, beside.identifier) if beside.identifier else self.new_id(),
+            identifier=self.identifier(beside.identifier),
             expires=self._expiry(through, beside),
             reason=beside.reason,
             exchange=beside.exchange,
@@ -179,6 +179,12 @@ class Desk:
 
         return parse_typed(parse_instant, typed)
 
+    def identifier(self, typed: str) -> "RequestId":
+        """Read an id as it was typed, or make one where none was."""
+        from ringfence.kernel.ids import parse_id
+
+        return parse_typed(parse_id, typed) if typed else self.new_id()
+
     def new_id(self) -> "RequestId":
         """Make an id that nobody else makes."""
         from ringfence.kernel.ids import request_id
@@ -216,6 +222,15 @@ def open_desk(path: Path, keys: Path | None, as_json: bool) -> Iterator[Desk]:
             print_answer(answer)
     if not all(answer["accepted"] for answer in desk.answers):
         raise typer.Exit(1)
+
+
+@contextmanager
+def desk_to_read(path: Path, keys: Path | None) -> Iterator[Desk]:
+    """Open a book for reading, beside its writer too: to sign what somebody may hand in later."""
+    from ringfence import wiring
+
+    with opened(path, wiring.read_book) as book:
+        yield Desk(book, ring_at(path, keys), wiring.clock().now())
 
 
 def _take_checkpoint(desk: Desk) -> None:

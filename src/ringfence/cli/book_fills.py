@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.markup import escape
 
-from ringfence.cli.book_desk import Desk, Expires, Keys, open_desk, ring_at
-from ringfence.cli.book_reading import At, opened
+from ringfence.cli.book_desk import Desk, Expires, Keys, desk_to_read, open_desk
+from ringfence.cli.book_reading import At
 from ringfence.cli.output import Json, console, print_json
-from ringfence.kernel.errors import BadInput, UsageError
+from ringfence.cli.signed_files import read_signed, write_signed
+from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
     from ringfence.planes.ledger.operations import Order
@@ -35,17 +36,13 @@ def sign_order(
     as_json: Json = False,
 ) -> None:
     """Sign an order and write it to a file; nothing is asked of the book, and each party does so at home."""
-    import msgspec
-
-    from ringfence import wiring
     from ringfence.services import instructions
 
     price_e10 = instructions.parse_price(price)
-    with opened(at, wiring.read_book) as book:
-        desk = Desk(book, ring_at(at, keys), wiring.clock().now())
+    with desk_to_read(at, keys) as desk:
         until = desk.instant(expires) if expires else instructions.default_expiry(desk.now)
         signed = _order(desk, bucket, instrument, side, contracts, price_e10, until, reduce_only)
-    _write(to, msgspec.json.format(msgspec.json.encode(signed), indent=2) + b"\n")
+    write_signed(to, signed)
     names = [one.key for one in signed.signatures]
     if as_json:
         print_json({"file": str(to), "id": f"{signed.id:032x}", "signed": names})
@@ -94,26 +91,12 @@ def _is_file(desk: Desk, named: str) -> bool:
 
 
 def _read(file: Path, side: Side) -> "Order":
-    import msgspec
-
     from ringfence.planes.ledger.operations import Order
 
-    try:
-        order = msgspec.json.decode(file.read_bytes(), type=Order)
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{file} is no order: {error}; `ringfence book order sign` writes one") from None
+    order = read_signed(file, Order, "order", "order sign")
     if order.side != side:
         raise UsageError(f"{file} is an order to {order.side}, and one to {side} is asked here")
     return order
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.write_bytes(content)
-    except OSError as error:
-        raise BadInput(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _order(

@@ -1,11 +1,11 @@
 """`ringfence book hold`: keep units for a request that may happen later, then move them or let them go."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 
 from ringfence.cli.book_desk import (
     Amount,
@@ -22,7 +22,7 @@ from ringfence.cli.book_desk import (
     parse_typed,
 )
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.output import Json, print_rows
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -143,13 +143,12 @@ def list_holds(at: At, as_json: Json = False) -> None:
 
     with opened(at, wiring.read_book) as book:
         found = [plain_hold(book.rules, *one) for one in sorted(book.state.holds().items())]
-    if as_json:
-        print_json(found)
-        return
-    table = Table(Column("hold", no_wrap=True), "until", "moves")
-    for line in found:
-        table.add_row(line["id"], line["until"], escape("\n".join(line["moves"])))
-    console.print(table if found else "nothing is held")
+    headings = (Column("hold", no_wrap=True), "until", "moves")
+    print_rows(found, as_json, headings, _cells, "nothing is held")
+
+
+def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return one["id"], one["until"], "\n".join(one["moves"])
 
 
 def _find(desk: "Desk", text: str) -> "tuple[int, Hold | None]":

@@ -55,7 +55,7 @@ def import_opening(
         )
         report = _plain(desk.book.rules, found)
         if found.is_good and not check:
-            desk.submit(signed_opening(desk.book.rules, found.opening, desk.ring.sign))
+            desk.submit(signed_opening(desk.book.rules, found.opening, desk.sign))
             report |= {"answer": desk.answers[-1], "taken_over": desk.answers[-1]["accepted"]}
     if as_json:
         print_json(report)

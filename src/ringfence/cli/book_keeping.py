@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.markup import escape
 
+from ringfence.cli.book_desk import Keys, ring_at
 from ringfence.cli.book_reading import At, opened, parse_head
 from ringfence.cli.output import Json, console, print_json, progress
 from ringfence.kernel.errors import BadInput, UsageError
@@ -16,10 +17,6 @@ from ringfence.kernel.errors import BadInput, UsageError
 if TYPE_CHECKING:
     from ringfence.services.ledger import Book
 
-Keys = Annotated[
-    Path | None,
-    typer.Option("--keys", envvar="RINGFENCE_KEYS", help="The folder of keys; FILE.keys by default."),
-]
 Format = Literal["jsonl", "csv", "parquet", "beancount"]
 
 
@@ -40,7 +37,7 @@ def backup(
     copy_file(at, to, f"copying {at.name}")
     with opened(to, partial(wiring.read_book, thorough=True)) as book:
         book.state.check_conservation()
-        ring = wiring.key_ring(keys or at.with_name(f"{at.name}.keys"))
+        ring = ring_at(at, keys)
         signed = sign_head(book.genesis.name, book.head, book.rules.digest, sign_with, ring.sign)
         head = show_head(book.head)
     note = to.with_name(f"{to.name}.head.json")

@@ -1,19 +1,18 @@
 """`ringfence book key`: signing keys in files, and what the book knows of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 
-from ringfence.cli.book_desk import Keys, Until, Why, open_desk, parse_typed, ring_at
+from ringfence.cli.book_desk import Keys, Until, Why, desk_to_read, open_desk, ring_at
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
-from ringfence.kernel.errors import BadInput, UsageError
-
-if TYPE_CHECKING:
-    from ringfence.planes.ledger.operations import RotateKey
+from ringfence.cli.output import Json, console, print_json, print_rows
+from ringfence.cli.signed_files import read_signed, write_signed
+from ringfence.kernel.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Signing keys in files, for trying things on one machine.")
 
@@ -87,14 +86,12 @@ def list_keys(at: At, keys: Keys = None, as_json: Json = False) -> None:
             }
             for name, public in sorted(book.state.public_keys().items())
         ]
-    if as_json:
-        print_json(found)
-        return
-    table = Table("key", Column("public half", no_wrap=True), "state", "at hand")
-    for one in found:
-        here = "yes" if one["at_hand"] else "no"
-        table.add_row(escape(str(one["key"])), str(one["public"]), escape(str(one["state"])), here)
-    console.print(table if found else "the book knows no key; `book key new all` makes them")
+    headings = ("key", Column("public half", no_wrap=True), "state", "at hand")
+    print_rows(found, as_json, headings, _cells, "the book knows no key; `book key new all` makes them")
+
+
+def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return one["key"], one["public"], one["state"], "yes" if one["at_hand"] else "no"
 
 
 def parse_public(text: str) -> bytes:
@@ -119,7 +116,6 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Let a new key take the place of one that is at hand; the old file is kept as NAME.former."""
-    from ringfence.kernel.instant import parse_instant
     from ringfence.services import instructions
 
     with open_desk(at, keys, as_json) as desk:
@@ -127,7 +123,7 @@ def rotate(
             raise UsageError(f"{name} is not at hand, and only who has a key can replace it")
         new = instructions.next_of(name)
         public = desk.public_key(new)
-        old_until = parse_typed(parse_instant, until) if until else desk.now
+        old_until = desk.instant(until) if until else desk.now
         desk.submit(instructions.rotation(name, public, old_until, desk.now, desk.sign))
         if desk.answers[-1]["accepted"]:
             desk.ring.replace(name, new)
@@ -147,23 +143,15 @@ def spare(
     Nothing changes until somebody hands the file in with `book key bring-in`. Keep the spare key, NAME.next,
     and the file somewhere else.
     """
-    import msgspec
-
-    from ringfence import wiring
-    from ringfence.cli.book_desk import Desk
     from ringfence.services import instructions
 
-    with opened(at, wiring.read_book) as book:
-        desk = Desk(book, ring_at(at, keys), wiring.clock().now())
+    with desk_to_read(at, keys) as desk:
         if not desk.ring.has(name):
             raise UsageError(f"{name} is not at hand, and only who has a key can name its spare")
         new, expires = instructions.next_of(name), desk.instant(until)
         public = desk.public_key(new)
         signed = instructions.rotation(name, public, 0, desk.now, desk.sign, expires)
-    try:
-        to.write_bytes(msgspec.json.format(msgspec.json.encode(signed), indent=2) + b"\n")
-    except OSError as error:
-        raise BadInput(f"{to} cannot be written: {error.strerror}") from None
+    write_signed(to, signed)
     if as_json:
         print_json({"file": str(to), "key": name, "spare": new, "public": public.hex()})
     else:
@@ -177,22 +165,11 @@ def bring_in(
     as_json: Json = False,
 ) -> None:
     """Let the spare key of a file take its place; the key that was lost counts no longer."""
-    rotation = _read_rotation(file)
-    with open_desk(at, None, as_json) as desk:
-        desk.submit(rotation)
-
-
-def _read_rotation(file: Path) -> "RotateKey":
-    import msgspec
-
     from ringfence.planes.ledger.operations import RotateKey
 
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=RotateKey)
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{file} is no rotation: {error}; `ringfence book key spare` writes one") from None
+    rotation = read_signed(file, RotateKey, "rotation", "key spare")
+    with open_desk(at, None, as_json) as desk:
+        desk.submit(rotation)
 
 
 @app.command()

@@ -1,10 +1,10 @@
 """`ringfence book mandate` and `top-up`: let a gate open without a signature each time, up to a cap."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 
 from ringfence.cli.book_desk import (
     Amount,
@@ -21,7 +21,7 @@ from ringfence.cli.book_desk import (
     parse_typed,
 )
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.output import Json, print_rows
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def give_mandate(
 
     A new mandate for the same gate, ends and asset takes the place of the one before.
     """
-    from ringfence.kernel.ids import parse_id, show_id
+    from ringfence.kernel.ids import show_id
     from ringfence.services import given
 
     with open_desk(at, keys, as_json) as desk:
         rules = desk.book.rules
         name = gate or given.find_standing(rules, source, target, asset)
         move = desk.move(source, target, amount, asset, name)
-        number = parse_typed(parse_id, identifier) if identifier else desk.new_id()
+        number = desk.identifier(identifier)
         desk.submit(given.mandate(rules, move, number, desk.instant(until), desk.sign))
         desk.answers[-1]["id"] = show_id(number)
 
@@ -82,14 +82,13 @@ def list_mandates(at: At, as_json: Json = False) -> None:
 
     with opened(at, wiring.read_book) as book:
         found = _plain_mandates(book, wiring.clock().now())
-    if as_json:
-        print_json(found)
-        return
-    table = Table(Column("mandate", no_wrap=True), "up to", "moved", "until", "state")
-    for one in found:
-        ends = f"{one['amount']} {one['asset']} from {one['source']} to {one['target']} through {one['gate']}"
-        table.add_row(*map(escape, (one["id"], ends, one["moved"], one["until"], one["state"])))
-    console.print(table if found else "no mandate is in force")
+    headings = (Column("mandate", no_wrap=True), "up to", "moved", "until", "state")
+    print_rows(found, as_json, headings, _cells, "no mandate is in force")
+
+
+def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    ends = f"{one['amount']} {one['asset']} from {one['source']} to {one['target']} through {one['gate']}"
+    return one["id"], ends, one["moved"], one["until"], one["state"]
 
 
 def top_up(

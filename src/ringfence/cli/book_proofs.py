@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ringfence.cli.book_desk import Keys, parse_typed, ring_at
 from ringfence.cli.book_reading import At, opened
 from ringfence.cli.output import Json, console, print_json
 from ringfence.kernel.errors import BadInput, UsageError, ViolationError
@@ -14,17 +15,13 @@ if TYPE_CHECKING:
     from ringfence.planes.ledger.rules import Rules
 
 Out = Annotated[Path | None, typer.Option("--out", help="Write the document to this file too.")]
-Keys = Annotated[
-    Path | None,
-    typer.Option("--keys", envvar="RINGFENCE_KEYS", help="The folder of keys; FILE.keys by default."),
-]
 
 
 def checkpoint(at: At, keys: Keys = None, out: Out = None, as_json: Json = False) -> None:
     """Write down what the book is now, signed with the ledger's key, and take a snapshot to open it from."""
     from ringfence import wiring
 
-    ring = wiring.key_ring(keys or at.with_name(f"{at.name}.keys"))
+    ring = ring_at(at, keys)
     with opened(at, wiring.embedded) as book:
         made = book.checkpoint(wiring.clock().now(), ring.sign)
         publics = {one.key: book.state.public_keys()[one.key].hex() for one in made.signatures}
@@ -49,10 +46,7 @@ def prove_entry(
     from ringfence import wiring
     from ringfence.kernel.ids import parse_id
 
-    try:
-        wanted = parse_id(identifier)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    wanted = parse_typed(parse_id, identifier)
     with opened(at, wiring.read_book) as book:
         proof, rules = book.prove_entry(wanted), book.rules
     _hand_out(proof, out, as_json)

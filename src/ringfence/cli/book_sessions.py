@@ -1,14 +1,14 @@
 """`ringfence book session`: let a service place orders for a key for a while."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 
 from ringfence.cli.book_desk import Desk, Keys, OwnId, Until, Why, open_desk, parse_typed
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.output import Json, print_rows
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def open_session(
     as_json: Json = False,
 ) -> None:
     """Let a service place orders of these buckets for a key until then; it opens no gate."""
-    from ringfence.kernel.ids import parse_id, show_id
+    from ringfence.kernel.ids import show_id
     from ringfence.services import given
 
     with open_desk(at, keys, as_json) as desk:
@@ -40,7 +40,7 @@ def open_session(
             raise UsageError(
                 f"orders of these buckets ask for {', '.join(sorted(wanted))}; name one with --key"
             )
-        number = parse_typed(parse_id, identifier) if identifier else desk.new_id()
+        number = desk.identifier(identifier)
         expires = desk.instant(until)
         opened = given.session(rules, key or wanted.pop(), service, buckets, number, expires, desk.sign)
         desk.submit(opened)
@@ -69,14 +69,12 @@ def list_sessions(at: At, as_json: Json = False) -> None:
 
     with opened(at, wiring.read_book) as book:
         found = _plain_sessions(book, wiring.clock().now())
-    if as_json:
-        print_json(found)
-        return
-    table = Table(Column("session", no_wrap=True), "orders of", "placed by", "buckets", "until", "state")
-    for one in found:
-        row = (one["id"], one["key"], one["service"], "\n".join(one["buckets"]), one["until"], one["state"])
-        table.add_row(*map(escape, row))
-    console.print(table if found else "no session was ever opened")
+    headings = (Column("session", no_wrap=True), "orders of", "placed by", "buckets", "until", "state")
+    print_rows(found, as_json, headings, _cells, "no session was ever opened")
+
+
+def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return one["id"], one["key"], one["service"], "\n".join(one["buckets"]), one["until"], one["state"]
 
 
 def _find(desk: Desk, text: str) -> "OpenSession":

@@ -3,12 +3,11 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 from ringfence.cli.book_desk import Desk, Keys, open_desk, parse_typed
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.output import Json, console, print_rows
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,14 +100,8 @@ def owed(at: At, as_json: Json = False) -> None:
             }
             for (accrual, source, target, asset), units in sorted(book.state.all_owed().items())
         ]
-    if as_json:
-        print_json(found)
-        return
-    table = Table("why", "who owes", "to whom", "asset")
-    table.add_column("amount", justify="right")
-    for one in found:
-        table.add_row(*(escape(value) for value in one.values()))
-    console.print(table if found else "nothing is owed")
+    headings = ("why", "who owes", "to whom", "asset", Column("amount", justify="right"))
+    print_rows(found, as_json, headings, lambda one: [*one.values()], "nothing is owed")
 
 
 def _pay(desk: Desk, links: "list[Settle] | list[Fund]") -> None:

@@ -1,14 +1,13 @@
 """`ringfence book statement` and `remark`: what people say about the book, kept in it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from ringfence.cli.book_desk import Keys, open_desk
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.output import Json, print_rows
 from ringfence.kernel.errors import UsageError
 
 statement_app = typer.Typer(no_args_is_help=True, help="Words about the whole book: make, list.")
@@ -58,15 +57,13 @@ def list_statements(at: At, as_json: Json = False) -> None:
             }
             for word, one in sorted(book.state.statements().items())
         ]
-    if as_json:
-        print_json(found)
-        return
-    table = Table("statement", "holds", "as of", "reference", "signed by")
-    for one in found:
-        holds = "yes" if one["holds"] else "no"
-        cells = (one["word"], holds, one["as_of"], one["reference"], ", ".join(one["signed"]))
-        table.add_row(*map(escape, cells))
-    console.print(table if found else "nobody has said anything about this book")
+    headings = ("statement", "holds", "as of", "reference", "signed by")
+    print_rows(found, as_json, headings, _cells, "nobody has said anything about this book")
+
+
+def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    holds = "yes" if one["holds"] else "no"
+    return one["word"], holds, one["as_of"], one["reference"], ", ".join(one["signed"])
 
 
 def remark(

@@ -2,11 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from ringfence.cli.book_reading import At, opened
-from ringfence.cli.output import Json, console, print_json
+from ringfence.cli.output import Json, print_rows
 from ringfence.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +17,10 @@ def stops(at: At, as_json: Json = False) -> None:
 
     with opened(at, wiring.read_book) as book:
         found = _in_force(book)
-    if as_json:
-        print_json(found)
-        return
-    table = Table("scope", "kind", "since", "reason")
-    for stop in found:
-        table.add_row(*(escape(stop[name] or "") for name in ("scope", "kind", "since", "reason")))
-    console.print(table if found else "nothing is stopped")
+    headings = ("scope", "kind", "since", "reason")
+    print_rows(
+        found, as_json, headings, lambda one: [one[name] or "" for name in headings], "nothing is stopped"
+    )
 
 
 def expect_stop(book: "Book", kind: "HaltKind", scope: str) -> None:

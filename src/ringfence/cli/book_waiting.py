@@ -43,12 +43,11 @@ def approve(
     identifier: Identifier, at: At, until: Until = "", keys: Keys = None, as_json: Json = False
 ) -> None:
     """Sign a pending request with every key it asks for that is at hand."""
-    from ringfence.kernel.instant import parse_instant
     from ringfence.services import instructions
 
     with open_desk(at, keys, as_json) as desk:
         one = _pending(desk, identifier)
-        expires = parse_typed(parse_instant, until) if until else one.request.expires
+        expires = desk.instant(until) if until else one.request.expires
         desk.submit(instructions.approval(one, expires, desk.sign))
 
 

@@ -2,15 +2,18 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from ringfence.kernel.errors import RingfenceError
+
+if TYPE_CHECKING:
+    from rich.table import Column
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
@@ -22,6 +25,25 @@ def print_json(data: object) -> None:
     """Print one JSON document on standard output."""
     json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def print_rows(
+    found: Sequence[Mapping[str, Any]],
+    as_json: bool,
+    headings: "Sequence[str | Column]",
+    cells: Callable[[Mapping[str, Any]], Sequence[str]],
+    nothing: str,
+) -> None:
+    """Print a list: as it is for programs; for people a table of rows, or that there is none."""
+    from rich.table import Table
+
+    if as_json:
+        print_json(found)
+        return
+    table = Table(*headings)
+    for one in found:
+        table.add_row(*map(escape, cells(one)))
+    console.print(table if found else nothing)
 
 
 def report_error(error: RingfenceError) -> None:
