@@ -37,7 +37,7 @@ def main(count: int) -> None:
             times = (
                 time_orders(orders, MemoryStore()),
                 time_orders(orders, open_file(Path(folder) / "orders.book", may_create=True)),
-                append_batches(Path(folder), [bytes(BATCH * 330)] * (count // BATCH)),
+                append_batches(Path(folder), [random.randbytes(BATCH * 330)] * (count // BATCH)),
             )
         if run:  # the first run warms up
             for kept, seconds in zip((bare, durable, raw), times, strict=True):
