@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ringfence.kernel.compiled import compiled_in_place
 from ringfence.kernel.decision import Reason
+from ringfence.kernel.limbs import Limb
 from ringfence.planes.ledger.batch_kernel import Arrays, Codes, Undo, Words, fault_of_hold, judge_chain
 from ringfence.planes.ledger.hold_kernel import is_booked, kind_of, route_of
 from ringfence.planes.ledger.id_hash import FACTORS, SHIFT, mix
-from ringfence.planes.ledger.rows import MOVE, REPEATED
+from ringfence.planes.ledger.rows import HOLD, MOVE, POST, REPEATED
 
 ID_WORDS = 3
 """Words of one id in the table: high and low limb, then content (48 bits), `_IS_SET`, and its answer."""
@@ -49,6 +50,8 @@ _CODE_MASK = np.uint64((1 << 15) - 1)
 
 _LINK_WORD, _LINK_SHIFT = 5, np.uint64(32)
 _LANES = 4
+_AHEAD = 12
+"""How many transfers before its turn one is looked at: long enough for memory, short enough to stay near."""
 
 
 TOTALS_CHANGED, HELD_CHANGED = 1, 2
@@ -132,14 +135,23 @@ def move_ids(old: Words, new: Words) -> None:
 
 
 @compiled_in_place
-def read_transfers(words: Words, ids: Words, content: NDArray[np.uint64], homes: NDArray[np.int64]) -> int:
+def read_transfers(
+    words: Words, ids: Words, content: NDArray[np.uint64], homes: NDArray[np.int64]
+) -> tuple[int, int, int, Limb]:
     """Hash each transfer and reach for its id, so that memory answers while the next one is hashed.
 
     words: the transfers as 64-bit words, shape (rows, 16); content, homes: become 64 bits of each, and where
-    the search for its id begins.
+    the search for its id begins. Return how many transfers the longest request has, how many hold, how many
+    end a hold, and what was seen of the ids: nothing to go by, but so that the compiler does reach for them.
     """
     seen, shift = _NOTHING, _block_shift(ids)
+    longest, chain, held, ended = 1, 1, 0, 0
     for number in range(len(words)):
+        kind = kind_of(words, number)
+        held += kind == HOLD
+        ended += kind >= POST
+        chain = chain + 1 if words[number, _LINK_WORD] >> _LINK_SHIFT & _ONE else 1
+        longest = max(longest, chain)
         first, second = words[number, 0], words[number, 1]
         third, fourth = words[number, 2], words[number, 3]
         for start in range(_LANES, words.shape[1], _LANES):
@@ -153,7 +165,7 @@ def read_transfers(words: Words, ids: Words, content: NDArray[np.uint64], homes:
         home = _home(shift, words[number, 0], words[number, 1])
         homes[number] = np.int64(home)
         seen ^= ids[home, 2]
-    return int(seen & _ONE)
+    return longest, held, ended, seen
 
 
 @compiled_in_place
@@ -168,14 +180,17 @@ def judge_requests(
     after: Words,
     content: NDArray[np.uint64],
     homes: NDArray[np.int64],
-) -> int:
-    """Judge and book every request of a batch; return how many ids are new.
+) -> tuple[int, Limb]:
+    """Judge and book every request of a batch; return how many ids are new, and what was seen ahead.
 
     words: the transfers as 64-bit words, shape (rows, 16); after: room for totals (shape (rows,
     TOTALS_WORDS)), or none; content and homes: as `read_transfers` writes them.
     """
-    count, start, fresh = len(words), 0, 0
+    count, start, fresh, seen, reached = len(words), 0, 0, _NOTHING, 0
     while start < count:
+        while reached < min(start + _AHEAD, count):
+            seen ^= _reach(book, words, reached)
+            reached += 1
         end, asked = start, mix(terms.content[start], content[start])
         while words[end, _LINK_WORD] >> _LINK_SHIFT & _ONE:
             end += 1
@@ -202,7 +217,24 @@ def judge_requests(
             if code == 0:
                 _touch(book, words, touched, after, start, end)
         start = end + 1
-    return fresh
+    return fresh, seen
+
+
+@compiled_in_place
+def _reach(book: Arrays, words: Words, number: int) -> Limb:
+    """Look at what a transfer will be judged by, so that memory has answered when it is judged."""
+    later = number + _AHEAD
+    seen = _NOTHING
+    if later < len(words):
+        seen = np.uint64(book.routes[route_of(words, later)].early)
+    route = book.routes[route_of(words, number)]
+    if route.source >= 0:
+        seen ^= book.accounts[route.source, 0] ^ book.accounts[route.target, 2]
+    if route.each >= 0:
+        seen ^= book.windows[route.each].used_low
+    if route.all >= 0:
+        seen ^= book.windows[route.all].used_low
+    return seen
 
 
 @compiled_in_place

@@ -40,6 +40,7 @@ from ringfence.planes.ledger.hold_kernel import (
     with_room,
 )
 from ringfence.planes.ledger.operations import Entry, Move
+from ringfence.planes.ledger.row_form import check_form
 from ringfence.planes.ledger.row_kernel import (
     CONTENT_MASK,
     HELD_CHANGED,
@@ -56,7 +57,7 @@ from ringfence.planes.ledger.row_kernel import (
     move_ids,
     read_transfers,
 )
-from ringfence.planes.ledger.rows import HOLD, Route, Routes, RowBatch, Transfers, are_booked, check_form
+from ringfence.planes.ledger.rows import Route, Routes, RowBatch, Transfers, are_booked, words_of
 from ringfence.planes.ledger.seals import VerifiedSeals
 from ringfence.planes.ledger.signing import Verifier, VerifyEach, one_by_one, signers_of
 from ringfence.planes.ledger.stopping import is_book_stopped
@@ -112,6 +113,8 @@ class RowLane(BatchBook):
 
     def _find_routes(self, numbers: NDArray[np.uint32]) -> None:
         """Find out about the routes of a batch that were left when the lane was woken."""
+        if not self._left.any():
+            return
         numbers = numbers[numbers < len(self._left)]
         for number in np.unique(numbers[self._left[numbers]]).tolist():
             self.find_route(number, self.routes[number])
@@ -129,26 +132,27 @@ class RowLane(BatchBook):
         self._find_routes(batch.transfers["route"])
         digest = batch.signing_digest()
         count = len(batch.transfers)
-        words = _words_of(batch.transfers)
-        if batch.transfers["kind"].any():
-            self._make_room_to_hold(batch.transfers, words)
+        words = words_of(batch.transfers)
         self._make_room(count)
         self.make_room_to_roll(batch.transfers["route"])
         codes = np.zeros(count, np.uint16)
         content, homes = np.empty(count, np.uint64), np.empty(count, np.int64)
-        read_transfers(words, self._ids, content, homes)
-        self._id_count += judge_requests(
+        longest, held, ended = read_transfers(words, self._ids, content, homes)[:3]
+        if held or ended:
+            self._make_room_to_hold(batch.transfers, words, held, ended)
+        fresh, _ = judge_requests(
             self._arrays,
             words,
             self._ids,
             self._terms(batch, at, digest),
             codes,
-            room_to_undo(_longest_chain(batch.transfers)),
+            room_to_undo(longest),
             self._touched,
             _words_of_totals(after),
             content,
             homes,
         )
+        self._id_count += fresh
         self._note_reversible(batch, codes)
         tables = self._tables
         tables.rows = tagged_digest(
@@ -308,14 +312,17 @@ class RowLane(BatchBook):
 
     # --- holds
 
-    def _make_room_to_hold(self, transfers: Transfers, words: Words) -> None:
-        """Ask the tables for the holds that a batch names, and leave room for those that it makes."""
-        places = np.empty(len(words), np.int64)
-        count = not_known(self._arrays.holds, words, places)
-        named = transfers[["hold_high", "hold_low"]][places[:count]].tolist()
-        for high, low in dict.fromkeys(named):
-            self._ask_for_hold(high, low)
-        held = int((transfers["kind"] == HOLD).sum())
+    def _make_room_to_hold(self, transfers: Transfers, words: Words, held: int, ended: int) -> None:
+        """Ask the tables for the holds that a batch names, and leave room for those that it makes.
+
+        held, ended: how many of its transfers hold, and how many end a hold.
+        """
+        places = np.empty(ended, np.int64)
+        count = not_known(self._arrays.holds, words, places) if ended else 0
+        if count:
+            named = transfers[["hold_high", "hold_low"]][places[:count]].tolist()
+            for high, low in dict.fromkeys(named):
+                self._ask_for_hold(high, low)
         self._leave_room_to_hold(held, held)
 
     def _leave_room_to_hold(self, requests: int, moves: int) -> None:
@@ -492,23 +499,10 @@ def _reserved_by(state: BookState, moves: Sequence[Move]) -> tuple[tuple[str, st
     return holds.reserved_by(state.ledger, entries)
 
 
-def _words_of(transfers: Transfers) -> Words:
-    """See transfers as 64-bit words that nobody writes to, so that one compiled kernel serves all."""
-    words = np.ascontiguousarray(transfers).view(_WORD).reshape(len(transfers), -1)
-    words.flags.writeable = False
-    return words
-
-
 def _words_of_totals(after: Records | None) -> Words:
     if after is None or not len(after):
         return np.zeros((0, TOTALS_WORDS), np.uint64)
     return after.view(_WORD).reshape(len(after), TOTALS_WORDS)
-
-
-def _longest_chain(transfers: Transfers) -> int:
-    """Return how many transfers the longest request of a batch has."""
-    ends = np.flatnonzero(transfers["is_linked"] == 0)
-    return int(np.diff(ends, prepend=-1).max())
 
 
 def _nothing_touched() -> Touched:

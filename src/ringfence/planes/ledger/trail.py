@@ -6,7 +6,7 @@ the order in which records bring them. All of it follows from the journal and ca
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LINK = np.dtype([("compartment", "<u4"), ("before", "<u4")])
 """The number of a compartment, and the record that touched it before (0: none, since 0 is the genesis)."""
 
+
+_WORTH_SORTING = 128
+"""As many compartments are looked through in the time in which one is sorted."""
 
 SUMMARY_EVERY = 256
 """After how many records the newest record of every compartment is written down."""
@@ -48,24 +51,34 @@ class Trail:
         if newest is not None:
             known = newest[: len(compartments)]
             self._newest[: len(known)] = known
+        self._before = np.zeros_like(self._newest)
         self._fresh: list[str] = []
         self._routes: Routes | None = None
         self._ends: NDArray[np.int64] = np.zeros((0, 2), np.int64)
 
     def touch(self, sequence: int, compartments: Iterable[str]) -> Links:
         """Link the record `sequence`, the next one, to the compartments that it booked in."""
-        numbers = sorted({self._number(path) for path in compartments})
-        return self._link(sequence, np.array(numbers, np.int64))
+        numbers = np.array(sorted({self._number(path) for path in compartments}), np.int64)
+        self._before[numbers] = self._newest[numbers]
+        self._newest[numbers] = sequence
+        return self._links(sequence, numbers)
 
     def touch_rows(self, sequence: int, transfers: "Transfers", codes: "Codes", routes: "Routes") -> Links:
         """Link a record of rows to the ends of the routes on which something was carried out."""
-        from ringfence.planes.ledger.rows import are_booked
+        from ringfence.planes.ledger.rows import words_of
+        from ringfence.planes.ledger.trail_kernel import Noted, note_ends, routes_booked
 
-        used = transfers["route"][are_booked(transfers, codes)]
-        ends = self._ends_of(routes, int(used.max()) + 1 if len(used) else 0)[used]
-        is_touched = np.zeros(len(self._numbers), np.bool_)
-        is_touched[ends.reshape(-1)] = True
-        return self._link(sequence, np.flatnonzero(is_touched))
+        words, found = words_of(transfers), np.empty(2 * len(transfers), np.uint32)
+        ends = self._ends_of(routes, routes_booked(words, codes))
+        count = note_ends(words, codes, ends, Noted(self._newest, self._before), sequence, found)
+        return self._links(sequence, self._in_order(sequence, found[:count]))
+
+    def _in_order(self, sequence: int, found: NDArray[np.uint32]) -> NDArray[Any]:
+        """Put the compartments of a record in order: by sorting them, or by looking through all there are."""
+        if len(found) * _WORTH_SORTING < len(self._numbers):
+            found.sort()
+            return found
+        return np.flatnonzero(self._newest[: len(self._numbers)] == sequence)
 
     def _ends_of(self, routes: "Routes", count: int) -> NDArray[np.int64]:
         """Return the numbers of the compartments at both ends of the first routes."""
@@ -85,12 +98,13 @@ class Trail:
             self._fresh.append(path)
             if number >= len(self._newest):
                 self._newest = np.concatenate([self._newest, np.zeros_like(self._newest)])
+                self._before = np.concatenate([self._before, np.zeros_like(self._before)])
         return number
 
-    def _link(self, sequence: int, numbers: NDArray[np.int64]) -> Links:
+    def _links(self, sequence: int, numbers: NDArray[Any]) -> Links:
+        """Write the links to compartments that were noted, which come in their order."""
         links = np.empty(len(numbers), LINK)
-        links["compartment"], links["before"] = numbers, self._newest[numbers]
-        self._newest[numbers] = sequence
+        links["compartment"], links["before"] = numbers, self._before[numbers]
         fresh, self._fresh = tuple(self._fresh), []
         newest = b""
         if sequence % SUMMARY_EVERY == 0:

@@ -13,7 +13,8 @@ from ringfence.adapters.book_memory import MemoryStore, Shelf
 from ringfence.kernel.errors import JournalBroken, UsageError
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.journal import JournalRecord, Kind
-from ringfence.planes.ledger.rows import TRANSFERS_MAX, blank_transfers, check_form, read_rows
+from ringfence.planes.ledger.row_form import check_form
+from ringfence.planes.ledger.rows import TRANSFERS_MAX, blank_transfers, read_rows
 
 NOTHING = bytes(32)
 

@@ -74,3 +74,22 @@ def test_the_newest_records_are_summed_up_now_and_then():
     later = trail.touch(SUMMARY_EVERY + 1, [PATHS[0], PATHS[2]])
     found = newest_records(summary.newest, [(SUMMARY_EVERY + 1, later.content)]).tolist()
     assert found[:3] == [SUMMARY_EVERY + 1, SUMMARY_EVERY, SUMMARY_EVERY + 1]
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 299), st.booleans()), min_size=1, max_size=4), max_size=8))
+def test_rows_are_linked_as_requests_are(batches):
+    """Few compartments of many are put in order by sorting, many of few by looking through them."""
+    routes = Routes()
+    routes.extend([Route("pay", f"client/c{place}/cash", "house/till", "USDC") for place in range(300)])
+    every = blank_transfers(300)
+    every["route"] = range(300)
+    by_rows = Trail()
+    paths = by_rows.touch_rows(1, every, np.zeros(300, np.uint16), routes).fresh
+    by_requests = Trail(paths, np.ones(len(paths), np.uint32), 1)
+    for sequence, rows in enumerate(batches, 2):
+        transfers = blank_transfers(len(rows))
+        transfers["route"] = [route for route, _ in rows]
+        codes = np.array([0 if is_done else 23 for _, is_done in rows], np.uint16)
+        done = {route for route, is_done in rows if is_done}
+        touched = [path for route in done for path in (routes[route].source, routes[route].target)]
+        assert by_rows.touch_rows(sequence, transfers, codes, routes) == by_requests.touch(sequence, touched)
