@@ -79,7 +79,7 @@ def plan_adoption(tables: Tables, old: Rules, new: Policy) -> AdoptionPlan:
         at_once=diff(old.policy, between.policy),
         later=diff(between.policy, new) if between.digest != target.digest else (),
         ways=tuple(compare_rules(old, target)),
-        unkept=(*unkept(tables, old, target),),
+        unkept=tuple(unkept(tables, old, target)),
         needs=words.needs if words else (),
         delay_ns=words.delay_ns or 0 if words else 0,
         may_widen=words is not None,
@@ -165,18 +165,13 @@ def _compare_compartments(old: Rules, new: Rules) -> Iterator[Change]:
     after = {rule.pattern: rule for rule in new.compartments}
     for pattern in before | after:
         was, is_now = before.get(pattern), after.get(pattern)
-        if was is None or is_now is None:
-            verb, direction = ("begins", "widens") if was is None else ("ends", "narrows")
-            rule = was or is_now
-            yield Change(_direction(direction), f"compartment {pattern} {verb}", rule.line if rule else "")
-        else:
-            yield from _compare_fields(
-                f"compartment {pattern}", was, is_now, _COMPARTMENT_JUDGES, is_now.line
-            )
-
-
-def _direction(text: str) -> Direction:
-    return "widens" if text == "widens" else "narrows"
+        if was is not None and is_now is not None:
+            where = is_now.line
+            yield from _compare_fields(f"compartment {pattern}", was, is_now, _COMPARTMENT_JUDGES, where)
+        elif is_now is not None:
+            yield Change("widens", f"compartment {pattern} begins", is_now.line)
+        elif was is not None:
+            yield Change("narrows", f"compartment {pattern} ends", was.line)
 
 
 def _compare_fields(

@@ -348,17 +348,12 @@ def _ends(
         yield from ((exchange.gate, source, target) for source, target in exchange.legs)
     for fall in waterfalls.values():
         if fall.last is not None and fall.record is not None:
-            yield from ((_debt_rule(fall), fall.last, bucket) for bucket in fall.covers)
+            rule = _debt_rule(fall.record, fall.line)
+            yield from ((rule, fall.last, bucket) for bucket in fall.covers)
 
 
-def _debt_rule(fall: WaterfallRule) -> GateRule:
-    return GateRule(
-        name=DEBT_GATE,
-        line=fall.line,
-        needs=EVIDENCE_NEEDS,
-        assets=frozenset({fall.record or ""}),
-        accrual=("shortfall",),
-    )
+def _debt_rule(debt: str, line: str) -> GateRule:
+    return GateRule(DEBT_GATE, line, EVIDENCE_NEEDS, frozenset({debt}), accrual=("shortfall",))
 
 
 def _way(

@@ -1,6 +1,8 @@
 # ruff: noqa: E501 (one row, one line: a table is read by its columns)
 """Another policy for a live book: what narrows at once, what waits, what is never dropped."""
 
+from dataclasses import replace
+
 import pytest
 from harbour import BTC, NOON, TEXT, USDC, Harbour, policy_of, rules_of, seed, signed
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from ringfence.adapters.signatures_ed25519 import public_key
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
-from ringfence.planes.ledger.adoption import carry, compare_rules, plan_adoption
+from ringfence.planes.ledger.adoption import carried, carry, compare_rules, plan_adoption, unkept
 from ringfence.planes.ledger.limits import room_units, spend, used_units
 from ringfence.planes.ledger.operations import (
     AdoptPolicy,
@@ -19,6 +21,8 @@ from ringfence.planes.ledger.operations import (
     OpenMember,
     PolicyLine,
 )
+from ringfence.planes.ledger.rules import Rules
+from ringfence.policy.diff import Change
 from ringfence.policy.digest import digest
 from ringfence.policy.model import Cap, Window
 from ringfence.policy.narrowing import narrowed
@@ -119,6 +123,52 @@ def test_a_gate_that_goes_is_shut_at_once_and_one_that_comes_waits():
     harbour.at = Instant(harbour.at + DAY_NS)
     harbour.must(CompleteAdoption(number))
     assert harbour.state.rules.digest == rules_of(ADOPTING).digest
+
+
+# --- compared rule by rule ----------------------------------------------------------------------
+
+SWEEP = ADOPTING[ADOPTING.index("  sweep:") : ADOPTING.index("  fill_pool:")]
+SWAP = """  swap: {legs: ["outside/{a} -> outside/{b}", "outside/{b} -> outside/{a}"], needs: risk_key,
+    price: "within 1 % of index", on: ledger, limit: {each: {USDC: "1 per 1 d"}}}
+"""
+SPARE = "  house/spare: {owner: house, role: house_money, accepts: [USDC], vault: own}\n"
+PENALTY = "on: [ledger], accrual: liquidation_surplus, computed_by: [risk, ledger]}\n  penalty_hedge"
+BETS = "client/{client}/directional → insurance/directional for USDC"
+
+# What is written instead, what then differs, where that stands in the new text, and the same turned round.
+COMPARED = [
+    (SWEEP, "", "sweep: house/fees → house/treasury for USDC closes", "  sweep:", "narrows"),
+    ("exchanges:\n", "exchanges:\n" + SWAP, "swap: outside/{client} → outside/{client} for anything opens", "  swap:", "widens"),
+    ("when: releasable", "when: operator_silent 30 d", "release: client/{client}/directional → client/{client}/cash for USDC closes", "  release:", "narrows"),
+    (FUND, LESS, "fund: client/{client}/cash → client/{client}/directional for USDC: the limit of each", "  fund:", "narrows"),
+    (PENALTY, PENALTY.replace("accrual:", 'limit: {all: {USDC: "9 per 1 d"}}, accrual:'), f"penalty_directional: {BETS}: the limit of all", "  penalty_directional:", "narrows"),
+    (PENALTY, PENALTY.replace("liquidation_surplus", "[liquidation_surplus, fees]"), f"penalty_directional: {BETS}: accrual", "  penalty_directional:", "widens"),
+    (PENALTY, PENALTY.replace("accrual: liquidation_surplus, computed_by: [risk, ledger]", 'limit: {all: {USDC: "9 per 1 d"}}'), f"penalty_directional: {BETS}: accrual", "  penalty_directional:", "widens"),
+    ("delay: 1 h", "delay: 2 h", "withdraw: client/{client}/cash → outside/{client} for BTC: delay", "  withdraw:", "narrows"),
+    ("  house/treasury: {", SPARE + "  house/treasury: {", "compartment house/spare begins", "  house/spare:", "widens"),
+    ("instruments: [BTC-PERP, ETH-PERP]}}", "instruments: [BTC-PERP]}}", "compartment client/{client}/directional: trades", '  "client/{client}/directional":', "narrows"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "words", "key", "direction"), COMPARED)
+def test_each_change_of_a_rule_is_named_with_its_line(old, new, words, key, direction):
+    before, after = ADOPTING, changed((old, new))
+    turned = {"opens": "closes", "closes": "opens", "begins": "ends"}
+    back = {"widens": "narrows", "narrows": "widens"}[direction]
+    verb = words.split()[-1]
+    words_back = words.removesuffix(verb) + turned.get(verb, verb)
+    for was, is_now, way, said in ((before, after, direction, words), (after, before, back, words_back)):
+        stands = is_now if key in is_now and not said.endswith("closes") else was
+        line = 1 + stands[: stands.index(key)].count("\n")
+        found = compare_rules(rules_of(was), rules_of(is_now))
+        assert Change(way, said, f"harbour.yaml:{line}") in found, found
+        assert {change.words.split(":")[0] for change in found} <= {said.split(":")[0], said}
+
+
+def test_a_gate_that_was_shut_and_stays_shut_is_no_change():
+    shut = changed(("when: releasable", "when: operator_silent 30 d"))
+    assert compare_rules(rules_of(shut), rules_of(changed((SWEEP, ""), text=shut)))[1:] == ()
+    assert compare_rules(rules_of(shut), rules_of(shut)) == ()
 
 
 # --- who may ------------------------------------------------------------------------------------
@@ -266,6 +316,76 @@ def test_what_is_booked_keeps_its_meaning(change, words):
     assert any(words in found for found in plan.unkept), plan.unkept
 
 
+@pytest.fixture(scope="module")
+def in_use() -> Harbour:
+    """A book that holds a balance of every kind, a position, members and something owed."""
+    harbour = Harbour()
+    harbour.endow("house/treasury", 5, "ETH")
+    harbour.endow("client/alice/hedge", 7)
+    tables = harbour.state.ledger.tables
+    tables.move("house/treasury", "client/bob/hedge", "USDC-debt", 3)
+    tables.move("clearing", "client/alice/hedge", "BTC-PERP", 2)
+    tables.move("client/bob/hedge", "clearing", "BTC-PERP", 2)
+    tables.set_session("client/alice/hedge", "BTC-PERP", 120)
+    tables.owe(("fees", "client/alice/hedge", "house/fees", "USDC"), 4)
+    tables.commit()
+    return harbour
+
+
+def without(rules: Rules, pattern: str, **words) -> Rules:
+    """The same rules with other words for one family of compartments, or without it where none are given."""
+    kept = [
+        replace(rule, **words) if rule.pattern == pattern else rule
+        for rule in rules.compartments
+        if words or rule.pattern != pattern
+    ]
+    return replace(rules, compartments=tuple(kept), _exact={}, _patterns={}, _joined=set())
+
+
+def less(mapping, *names: str):
+    return {name: value for name, value in mapping.items() if name not in names}
+
+
+R = rules_of()
+PERP = R.instruments["BTC-PERP"]
+HEDGES = "client/{client}/hedge"
+UNKEPT = [
+    (R, []),
+    (replace(R, numeraire="BTC"), ["everything is measured in USDC, and the new policy measures in BTC"]),
+    (without(R, "house/treasury"), ["house/treasury holds 5 units of ETH, and the new policy has no such compartment", "house/treasury holds -3 units of USDC-debt, and the new policy has no such compartment"]),
+    (without(R, "outside", two_sided=False), ["outside is short of 5 units of ETH, which only a place outside may be", "outside is short of 7 units of USDC, which only a place outside may be"]),
+    (without(R, "house/treasury", accepts=frozenset({"USDC"})), ["house/treasury holds 5 units of ETH, which it would not accept any more"]),
+    (without(R, HEDGES, accepts=frozenset({"USDC-debt"})), ["client/alice/hedge holds 7 units of USDC, which it would not accept any more"]),
+    (without(R, HEDGES, accepts=None), []),
+    (replace(R, assets=less(R.assets, "ETH")), ["house/treasury holds 5 units of ETH, which the new policy does not declare", "outside holds -5 units of ETH, which the new policy does not declare"]),
+    (replace(R, instruments=less(R.instruments, "BTC-PERP")), ["client/alice/hedge holds 2 units of BTC-PERP, which the new policy does not declare", "client/bob/hedge holds -2 units of BTC-PERP, which the new policy does not declare"]),
+    (without(R, HEDGES, margined=False), ["client/alice/hedge has a position in BTC-PERP, and would be no bucket any more"]),
+    (without(R, HEDGES, margined=False, takes_over=frozenset({"BTC-PERP"})), []),
+    *((replace(R, assets={**R.assets, "ETH": replace(R.assets["ETH"], **{word: value})}), [f"ETH is booked with {word} {was}, and the new policy says {value}"]) for word, was, value in (("decimals", 18, 8), ("worth_as", "ETH", "BTC"))),
+    (replace(R, assets={**R.assets, "USDC-debt": replace(R.assets["USDC-debt"], debt_in="BTC")}), ["USDC-debt is booked with debt_in USDC, and the new policy says BTC"]),
+    (replace(R, assets={**R.assets, "BTC": replace(R.assets["BTC"], decimals=3)}), []),
+    *((replace(R, instruments={**R.instruments, "BTC-PERP": PERP.model_copy(update={word: value})}), [f"BTC-PERP has open positions with {word} {getattr(PERP, word)}, and the new policy says {value}"]) for word, value in (("kind", "option"), ("payoff", "inverse"), ("underlying", "ETH"), ("quote", "ETH"), ("contract_size_e10", 5), ("strike_e10", 6), ("option", "call"))),
+    (replace(R, instruments={**R.instruments, "ETH-PERP": PERP}), []),
+    (replace(R, families=frozenset()), ["3 members of client are open, and the new policy has no such family"]),
+    (replace(R, gates=less(R.gates, "fee")), ["client/alice/hedge owes house/fees 4 units of USDC (fees), and no gate would pay it"]),
+    (without(R, "house/fees"), ["client/alice/hedge owes house/fees 4 units of USDC (fees), and no gate would pay it"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("new", "words"), UNKEPT)
+def test_what_would_lose_its_place_or_its_meaning_is_said(in_use, new, words):
+    assert list(unkept(in_use.state.ledger.tables, R, new)) == words
+
+
+def test_what_had_no_place_before_is_not_asked_for(in_use):
+    """What the old policy did not accept, or could not pay, keeps no new one out."""
+    tables = in_use.state.ledger.tables
+    narrow = without(R, "house/treasury", accepts=frozenset({"USDC"}))
+    assert list(unkept(tables, narrow, narrow)) == []
+    shut = replace(R, gates=less(R.gates, "fee"))
+    assert list(unkept(tables, shut, shut)) == []
+
+
 def test_members_keep_their_family_and_keys_their_names():
     harbour = Harbour(ADOPTING)
     adopt(harbour, changed((FUND, LESS)), *OFFICERS)
@@ -284,6 +404,48 @@ def test_a_counter_goes_on_under_a_lower_cap():
     adopt(harbour, changed((FUND, LESS)), *OFFICERS)
     room = harbour.state.room("fund", "client/alice/cash", "client/alice/hedge", "USDC")
     assert room == 500 * USDC
+
+
+def test_what_no_gate_counts_any_more_is_forgotten_and_the_rest_is_carried():
+    harbour = Harbour()
+    tables = harbour.state.ledger.tables
+    kept, lower, gone, uncapped = (
+        (gate, scope, ("alice",), "USDC")
+        for gate, scope in (("block", "each"), ("fund", "each"), ("sweep", "all"), ("cover", "all"))
+    )
+    for key in (kept, lower, gone, uncapped):
+        tables.put(tables.windows, key, (5, 40))
+    fund = R.gates["fund"]
+    hourly = Cap(units=9, window=Window(kind="fixed", length_ns=HOUR_NS))
+    gates = {**less(R.gates, "sweep"), "fund": replace(fund, each={**fund.each, "USDC": hourly})}
+    gates["cover"] = replace(R.gates["cover"], all={})
+    was = fund.each["USDC"]
+    found = carried(tables, R, replace(R, gates=gates), NOON)
+    assert found == {lower: carry(was, hourly, (5, 40), NOON), gone: None, uncapped: None}
+
+
+def cap(kind: str, hours: int = 24, units: int = 100) -> Cap:
+    return Cap(units=units, window=Window(kind=kind, length_ns=hours * HOUR_NS))
+
+
+DAY_INDEX = NOON // DAY_NS
+CARRIED = [
+    (cap("fixed"), cap("fixed", units=5), (DAY_INDEX, 7), (DAY_INDEX, 7)),
+    (cap("fixed"), cap("fixed", 1), (DAY_INDEX, 7), (NOON // HOUR_NS, 7)),
+    (cap("fixed"), cap("fixed", 1), (DAY_INDEX - 1, 7), (NOON // HOUR_NS, 0)),
+    (cap("rolling"), cap("rolling", 1), (NOON - HOUR_NS, 7), (NOON - HOUR_NS, 7)),
+    (cap("rolling"), cap("fixed"), (NOON - HOUR_NS, 7), (DAY_INDEX, 7)),
+    (cap("fixed"), cap("rolling"), (DAY_INDEX, 7), (NOON, 7)),
+    (cap("fixed"), cap("refill"), (DAY_INDEX, 7), (NOON, 7 * DAY_NS)),
+    (cap("refill"), cap("refill", units=50), (NOON, 7 * DAY_NS), (NOON, 7 * DAY_NS)),
+    (cap("refill"), cap("refill", units=50), (NOON - HOUR_NS, 12 * DAY_NS), (NOON, 8 * DAY_NS)),
+    (cap("fixed"), cap("rolling"), (), ()),
+]
+
+
+@pytest.mark.parametrize(("was", "is_now", "counter", "after"), CARRIED)
+def test_a_counter_is_carried_to_another_window_as_if_all_had_just_passed(was, is_now, counter, after):
+    assert carry(was, is_now, counter, NOON) == after
 
 
 WINDOWS = st.builds(
