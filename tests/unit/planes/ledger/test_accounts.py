@@ -37,3 +37,11 @@ def test_what_was_not_added_has_no_number(name):
     accounts.add("client/bob/cash", "BTC")
     assert accounts.get(*name) is None
     assert accounts.get("client/alice/cash", "BTC") is None
+
+
+def test_names_that_all_begin_at_every_other_slot_are_found():
+    """More of them than there are such slots: whoever looks has to look at the slots between too."""
+    even = [name for name in map(str, range(1_000)) if hash(name.encode()) % 2 == 0][:40]
+    accounts = Accounts()
+    assert [accounts.add(name, "USDC") for name in even] == list(range(40))
+    assert [accounts.get(name, "USDC") for name in even] == list(range(40))

@@ -1,5 +1,8 @@
 """Debts that are drawn, the interest they bear, and limits that count in value: each edge from both sides."""
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 from harbour import BTC, EVIDENCE, NOON, TEXT, USDC, Harbour, rules_of
 from hypothesis import given, settings
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, MINUTE_NS, Instant
 from ringfence.kernel.money import PPM
+from ringfence.planes.ledger.drawing import drawable_units, drawn_debt
 from ringfence.planes.ledger.interest import INTEREST, YEAR_NS
 from ringfence.planes.ledger.operations import Freeze, Move
 from ringfence.planes.ledger.payments import collection_links
@@ -107,7 +111,51 @@ def test_only_the_last_of_the_waterfall_lends():
     text = text.replace("house_money, accepts: [USDC]}", "house_money, accepts: [USDC, USDC-debt]}", 1)
     desk = Harbour(text)
     desk.endow("house/fees", 100 * USDC)
-    assert desk.reason(draw(1, "house/fees"), *LENDER) == Reason.WATERFALL_DOES_NOT_NAME_IT
+    refused = desk.do(desk.request(draw(1, "house/fees"), *LENDER)).decision
+    assert refused.reason == Reason.WATERFALL_DOES_NOT_NAME_IT
+    words = f"the waterfall of {HEDGE} does not have house/fees last with a debt in USDC"
+    assert (refused.words, refused.rule) == (words, desk.state.rules.gates["borrow"].line)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words", "found"),
+    [
+        ("client/{client}/hedge", {}, None),
+        ("client/{client}/hedge", {"waterfall": None}, f"the waterfall of {HEDGE} does not have"),
+        ("client/{client}/hedge", {"record": None}, f"the waterfall of {HEDGE} does not have"),
+        ("client/{client}/hedge", {"record": "ETH"}, f"the waterfall of {HEDGE} does not have"),
+        ("client/{client}/hedge", {"accepts": frozenset({"USDC"})}, f"{HEDGE} takes no {DEBT}"),
+        (TREASURY, {"accepts": frozenset({"USDC"})}, f"{TREASURY} takes no {DEBT}"),
+        (TREASURY, {"accepts": None}, None),
+    ],
+)
+def test_a_draw_is_recorded_as_the_debt_of_the_waterfall_where_both_ends_take_it(desk, pattern, words, found):
+    ledger = desk.state.ledger
+    gate, places = (
+        ledger.rules.gates["borrow"],
+        {path: ledger.rules.place(path) for path in (TREASURY, HEDGE)},
+    )
+    for path, place in places.items():
+        if place.rule.pattern == pattern:
+            fall = place.rule.waterfall
+            if "record" in words:
+                words = {"waterfall": replace(fall, record=words["record"])}
+            places[path] = msgspec.structs.replace(place, rule=replace(place.rule, **words))
+    drawn = drawn_debt(ledger, gate, places[TREASURY], places[HEDGE], "USDC")
+    if found is None:
+        assert drawn == ledger.rules.assets[DEBT]
+    else:
+        assert (drawn.reason, drawn.rule) == (Reason.WATERFALL_DOES_NOT_NAME_IT, gate.line)
+        assert drawn.words.startswith(found)
+
+
+@pytest.mark.parametrize(("drawn", "units"), [(0, 250), (249, 1), (250, 0), (251, 0)])
+def test_what_may_be_drawn_is_what_the_cap_leaves(desk, drawn, units):
+    ledger = desk.state.ledger
+    ledger.tables.move(TREASURY, HEDGE, DEBT, drawn)
+    capped = replace(ledger.rules.assets[DEBT], debt_cap_units=250)
+    assert drawable_units(ledger, capped, ledger.rules.place(HEDGE)) == units
+    assert drawable_units(ledger, ledger.rules.assets[DEBT], ledger.rules.place(HEDGE)) is None
 
 
 def test_a_drawn_debt_is_repaid_by_the_declared_exchange_and_never_above_it(desk):

@@ -167,6 +167,15 @@ def test_the_key_itself_or_those_who_may_freeze_revoke(keys, reason):
     assert (CLIENT in harbour.state.revoked_keys()) == (reason is None)
 
 
+def test_the_key_before_revokes_its_successor_while_it_counts_and_no_longer(harbour):
+    harbour = Harbour(TEXT.replace("zones:", HALTS))
+    harbour.must(rotation(CLIENT, "fresh", NOON + HOUR_NS))
+    harbour.at = Instant(NOON + HOUR_NS + 1)
+    assert reason_of(harbour, by(RevokeKey(CLIENT, "lost"), CLIENT, CLIENT)) == Reason.SIGNATURE_INVALID
+    harbour.at = Instant(NOON + 2 * HOUR_NS)
+    harbour.must(by(RevokeKey(CLIENT, "lost"), CLIENT, "fresh"))
+
+
 def test_a_signature_to_revoke_is_for_one_key_and_one_reason():
     harbour = Harbour(TEXT.replace("zones:", HALTS))
     right = signed(RevokeKey(CLIENT, "lost"), "officer_a")

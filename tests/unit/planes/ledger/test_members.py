@@ -36,7 +36,8 @@ def pay_out(harbour, units):
 
 
 def test_a_member_closes_when_nothing_is_left(harbour):
-    harbour.deposit("alice", 5 * USDC)
+    harbour.deposit("alice", 6 * USDC)
+    pay_out(harbour, USDC)
     assert refused_words(harbour, CLOSE).endswith(f"still has 5 USDC in {CASH}")
     pay_out(harbour, 5 * USDC)
     harbour.must(CLOSE)
@@ -61,10 +62,13 @@ def test_every_thing_that_remains_is_named(harbour):
     harbour.price("BTC", 100_000)
     harbour.trade(HEDGE, "client/bob/hedge", 2, 100_000)
     words = refused_words(harbour, CLOSE)
-    assert "2 BTC-PERP in client/alice/hedge" in words
-    assert "100 USDC in client/alice/hedge" in words
-    assert "an unsettled session value" in words
-    assert "(fees)" in words
+    left = words.removeprefix("client alice still has ").split(", ")
+    assert left == [
+        "2 BTC-PERP in client/alice/hedge",
+        "100 USDC in client/alice/hedge",
+        "an unsettled session value of 200000000 in BTC-PERP in client/alice/hedge",
+        "0.1 USDC owed by client/alice/hedge to house/fees (fees)",
+    ]
 
 
 def test_a_hold_keeps_a_member_open(harbour):
@@ -82,6 +86,15 @@ def test_what_lies_outside_does_not_keep_a_member_open(harbour):
     pay_out(harbour, USDC)
     assert harbour.state.balance("outside/alice", "USDC") == USDC
     harbour.must(CLOSE)
+
+
+def test_a_key_that_was_never_registered_is_not_revoked_with_its_member(harbour):
+    tables = harbour.state.ledger.tables
+    tables.keys.pop("client_key/alice")
+    harbour.must(CLOSE)
+    assert harbour.state.revoked_keys() == {}
+    harbour.must(CloseMember("client", "bob", "too"))
+    assert harbour.state.revoked_keys() == {"client_key/bob": "client bob was closed"}
 
 
 def test_only_an_open_member_is_closed(harbour):

@@ -13,6 +13,7 @@ from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.compile import compile_policy
+from ringfence.planes.ledger.mirroring import mirror_units
 from ringfence.planes.ledger.operations import Move, OpenMember, RegisterKey, Request
 from ringfence.wiring_files import load_policy, shipped_policy
 
@@ -121,3 +122,9 @@ def test_credit_never_exceeds_what_is_locked(requests):
         assert 0 <= credit <= keep.state.balance(LOCKED, "USDC")
     keep.state.check_conservation()
     assert msgspec.json.encode(keep.state.snapshot())
+
+
+def test_what_mirrors_nothing_is_never_issued():
+    keep = Keep()
+    source, target = RULES.place(ISSUE), RULES.place(CREDIT)
+    assert mirror_units(keep.state.ledger, RULES.assets["USDC"], source, target) == 0

@@ -1,5 +1,7 @@
 """What is in force is read from the book; where it is not what was declared, that is drift."""
 
+from dataclasses import replace
+
 from harbour import TEXT, Harbour, rules_of
 
 from ringfence.planes.ledger.book import BookState
@@ -10,6 +12,7 @@ from ringfence.planes.ledger.operations import Freeze
 def test_a_book_with_all_its_keys_is_what_was_declared():
     harbour = Harbour()
     observed = observe(harbour.state)
+    assert observed.planes == ("ledger",)
     assert drift(harbour.state.rules, observed) == ()
     assert {way.gate for way in observed.ways if way.shut_by} == set()
 
@@ -40,7 +43,15 @@ def test_another_policy_in_force_is_drift_both_ways():
     start, end = TEXT.index("  sweep:"), TEXT.index("  fill_pool:")
     without, whole = Harbour(TEXT[:start] + TEXT[end:]), Harbour()
     lost = drift(whole.state.rules, observe(without.state))
-    assert any(line.startswith("the book obeys policy") for line in lost)
+    in_force, compiled = (one.state.rules.digest.hex()[:16] for one in (without, whole))
+    assert lost[0] == f"the book obeys policy {in_force}, compiled is {compiled}"
     assert "sweep does not lead from house/fees to house/treasury for USDC" in lost
     gained = drift(without.state.rules, observe(whole.state))
     assert "sweep leads from house/fees to house/treasury for USDC, which was not declared" in gained
+    nothing = replace(observe(whole.state), ways=())
+    fund = "fund does not lead from client/{client}/cash to client/{client}/hedge for BTC, ETH, USDC"
+    assert fund in drift(whole.state.rules, nothing)
+    bare = replace(whole.state.rules, ways={})
+    assert fund.replace("does not lead", "leads") + ", which was not declared" in drift(
+        bare, observe(whole.state)
+    )

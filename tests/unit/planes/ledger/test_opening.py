@@ -1,13 +1,21 @@
+# ruff: noqa: E501 (one row, one line: a table is read by its columns)
 """Taking over another book: what is booked, and each reason for which nothing is."""
+
+from dataclasses import replace
 
 import msgspec
 import pytest
-from harbour import NOON, TEXT, USDC, Harbour, e10, signed
+from harbour import NOON, TEXT, USDC, Harbour, e10, rotated, signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.kernel.decision import Accepted, Reason
-from ringfence.planes.ledger.operations import Opening, OpeningBalance, OpeningPosition
+from ringfence.adapters.signatures_ed25519 import verify
+from ringfence.kernel.decision import Accepted, Reason, Refused
+from ringfence.kernel.ids import ID_MAX
+from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import UNITS_MAX
+from ringfence.planes.ledger.opening import opening_faults, take_opening
+from ringfence.planes.ledger.operations import Entry, Opening, OpeningBalance, OpeningPosition
 
 ALICE, BOB = "client/alice/hedge", "client/bob/hedge"
 BALANCES = (OpeningBalance(ALICE, "USDC", 1_000 * USDC), OpeningBalance(BOB, "USDC-debt", 5))
@@ -24,7 +32,14 @@ def test_an_opening_is_booked_once_and_conserves():
     harbour = Harbour()
     outcome = harbour.must(opening(harbour))
     assert len(outcome.entries) == 4
+    assert set(outcome.entries) == {
+        Entry("outside", ALICE, "USDC", 1_000 * USDC),
+        Entry("house/treasury", BOB, "USDC-debt", 5),
+        Entry("clearing", ALICE, "BTC-PERP", 7),
+        Entry(BOB, "clearing", "BTC-PERP", 7),
+    }
     state = harbour.state
+    assert [state.position(path, "BTC-PERP").contracts for path in (ALICE, BOB)] == [7, -7]
     assert state.balance(ALICE, "USDC") == -state.balance("outside", "USDC") == 1_000 * USDC
     assert state.balance("house/treasury", "USDC-debt") == -5
     assert state.position(ALICE, "BTC-PERP").session_value == 7 * 60 * USDC
@@ -52,6 +67,100 @@ def test_what_is_wrong_takes_nothing_over(fields, reason):
     harbour = Harbour()
     assert harbour.refuses(opening(harbour, **fields)) == reason
     harbour.must(opening(harbour))
+
+
+TREASURY = "house/treasury"
+PERP = "BTC-PERP"
+
+
+def held(path: str = ALICE, contracts: int = 7, instrument: str = PERP) -> dict[str, object]:
+    return {"positions": (OpeningPosition(path, instrument, contracts), *POSITIONS[1:])}
+
+
+def balance(path: str, asset: str = "USDC", units: int = 1) -> dict[str, object]:
+    return {"balances": (BALANCES[0], OpeningBalance(path, asset, units))}
+
+
+NOT_KEPT = "the policy declares no compartment {} in which something is kept"
+TICK = "BTC-PERP needs the price it was settled at, on its tick"
+FAULTS = [
+    ({}, []),
+    (balance("nowhere"), [(1, Reason.COMPARTMENT_UNKNOWN, NOT_KEPT.format("nowhere"), "")]),
+    (balance("outside"), [(1, Reason.COMPARTMENT_UNKNOWN, NOT_KEPT.format("outside"), "")]),
+    (balance("client/zoe/cash"), [(1, Reason.MEMBER_NOT_OPEN, "client zoe was never opened in this book; open it first", "")]),
+    (balance(TREASURY, "DOGE"), [(1, Reason.ASSET_UNKNOWN, "the policy declares no asset DOGE", "")]),
+    (balance(TREASURY, units=0), [(1, Reason.AMOUNT_NOT_POSITIVE, "the amount was 0 units; it is 1 at least", "")]),
+    (balance(TREASURY, units=UNITS_MAX), []),
+    (balance(TREASURY, units=UNITS_MAX + 1), [(1, Reason.AMOUNT_NOT_POSITIVE, f"the amount was {UNITS_MAX + 1} units; it is 1 at least", "")]),
+    (balance("house/fees", "BTC"), [(1, Reason.ASSET_NOT_ACCEPTED, "house/fees does not accept BTC", "house/fees")]),
+    (balance("clearing"), [(1, Reason.CLEARING_NOT_ZERO, "clearing must net to zero, and keeps nothing", "clearing")]),
+    (balance(TREASURY, "USDC-debt"), [(1, Reason.NO_GATE_BETWEEN_COMPARTMENTS, "nobody could have given USDC-debt to house/treasury", TREASURY)]),
+    (balance(ALICE), [(1, Reason.OPENING_DOES_NOT_BALANCE, f"{ALICE} has a line for USDC already", "")]),
+    (held("nowhere"), [(2, Reason.COMPARTMENT_UNKNOWN, NOT_KEPT.format("nowhere"), "")]),
+    (held(instrument="DOGE-PERP"), [(2, Reason.INSTRUMENT_UNKNOWN, "the policy declares no DOGE-PERP", ""), (4, Reason.OPENING_DOES_NOT_BALANCE, "the positions in BTC-PERP add up to -7 contracts; together they are none", ""), (4, Reason.OPENING_DOES_NOT_BALANCE, "the positions in DOGE-PERP add up to 7 contracts; together they are none", "")]),
+    (held("client/alice/cash"), [(2, Reason.TRADE_NOT_ALLOWED, "client/alice/cash may not hold BTC-PERP", "client/{client}/cash")]),
+    (held("insurance/hedge"), []),
+    ({"positions": (OpeningPosition(ALICE, PERP, 0),)}, [(2, Reason.AMOUNT_NOT_POSITIVE, "the position was of 0 contracts", "")]),
+    ({"positions": (OpeningPosition(ALICE, PERP, 1), OpeningPosition(BOB, PERP, -1))}, []),
+    ({"positions": (OpeningPosition(ALICE, PERP, UNITS_MAX), OpeningPosition(BOB, PERP, -UNITS_MAX))}, []),
+    ({"positions": (OpeningPosition(ALICE, PERP, UNITS_MAX + 1), OpeningPosition(BOB, PERP, -UNITS_MAX - 1))}, [(2, Reason.AMOUNT_NOT_POSITIVE, f"the position was of {UNITS_MAX + 1} contracts", ""), (3, Reason.AMOUNT_NOT_POSITIVE, f"the position was of {-UNITS_MAX - 1} contracts", "")]),
+    ({"positions": (POSITIONS[0], POSITIONS[0], OpeningPosition(BOB, PERP, -14))}, [(3, Reason.OPENING_DOES_NOT_BALANCE, f"{ALICE} has a line for BTC-PERP already", "")]),
+    *(({"prices": prices}, [(2, Reason.PRICE_OFF_TICK, TICK, ""), (3, Reason.PRICE_OFF_TICK, TICK, "")]) for prices in ({}, {PERP: 0}, {PERP: 10**9 + 1}, {PERP: -(10**9)})),
+    ({"prices": {PERP: 10**9}}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "faults"), FAULTS)
+def test_every_line_that_is_wrong_is_named_with_its_rule(fields, faults):
+    harbour = Harbour()
+    found = opening_faults(harbour.state.ledger, opening(harbour, **fields))
+    rules = {rule.pattern: rule.line for rule in harbour.state.rules.compartments} | {"": ""}
+    assert [(number, one.reason, one.words, one.rule) for number, one in found] == [
+        (number, reason, words, rules[pattern]) for number, reason, words, pattern in faults
+    ]
+
+
+@pytest.mark.parametrize("price_e10", [1, 2])
+def test_a_price_may_be_the_smallest_there_is(price_e10):
+    harbour = Harbour()
+    rules = harbour.state.rules
+    fine = rules.instruments[PERP].model_copy(update={"tick_e10": 1})
+    harbour.state.ledger.rules = replace(rules, instruments={**rules.instruments, PERP: fine})
+    asked = opening(harbour, prices={PERP: price_e10})
+    assert list(opening_faults(harbour.state.ledger, asked)) == []
+
+
+def test_without_a_place_outside_nobody_gives_coins():
+    harbour = Harbour()
+    ledger, rules = harbour.state.ledger, harbour.state.rules
+    kept = tuple(rule for rule in rules.compartments if rule.pattern != "outside")
+    ledger.rules = replace(rules, compartments=kept, _exact={}, _patterns={}, _joined=set())
+    found = opening_faults(ledger, opening(harbour))
+    assert [(number, one.reason) for number, one in found] == [(0, Reason.NO_GATE_BETWEEN_COMPARTMENTS)]
+
+
+@pytest.mark.parametrize("fields", [{"id": 1}, {"id": ID_MAX}, {"balances": ()}, {"positions": ()}])
+def test_what_is_possible_is_taken_over(fields):
+    harbour = Harbour()
+    harbour.must(opening(harbour, **fields))
+
+
+@pytest.mark.parametrize("identifier", [0, -1, ID_MAX + 1])
+def test_an_id_that_cannot_be_one_takes_nothing_over(identifier):
+    ledger = Harbour().state.ledger
+    asked = Opening(identifier, "a file", ledger.rules.digest, BALANCES, (), {})
+    refused = take_opening(ledger, asked, NOON, verify)
+    assert isinstance(refused, Refused)
+    assert refused.reason == Reason.ID_USED_WITH_OTHER_CONTENT
+
+
+@pytest.mark.parametrize(("late_ns", "reason"), [(0, None), (1, Reason.SIGNATURE_INVALID)])
+def test_a_rotated_key_signs_an_opening_while_it_counts(late_ns, reason):
+    harbour = Harbour(TEXT + "adoption: {needs: officer_a}\n")
+    harbour.must(rotated("officer_a", harbour.at, NOON))
+    harbour.at = Instant(NOON + late_ns)
+    decision = harbour.do(signed(opening(harbour), "officer_a")).decision
+    assert getattr(decision, "reason", None) == reason
 
 
 def test_only_an_empty_book_takes_an_opening():

@@ -2,12 +2,14 @@
 
 import msgspec
 import pytest
-from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, allow, e10, rules_of
+from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, allow, e10, policy_of, rules_of
 
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import DAY_NS, Instant
 from ringfence.planes.ledger.operations import Fill, Move, PriceFact, Quote, Settle
+from ringfence.planes.ledger.options import is_settled_by_premium, judge_expiry, payoff_e10
 from ringfence.planes.ledger.payments import premium_moves
+from ringfence.planes.ledger.prices import AgreedPrice
 
 ALICE, BOB = "client/alice/hedge", "client/bob/hedge"
 EXPIRY = Instant(NOON // DAY_NS * DAY_NS + DAY_NS)
@@ -16,6 +18,7 @@ OPTION = """instruments:
     option: call, strike: "100000", expires: "2025-10-11T00:00:00Z", settlement: 1 d at index,
     price_band: "5 %"}"""
 MARK = '{sources: [v1, v2], agree: "2 of 2 within 1 %", stale: 30 s}'
+MARKS = ("mark/BTC-CALL",)
 DESK = (
     TEXT.replace("instruments:", OPTION, 1)
     .replace("prices:", f"prices:\n  mark/BTC-CALL: {MARK}", 1)
@@ -61,6 +64,73 @@ def test_an_option_without_a_mark_or_a_gate_for_premiums_is_not_traded():
     bare = rules_of(TEXT.replace("instruments:", OPTION, 1))
     assert any("BTC-CALL is an option" in str(note) for note in bare.notes)
     assert not any("BTC-CALL" in str(note) for note in rules_of(DESK).notes)
+
+
+@pytest.mark.parametrize(
+    ("option", "prices", "gate", "is_settled"),
+    [
+        ({}, MARKS, {}, True),
+        ({"payoff": "inverse"}, MARKS, {}, False),
+        ({}, (), {}, False),
+        ({}, MARKS, {"on": ("vault",)}, False),
+        ({}, MARKS, {"accrual": ("variation",)}, False),
+    ],
+)
+def test_an_option_is_settled_by_premium_where_it_is_linear_marked_and_paid(option, prices, gate, is_settled):
+    policy = policy_of(DESK)
+    call, settle = policy.instruments["BTC-CALL"], policy.gates["settle"]
+    policy = policy.model_copy(
+        update={
+            "instruments": {"BTC-CALL": call.model_copy(update=option)},
+            "prices": dict.fromkeys(prices),
+            "gates": {**policy.gates, "settle": settle.model_copy(update=gate)},
+        }
+    )
+    assert is_settled_by_premium(policy, "BTC-CALL") is is_settled
+
+
+@pytest.mark.parametrize(
+    ("option", "tick_e10", "index_e10", "pays_e10"),
+    [
+        ("call", 10, 1_035, 30),
+        ("call", 10, 1_000, 0),
+        ("call", 10, 995, 0),
+        ("call", 1, 995, 0),
+        ("put", 10, 965, 30),
+        ("put", 10, 1_035, 0),
+        ("put", 1, 999, 1),
+    ],
+)
+def test_an_option_pays_what_the_index_is_beyond_its_strike_down_to_the_tick(
+    option, tick_e10, index_e10, pays_e10
+):
+    words = {"option": option, "tick_e10": tick_e10, "strike_e10": 1_000}
+    instrument = policy_of(DESK).instruments["BTC-CALL"].model_copy(update=words)
+    assert payoff_e10(instrument, index_e10) == pays_e10
+
+
+INDEX = AgreedPrice(e10(104_000), EXPIRY)
+EARLY = (Reason.CONDITION_NOT_MET, "BTC-CALL is settled once, from 2025-10-11T00:00:00Z on")
+SETTLED = [
+    (EXPIRY, INDEX, False, 4_000, []),
+    (Instant(EXPIRY - 1), INDEX, False, 4_000, [EARLY]),
+    (EXPIRY, None, False, 4_000, [(Reason.PRICE_MISSING, "the book holds no price index/BTC to settle at")]),
+    (
+        EXPIRY,
+        INDEX,
+        True,
+        4_000,
+        [(Reason.PRICE_STALE, "index/BTC is too old; a fresh price must come first")],
+    ),
+    (EXPIRY, INDEX, False, 4_001, [(Reason.PRICE_OUTSIDE_BAND, f"BTC-CALL pays {e10(4_000)} at the index")]),
+]
+
+
+@pytest.mark.parametrize(("at", "index", "is_stale", "price", "faults"), SETTLED)
+def test_what_keeps_an_option_from_being_settled_is_said(at, index, is_stale, price, faults):
+    instrument = policy_of(DESK).instruments["BTC-CALL"]
+    found = judge_expiry(Settle("BTC-CALL", e10(price)), instrument, index, is_stale, at)
+    assert [(one.reason, one.words) for one in found] == faults
 
 
 def test_the_premium_is_paid_with_the_fill_or_there_is_no_fill(desk):

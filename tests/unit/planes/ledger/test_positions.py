@@ -1,14 +1,22 @@
+# ruff: noqa: E501 (one row, one line: a table is read by its columns)
 """Positions that change their bucket, or their owner, at the mark: what passes, and that no value does."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
-from harbour import TEXT, USDC, Harbour, allow, rules_of
+from harbour import NOON, TEXT, USDC, Harbour, allow, rules_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import MINUTE_NS, Instant
+from ringfence.kernel.money import BALANCE_MAX
 from ringfence.planes.ledger.conditions import Conditions
 from ringfence.planes.ledger.operations import Freeze, Move
+from ringfence.planes.ledger.positions import contract_rule, faults, mark_fault, mark_name, room_units
+from ringfence.planes.ledger.prices import AgreedPrice
+from ringfence.planes.ledger.rules import AssetRule
 from ringfence.planes.ledger.settlement import fill_value
 
 HEDGE, BET, BOB, CAROL = (
@@ -186,6 +194,81 @@ def test_a_frozen_instrument_does_not_pass(desk):
 def test_an_instrument_that_the_other_end_cannot_trade_does_not_pass(desk):
     move = Move("shift", HEDGE, BET, "BTC-USD", 1)
     assert refused(desk, move, "client_key/alice") == Reason.ASSET_NOT_ACCEPTED
+
+
+def test_a_single_contract_passes_as_what_it_is(desk):
+    desk.trade("client/bob/hedge", CAROL, 1, 100_000)
+    keys = ("client_key/bob", "client_key/alice")
+    moved(desk, Move("give_up", BOB, HEDGE, "BTC-PERP", 1), *keys, gate="give_up")
+    assert [desk.state.position(path, "BTC-PERP").contracts for path in (BOB, HEDGE)] == [0, 11]
+
+
+def test_contracts_are_whole_and_worth_nothing_but_themselves(desk):
+    rules = desk.state.rules
+    assert contract_rule(rules, "BTC-PERP") == AssetRule("BTC-PERP", 0, None, "BTC-PERP", None, None)
+    assert contract_rule(rules, "BTC") is None
+
+
+@pytest.mark.parametrize(("prices", "name"), [((), "index/BTC"), (("mark/BTC-PERP",), "mark/BTC-PERP")])
+def test_a_position_passes_at_its_mark_or_at_the_index(desk, prices, name):
+    assert mark_name(replace(desk.state.rules, prices=dict.fromkeys(prices)), "BTC-PERP") == name
+
+
+def test_a_running_total_at_either_end_leaves_the_room(desk):
+    ledger = desk.state.ledger
+    ledger.tables.move(HEDGE, "clearing", "BTC-PERP", 3)
+    for ends in ((HEDGE, BET), (BET, HEDGE)):
+        assert room_units(ledger, own(1, *ends)) == BALANCE_MAX - 10
+    assert room_units(ledger, own(1, BET, BET)) == BALANCE_MAX
+    ledger.tables.move(HEDGE, "clearing", "BTC-PERP", 20)
+    assert room_units(ledger, own(1)) == BALANCE_MAX - 23
+
+
+EXPIRED = {"expires": NOON}
+NO_MARK = [
+    ({}, True, False, None),
+    ({"kind": "option"}, True, False, (Reason.TRADE_NOT_ALLOWED, "BTC-PERP is an option: it passes by a fill, with its premium")),
+    (EXPIRED, True, False, (Reason.TRADE_NOT_ALLOWED, "BTC-PERP has expired; it is only settled now")),
+    ({"expires": NOON + 1}, True, False, None),
+    ({}, False, False, (Reason.PRICE_MISSING, "the book holds no price index/BTC to pass at")),
+    ({}, True, True, (Reason.PRICE_STALE, "index/BTC is too old; a fresh price must come first")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "has_price", "is_stale", "fault"), NO_MARK)
+def test_why_there_is_no_price_to_pass_at_is_said_with_its_line(desk, words, has_price, is_stale, fault):
+    rules = desk.state.rules
+    instruments = {"BTC-PERP": rules.instruments["BTC-PERP"].model_copy(update=words)}
+    price = AgreedPrice(1, NOON) if has_price else None
+    ledger = SimpleNamespace(
+        rules=replace(rules, instruments=instruments), price=lambda name, at: (price, is_stale)
+    )
+    found = mark_fault(SimpleNamespace(ledger=ledger, at=NOON), own(1), "a line")
+    assert (found and (found.reason, found.words, found.rule)) == (fault and (*fault, "a line"))
+
+
+TWICE = f"trading of {BET} is halted (cancel_only, reduce_only); it takes no position on"
+AGAINST = [
+    (("house/fees", BET), ["cancel_only", "reduce_only"], {BET: 0}, [(Reason.CANCEL_ONLY, TWICE, BET)]),
+    ((HEDGE, BET), [], {HEDGE: 0, BET: 0}, []),
+    (("house/fees", BET), [], {}, [(Reason.CONDITION_NOT_MET, f"margin did not judge what {BET} would hold", BET)]),
+    ((HEDGE, "insurance/hedge"), [], {HEDGE: int(Reason.INITIAL_MARGIN_TOO_LOW)}, [(Reason.INITIAL_MARGIN_TOO_LOW, f"{HEDGE}: {Reason.INITIAL_MARGIN_TOO_LOW.meaning}", HEDGE)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ends", "halts", "verdicts", "against"), AGAINST)
+def test_what_is_against_either_end_is_said_with_its_line(desk, ends, halts, verdicts, against):
+    places = [desk.state.rules.place(path) for path in ends]
+
+    def halted(place, instrument):
+        return frozenset(halts if (place, instrument) == (places[1], "BTC-PERP") else ())
+
+    chain = SimpleNamespace(
+        ledger=SimpleNamespace(trading_halts=halted), conditions=Conditions(trade=verdicts)
+    )
+    lines = {path: desk.state.rules.place(path).rule.line for path in (HEDGE, BET)}
+    found = [(one.reason, one.words, one.rule) for one in faults(chain, *places, "BTC-PERP")]
+    assert found == [(reason, words, lines[path]) for reason, words, path in against]
 
 
 def test_contracts_pass_no_plain_gate(desk):

@@ -86,3 +86,42 @@ def test_a_fee_rounds_up_and_a_rebate_down(contracts, ticks, ppm):
     up, down = (fee(LINEAR, contracts, price, 6, ppm) for fee in (fee_up, fee_down))
     assert up - 1 < fair <= up
     assert down <= fair < down + 1
+
+
+# One contract of 0.001 BTC at half a millionth of a dollar off the tick is no whole unit.
+OFF_TICK = 60_000 * PRICE_SCALE + PRICE_SCALE // 2_000
+
+
+@pytest.mark.parametrize(
+    ("instrument", "book", "price_e10", "values"),
+    [
+        (
+            LINEAR,
+            {"a": 3, "b": -2, "c": -1},
+            OFF_TICK,
+            {"a": 180_000_001, "b": -120_000_001, "c": -60_000_000},
+        ),
+        (LINEAR, {"a": 1, "b": -1}, OFF_TICK, {"a": 60_000_000, "b": -60_000_000}),
+        (INVERSE, {"a": 1, "b": 2, "c": -3}, e10(70_000), {"a": -142_857, "b": -285_714, "c": 428_571}),
+        (INVERSE, {"a": 1, "b": -1}, e10(70_000), {"a": -142_857, "b": 142_857}),
+        (INVERSE, {"a": 2, "b": -2}, e10(50_000), {"a": -400_000, "b": 400_000}),
+    ],
+)
+def test_each_side_is_rebased_to_whole_units(instrument, book, price_e10, values):
+    decimals = 6 if instrument is LINEAR else 8
+    assert rebased_values(instrument, book, price_e10, decimals) == values
+
+
+def test_a_value_is_exact_however_large():
+    vast = INVERSE.model_copy(update={"contract_size_e10": (10**40 + 1) * PRICE_SCALE})
+    values = rebased_values(vast, {"a": 1, "b": -1}, PRICE_SCALE, 0)
+    assert values == {"a": -(10**40 + 1), "b": 10**40 + 1}
+
+
+def test_whoever_holds_nothing_pays_no_funding_and_the_lowest_rate_has_its_side():
+    book = {"a": 1_000_000, "b": -1_000_000, "flat": 0}
+    for rate_e10 in (1, -1):
+        payments = funding_payments(LINEAR, book, rate_e10, e10(100_000), 6, False)
+        assert payments.owed == {"a": -10_000 * rate_e10, "b": 10_000 * rate_e10}
+    one = funding_payments(LINEAR, {"a": 1, "b": -1}, 10**8, e10(100_000), 6, False)
+    assert one.owed == {"a": -1_000_000, "b": 1_000_000}

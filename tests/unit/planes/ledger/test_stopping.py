@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.errors import ViolationError
 from ringfence.planes.ledger.conditions import ClosingFact, Conditions
-from ringfence.planes.ledger.laws import Violation, smallest_scope, violations
+from ringfence.planes.ledger.laws import Violation, halts_for, smallest_scope, violations
 from ringfence.planes.ledger.operations import Closing, Entry, Fill, Freeze, Move, Resume
 from ringfence.planes.ledger.stopping import (
     LADDER,
@@ -348,9 +348,36 @@ def test_each_law_is_checked_for_what_a_request_touched(harbour):
     tables.move(CASH, HEDGE, "USDC", held)
     assert violations(ledger, [Entry(CASH, HEDGE, "USDC", held)]) == ()
     tables.move(CASH, HEDGE, "USDC", 1)
-    (found,) = violations(ledger, [Entry(CASH, HEDGE, "USDC", 1)])
-    assert (found.law, found.scope) == ("no_overdraft", f"compartment/{CASH}")
+    assert violations(ledger, [Entry(CASH, HEDGE, "USDC", 1)] * 2) == (
+        Violation("no_overdraft", f"compartment/{CASH}", f"{CASH} would hold -1 units of USDC"),
+    )
     tables.rollback()
+    for ends in (("nowhere", HEDGE), (CASH, "nowhere")):
+        assert violations(ledger, [Entry(*ends, "USDC", 1)]) == (
+            Violation("containment", "book", f"{ends[0]} or {ends[1]} is no compartment"),
+        )
+    words = f"1 units of USDC passed from {BET} to {HEDGE}, a wall"
+    assert violations(ledger, [wall]) == (Violation("containment", f"compartment/{BET}", words),)
+    assert violations(ledger, [Entry("outside", CASH, "ETH", 1)]) == ()  # nothing of it was ever booked
+
+
+@pytest.mark.parametrize(("table", "asset"), [("totals", "USDC"), ("session_totals", "BTC-PERP")])
+def test_what_does_not_balance_breaks_conservation(harbour, table, asset):
+    tables = harbour.state.ledger.tables
+    debits, credits = tables.totals[asset]
+    if table == "totals":
+        tables.put(tables.totals, asset, (debits + 1, credits))
+    else:
+        tables.put(tables.session_totals, asset, 5)
+    (found,) = violations(harbour.state.ledger, [Entry(BET, CAROL, asset, 1)])[:1]
+    words = f"{asset}: debits {debits + (table == 'totals')} and credits {credits} must be equal"
+    assert found == Violation("conservation", f"asset/{asset}", words)
+    tables.rollback()
+
+
+def test_a_halt_for_several_faults_stops_what_holds_them_and_the_book_by_a_step(harbour):
+    found = tuple(Violation("no_overdraft", f"compartment/{path}", "") for path in (BET, BOB))
+    assert halts_for(harbour.state.ledger, found) == ("stop pool/directional", "withdrawals book")
 
 
 @settings(max_examples=30, deadline=None)
