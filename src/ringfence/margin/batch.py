@@ -19,11 +19,21 @@ from ringfence.kernel.errors import BadInput
 from ringfence.kernel.money import PPM, PRICE_SCALE
 from ringfence.margin.batch_kernel import (
     BANKRUPT,
+    BRACKET_FIGURES,
+    CEILING,
+    CUM,
+    FLOOR,
     NEAR_BOUNDARY,
+    PART,
+    PRICE,
+    QUOTE,
+    RATE,
     SHORT_OF_INITIAL,
+    VALUE,
     Bytes,
     Floats,
     Integers,
+    numbers_flagged,
     remargin_buckets,
 )
 from ringfence.margin.bucket import Bucket
@@ -41,7 +51,8 @@ Flags = npt.NDArray[np.bool_]
 class BatchTerms:
     """Terms as arrays, with the numbers of instruments and coins; the numeraire is coin 0.
 
-    Floors, tiers and haircuts are laid out as `batch_kernel.remargin_buckets` says.
+    quotes: [instruments] number of the coin; floors: [instruments, tiers + 1], unused ones infinite; tiers:
+    [instruments, tiers, 3] rate, cum, 1 / leverage; haircuts: as `batch_kernel.remargin_buckets` says.
     """
 
     terms: Terms
@@ -80,13 +91,24 @@ class BatchFigures:
     maintenance: Floats
     initial: Floats
     states: Bytes
-    is_bankrupt: Flags
-    is_short_of_initial: Flags
+    flags: Bytes
     asked_again: int
+
+    @property
+    def is_bankrupt(self) -> Flags:
+        """Say of each bucket whether its equity is below zero."""
+        found: Flags = (self.flags & BANKRUPT) != 0
+        return found
+
+    @property
+    def is_short_of_initial(self) -> Flags:
+        """Say of each bucket whether its equity is below its initial margin."""
+        found: Flags = (self.flags & SHORT_OF_INITIAL) != 0
+        return found
 
 
 class Sheet(NamedTuple):
-    """Room for what `remargin` finds: figures [buckets, 3], states and flags [buckets].
+    """Room for what `remargin` finds: figures [buckets, 3], states and flags [buckets], brackets [positions].
 
     Whoever values everybody again and again keeps one: new memory costs a page fault for every page of it.
     """
@@ -94,11 +116,13 @@ class Sheet(NamedTuple):
     figures: Floats
     states: Bytes
     flags: Bytes
+    brackets: Bytes
 
 
-def blank_sheet(buckets: int) -> Sheet:
-    """Make room for so many buckets."""
-    return Sheet(np.empty((buckets, 3)), np.empty(buckets, np.uint8), np.empty(buckets, np.uint8))
+def blank_sheet(book: BatchBook) -> Sheet:
+    """Make room for the buckets of a book."""
+    states, flags = np.empty(len(book), np.uint8), np.empty(len(book), np.uint8)
+    return Sheet(np.empty((len(book), 3)), states, flags, np.zeros(len(book.instruments), np.uint8))
 
 
 def compile_batch(terms: Terms) -> BatchTerms:
@@ -192,7 +216,7 @@ def remargin(
     mark and coins without a price count as nothing: the caller brings those that are held, or marks in
     `skipped` whoever holds them, whose figures then mean nothing.
     """
-    figures, states, flags = sheet or blank_sheet(len(book))
+    figures, states, flags, last_brackets = sheet or blank_sheet(book)
     values_of_coins, rounding = coin_prices(prices, batch)
     remargin_buckets(
         book.offsets,
@@ -200,10 +224,7 @@ def remargin(
         book.contracts,
         book.session_values,
         book.net_coins,
-        contract_values(prices, batch),
-        batch.quotes,
-        batch.floors,
-        batch.tiers,
+        priced_brackets(contract_values(prices, batch), values_of_coins, batch),
         values_of_coins,
         batch.haircuts,
         np.array(levels_ppm(batch.thresholds)) / PPM,
@@ -211,10 +232,11 @@ def remargin(
         figures,
         states,
         flags,
+        last_brackets,
     )
     if skipped is not None:
         flags[skipped != 0] = 0
-    near = np.flatnonzero(flags & NEAR_BOUNDARY)
+    near = numbers_flagged(flags, NEAR_BOUNDARY)
     for number in near:
         _decide_exactly(int(number), exact(int(number)), prices, batch, figures, states, flags)
     return BatchFigures(
@@ -222,8 +244,7 @@ def remargin(
         maintenance=figures[:, 1],
         initial=figures[:, 2],
         states=states,
-        is_bankrupt=(flags & BANKRUPT) != 0,
-        is_short_of_initial=(flags & SHORT_OF_INITIAL) != 0,
+        flags=flags,
         asked_again=len(near),
     )
 
@@ -237,6 +258,20 @@ def contract_values(prices: Prices, batch: BatchTerms) -> Floats:
             numerator, denominator = contract.ratio(1, mark_e10)
             values[number] = numerator / denominator
     return values
+
+
+def priced_brackets(values: Floats, values_of_coins: Floats, batch: BatchTerms) -> Floats:
+    """Lay out what a position is valued with, bracket by bracket, as `batch_kernel.remargin_buckets` says."""
+    count, depth, _ = batch.tiers.shape
+    brackets = np.empty((count, depth, BRACKET_FIGURES))
+    brackets[:, :, VALUE] = values[:, None]
+    brackets[:, :, FLOOR] = batch.floors[:, :-1]
+    brackets[:, 0, FLOOR] = -np.inf
+    brackets[:, :, CEILING] = batch.floors[:, 1:]
+    brackets[:, :, [RATE, CUM, PART]] = batch.tiers
+    brackets[:, :, PRICE] = values_of_coins[batch.quotes][:, None]
+    brackets[:, :, QUOTE] = batch.quotes[:, None]
+    return brackets
 
 
 def coin_prices(prices: Prices, batch: BatchTerms) -> tuple[Floats, Floats]:

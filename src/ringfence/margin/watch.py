@@ -27,6 +27,7 @@ from ringfence.margin.batch import (
     pack,
     remargin,
 )
+from ringfence.margin.batch_kernel import numbers_flagged
 from ringfence.margin.bucket import Bucket
 from ringfence.margin.calls import State
 from ringfence.margin.health import health
@@ -34,6 +35,7 @@ from ringfence.margin.limits import LimitLevel, LimitState
 from ringfence.margin.marks import Prices
 from ringfence.margin.performance import INDEX_SCALE
 from ringfence.margin.watch_kernel import (
+    ANY_FLAG,
     ASK_STOP,
     CHANGED,
     CLOSING,
@@ -144,9 +146,9 @@ class Watch:
             self.skipped,
             self.flags,
         )
-        self._ask_stops(found, prices, before, exact)
         # Nearly nobody is flagged: everything else is asked of those few.
-        flagged = np.flatnonzero(self.flags)
+        flagged = numbers_flagged(self.flags, ANY_FLAG)
+        self._ask_stops(flagged, found, prices, exact)
         flags = self.flags[flagged]
         changed = flagged[flags & CHANGED != 0]
         return Decisions(
@@ -193,18 +195,17 @@ class Watch:
         return True
 
     def _ask_stops(
-        self, found: BatchFigures, prices: Prices, before: Bytes, exact: Callable[[int], Bucket]
+        self, flagged: Numbers, found: BatchFigures, prices: Prices, exact: Callable[[int], Bucket]
     ) -> None:
         """Decide in whole numbers whether a liquidation close to `stop_at` goes on."""
         thresholds = self.batch.thresholds
-        flagged = np.flatnonzero(self.flags)
         for number in flagged[self.flags[flagged] & ASK_STOP != 0]:
             figures = health(replace(exact(int(number)), orders=()), prices, self.batch.terms)
             goes_on = not figures.is_at_least(thresholds.stop_at_ppm)
             state = int(State.LIQUIDATE) if goes_on else int(found.states[number])
             self.states[number] = state
-            self.flags[number] &= 255 - CHANGED - CLOSING
-            self.flags[number] |= CHANGED * (state != before[number]) | CLOSING * goes_on
+            self.flags[number] &= ANY_FLAG - CHANGED - CLOSING
+            self.flags[number] |= CHANGED * (state != self.before[number]) | CLOSING * goes_on
 
     def set_limits(self, number: int, limits: WatchedLimits) -> None:
         """Take over what the ledger knows of a bucket's limits; the best that was seen here stays."""
@@ -257,7 +258,7 @@ def watch_arrays(book: BatchBook, batch: BatchTerms) -> Watch:
         skipped=np.zeros(count, np.uint8),
         flags=np.zeros(count, np.uint8),
         before=np.zeros(count, np.uint8),
-        sheet=blank_sheet(count),
+        sheet=blank_sheet(book),
     )
 
 

@@ -27,6 +27,7 @@ LOST: Final = 16
 RISEN: Final = 32
 NEW_DAY: Final = 64
 CLOSING: Final = 128
+ANY_FLAG: Final = 255
 
 NEAR_STOP: Final = 1e-6
 NEAR_STOP_UNITS: Final = 1e6
@@ -74,7 +75,7 @@ def watch_buckets(
             continue
         equity, maintenance = equities[bucket], requirements[bucket]
         level, was, flag = levels[bucket], states[bucket], 0
-        cure = cure_by[bucket]
+        known_cure = cure = cure_by[bucket]
         if level < CALLED:
             cure = 0
         elif cure == 0:
@@ -90,9 +91,11 @@ def watch_buckets(
                 state = LIQUIDATE
             if abs(over) <= NEAR_STOP * (abs(equity) + maintenance) + NEAR_STOP_UNITS:
                 flag |= ASK_STOP
-        cure_by[bucket] = cure
-        states[bucket] = state
+        # Nearly nothing changes: memory that is not written need not be written back.
+        if cure != known_cure:
+            cure_by[bucket] = cure
         if state != was:
+            states[bucket] = state
             flag |= CHANGED
         if state == LIQUIDATE:
             flag |= CLOSING

@@ -1,9 +1,11 @@
 """The compiled twin: the same figures but for rounding, and the same decisions exactly."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from margins import (
     BTC,
     BTC_PERP,
@@ -20,7 +22,8 @@ from margins import (
 )
 
 from ringfence.kernel.errors import BadInput
-from ringfence.margin.batch import BatchFigures, compile_batch, pack, remargin
+from ringfence.margin.batch import BatchFigures, blank_sheet, compile_batch, pack, remargin
+from ringfence.margin.batch_kernel import numbers_flagged
 from ringfence.margin.bucket import Bucket, Position
 from ringfence.margin.calls import state_of
 from ringfence.margin.health import Health, health
@@ -50,6 +53,35 @@ def test_the_twin_decides_as_the_rule_does(buckets: list[Bucket], prices: Prices
         gross = sum(abs(coin.value) for coin in one.coins) + one.gross_notional * 4
         assert found.equity[number] == pytest.approx(one.equity, abs=1e-9 * gross + 10_000)
         assert found.maintenance[number] == pytest.approx(one.maintenance, rel=1e-9, abs=10_000)
+
+
+@given(st.lists(any_bucket(), max_size=6), st.lists(any_prices(), min_size=2, max_size=4), st.data())
+@settings(max_examples=50)
+def test_where_a_bracket_was_last_changes_no_bit(
+    buckets: list[Bucket], steps: list[Prices], data: st.DataObject
+) -> None:
+    """A sheet that was used before, for other prices or positions, is as good as a new one."""
+    packed = pack(buckets, BATCH)
+    sheet = blank_sheet(packed)
+    for prices in steps:
+        for row in range(len(sheet.brackets)):
+            if data.draw(st.booleans()):
+                sheet.brackets[row] = data.draw(st.integers(0, 255))
+        new, exact = both(buckets, prices)
+        found = remargin(packed, prices, BATCH, lambda number: buckets[number], sheet=sheet)
+        assert_same_decisions(found, exact)
+        for one, other in ((found.equity, new.equity), (found.maintenance, new.maintenance)):
+            assert np.array_equal(one, other)
+        assert np.array_equal(found.initial, new.initial)
+        assert np.array_equal(found.flags, new.flags)
+
+
+@given(
+    arrays(np.uint8, st.integers(0, 40), elements=st.sampled_from([0, 0, 0, 1, 4, 5, 255])),
+    st.integers(1, 255),
+)
+def test_who_is_flagged_is_found_wherever_he_stands(flags: npt.NDArray[np.uint8], wanted: int) -> None:
+    assert list(numbers_flagged(flags, wanted)) == list(np.flatnonzero(flags & wanted))
 
 
 @given(any_bucket(), any_prices(), st.integers(0, 5), st.integers(-2, 2))
