@@ -4,14 +4,16 @@
 from dataclasses import replace
 
 import pytest
-from harbour import BTC, NOON, TEXT, USDC, Harbour, policy_of, rules_of, seed, signed
+from harbour import BTC, NOON, TEXT, USDC, Harbour, policy_of, rotated, rules_of, seed, signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.adapters.signatures_ed25519 import public_key
 from ringfence.kernel.decision import Accepted, Reason, Refused
+from ringfence.kernel.ids import ID_MAX
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
 from ringfence.planes.ledger.adoption import carried, carry, compare_rules, plan_adoption, unkept
+from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.limits import room_units, spend, used_units
 from ringfence.planes.ledger.operations import (
     AdoptPolicy,
@@ -23,6 +25,7 @@ from ringfence.planes.ledger.operations import (
 )
 from ringfence.planes.ledger.rules import Rules
 from ringfence.policy.diff import Change
+from ringfence.planes.ledger.tables import Waiting
 from ringfence.policy.digest import digest
 from ringfence.policy.model import Cap, Window
 from ringfence.policy.narrowing import narrowed
@@ -62,8 +65,15 @@ def adopt(harbour: Harbour, text: str, *keys: str) -> int:
     return asked.id
 
 
-def cancelling(harbour: Harbour, number: int, *keys: str) -> CancelAdoption:
-    return signed(CancelAdoption(number, "second thoughts", harbour.new_id()), *keys)
+def cancelling(harbour: Harbour, number: int, *keys: str, **fields) -> CancelAdoption:
+    named = {"id": 0} | fields
+    return signed(CancelAdoption(number, "second thoughts", named["id"] or harbour.new_id()), *keys)
+
+
+def refused(harbour: Harbour, operation) -> tuple[Reason, str, str]:
+    decision = harbour.do(operation).decision
+    assert isinstance(decision, Refused), decision
+    return decision.reason, decision.words, decision.rule
 
 
 # --- at once, and later -------------------------------------------------------------------------
@@ -241,6 +251,99 @@ def test_one_adoption_waits_at_a_time_and_any_of_those_named_cancels_it():
     harbour.must(adoption(harbour, changed((FUND, LESS)), *OFFICERS))
 
 
+@pytest.mark.parametrize("write", [adoption, cancelling])
+@pytest.mark.parametrize(("number", "reason"), [(ID_MAX, None), (ID_MAX + 1, Reason.ID_NOT_POSSIBLE)])
+def test_ids_end_where_those_of_requests_end(write, number, reason):
+    harbour = Harbour(ADOPTING)
+    what = changed((FUND, MORE)) if write is adoption else adopt(harbour, changed((FUND, MORE)), *OFFICERS)
+    found = harbour.do(write(harbour, what, *OFFICERS, id=number)).decision
+    assert (found.reason if isinstance(found, Refused) else None) == reason
+    bare = AdoptPolicy(0, b"", "", (), (), 0) if write is adoption else CancelAdoption(what, "why", 0)
+    assert harbour.refuses(signed(bare, *OFFICERS)) == Reason.ID_NOT_POSSIBLE
+
+
+@pytest.mark.parametrize(("late_ns", "counts"), [(0, True), (1, False)])
+def test_who_adopts_and_cancels_signs_with_keys_that_count_now(late_ns, counts):
+    """An officer's former key counts as long as its rotation said, here as everywhere."""
+    harbour = Harbour(ADOPTING)
+    harbour.must(rotated("officer_a", harbour.at, harbour.at + HOUR_NS))
+    harbour.at = Instant(harbour.at + HOUR_NS + late_ns)
+    asked = adoption(harbour, changed((FUND, MORE)), *OFFICERS)
+    if not counts:
+        assert harbour.refuses(asked) == Reason.SIGNATURE_INVALID
+        harbour.state.ledger.tables.adopting[asked.id] = Waiting(asked, b"", harbour.at)
+        assert harbour.refuses(cancelling(harbour, asked.id, "officer_a")) == Reason.SIGNATURE_INVALID
+    else:
+        harbour.must(asked)
+        harbour.must(cancelling(harbour, asked.id, "officer_a"))
+
+
+def test_refused_adoptions_say_whom_they_need_what_waits_and_which_line_speaks():
+    harbour = Harbour(ADOPTING)
+    assert refused(harbour, CompleteAdoption(7)) == (
+        Reason.ADOPTION_NOT_WAITING,
+        f"no adoption {7:032x} waits",
+        "",
+    )
+    number = adopt(harbour, changed((FUND, MORE)), *OFFICERS)
+    assert refused(harbour, adoption(harbour, changed((FUND, LESS)), *OFFICERS)) == (
+        Reason.ADOPTION_ALREADY_WAITS,
+        f"adoption {number:032x} is due at 2025-10-11T12:00:00Z; complete or cancel it first",
+        "",
+    )
+    assert refused(harbour, cancelling(harbour, number, "risk_key")) == (
+        Reason.NEEDS_NOT_MET,
+        "one of [officer_a, officer_b] may cancel an adoption, and none signed",
+        "",
+    )
+    nobody = Harbour()
+    more = changed((FUND, MORE), text=TEXT)
+    reason, words, rule = refused(nobody, adoption(nobody, more))
+    assert reason == Reason.ADOPTION_NOT_DECLARED
+    assert words.startswith("the policy in force names nobody under `adoption`, and this is no narrowing: ")
+    assert rule == f"harbour.yaml:{1 + more[: more.index('2000000 per')].count(chr(10))}"
+    nobody.state.ledger.tables.adopting[7] = Waiting(adoption(nobody, TEXT), b"", NOON)
+    assert refused(nobody, cancelling(nobody, 7, *OFFICERS))[:2] == (
+        Reason.NEEDS_NOT_MET,
+        "one of [nobody] may cancel an adoption, and none signed",
+    )
+
+
+def test_a_policy_that_waits_and_cannot_be_read_any_more_is_not_put_in_force():
+    """A later ringfence may find an error where the one that took the adoption found none."""
+    harbour = Harbour(ADOPTING)
+    unread = AdoptPolicy(7, harbour.state.rules.digest, "ringfence: 1\n", (), (), NOON)
+    harbour.state.ledger.tables.adopting[7] = Waiting(unread, b"", NOON)
+    assert refused(harbour, CompleteAdoption(7)) == (Reason.POLICY_NOT_ADOPTABLE, "its text has errors", "")
+
+
+def test_adoptions_keep_the_planes_that_a_book_enforces():
+    harbour = Harbour(ADOPTING)
+    planes = ("ledger", "vault")
+    harbour.state.ledger.follow(compile_policy(policy_of(ADOPTING), planes))
+    text = changed((FUND, LESS), (RELEASE, RELEASE_MORE))
+    plan = plan_adoption(harbour.state.ledger.tables, harbour.state.rules, policy_of(text))
+    assert plan.target.planes == plan.narrowed.planes == planes
+    asked = adoption(harbour, text, *OFFICERS, not_enforced=tuple(str(note) for note in plan.target.notes))
+    harbour.must(asked)
+    assert harbour.state.rules.planes == planes
+    harbour.at = Instant(harbour.at + DAY_NS)
+    harbour.must(CompleteAdoption(asked.id))
+    assert harbour.state.rules.planes == planes
+
+
+def test_a_policy_that_is_in_force_again_is_none_that_was_replaced():
+    harbour = Harbour(ADOPTING)
+    first, text = harbour.state.rules.digest, changed((FUND, LESS))
+    adopt(harbour, text, *OFFICERS)
+    second = harbour.state.rules.digest
+    number = adopt(harbour, ADOPTING, *OFFICERS)
+    harbour.at = Instant(harbour.at + DAY_NS)
+    harbour.must(CompleteAdoption(number))
+    assert harbour.state.rules.digest == first
+    assert harbour.state.ledger.tables.replaced == {second.hex(): ("harbour", harbour.at)}
+
+
 def test_requests_signed_for_the_old_policy_are_refused_by_its_name():
     harbour = Harbour(ADOPTING)
     harbour.deposit("alice", 5_000 * USDC)
@@ -294,6 +397,20 @@ def test_what_came_in_while_an_adoption_waited_is_kept_too():
     harbour.endow("insurance/hedge", 7)
     harbour.at = Instant(harbour.at + DAY_NS)
     assert harbour.refuses(CompleteAdoption(number)) == Reason.ADOPTION_DROPS_WHAT_IS_HELD
+
+
+@pytest.mark.parametrize(("count", "end"), [(1, ""), (4, ""), (5, "; and 1 more"), (6, "; and 2 more")])
+def test_a_refusal_names_four_things_without_a_place_and_counts_the_others(count, end):
+    harbour = Harbour(ADOPTING)
+    text = changed((FUND, LESS))
+    for number in range(count):
+        harbour.state.ledger.tables.balances[f"attic/{number}", "USDC"] = (0, 1)
+    named = "; ".join(
+        f"attic/{number} holds 1 units of USDC, and the new policy has no such compartment"
+        for number in range(min(count, 4))
+    )
+    asked = adoption(harbour, text, *OFFICERS)
+    assert refused(harbour, asked) == (Reason.ADOPTION_DROPS_WHAT_IS_HELD, named + end, "")
 
 
 MEANINGS = [
@@ -446,6 +563,47 @@ CARRIED = [
 @pytest.mark.parametrize(("was", "is_now", "counter", "after"), CARRIED)
 def test_a_counter_is_carried_to_another_window_as_if_all_had_just_passed(was, is_now, counter, after):
     assert carry(was, is_now, counter, NOON) == after
+
+
+def test_counters_follow_a_cap_into_another_window_and_end_with_their_gate():
+    harbour = Harbour(ADOPTING)
+    harbour.deposit("alice", 5_000 * USDC)
+    harbour.endow("house/fees", USDC)
+    harbour.move(FUNDING, "client_key/alice")
+    harbour.move(Move("sweep", "house/fees", "house/treasury", "USDC", USDC), *OFFICERS)
+    start, end = ADOPTING.index("  sweep:"), ADOPTING.index("  fill_pool:")
+    number = adopt(
+        harbour,
+        changed((FUND, FUND.replace("per 1 d", "per 12 h")), text=ADOPTING[:start] + ADOPTING[end:]),
+        *OFFICERS,
+    )
+    assert {key[0] for key in harbour.state.windows()} == {"fund"}
+    harbour.at = Instant(harbour.at + DAY_NS)
+    harbour.move(FUNDING, "client_key/alice")
+    harbour.must(CompleteAdoption(number))
+    room = harbour.state.room("fund", "client/alice/cash", "client/alice/hedge", "USDC")
+    assert room == 999_500 * USDC
+
+
+def test_what_time_made_owed_is_owed_at_the_rates_of_before():
+    rate = 'interest: "8 % per year"'
+    gate = (
+        '\n  interest_charged: {from: "client/{client}/hedge", to: house/treasury, assets: USDC, on: ledger,\n'
+        "    needs: [risk_key, ledger_key], accrual: interest, computed_by: [risk, ledger]}\nexchanges:"
+    )
+    text = changed(
+        ("{debt_in: USDC, decimals: 6", f"{{debt_in: USDC, decimals: 6, {rate}"),
+        ("\nexchanges:", gate),
+        (", delay: 24 h, cancel: [officer_a, officer_b]", ""),
+    )
+    harbour = Harbour(text)
+    tables, bucket = harbour.state.ledger.tables, "client/alice/hedge"
+    tables.move("house/treasury", bucket, "USDC-debt", 1_000 * USDC)
+    tables.put(tables.accruing, (bucket, "USDC-debt"), (NOON, 0))
+    tables.commit()
+    harbour.at = Instant(NOON + 365 * DAY_NS)
+    adopt(harbour, changed((rate, 'interest: "4 % per year"'), text=text), *OFFICERS)
+    assert harbour.state.owed("interest", bucket, "house/treasury", "USDC") == 80 * USDC
 
 
 WINDOWS = st.builds(
