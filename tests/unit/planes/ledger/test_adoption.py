@@ -24,8 +24,8 @@ from ringfence.planes.ledger.operations import (
     PolicyLine,
 )
 from ringfence.planes.ledger.rules import Rules
-from ringfence.policy.diff import Change
 from ringfence.planes.ledger.tables import Waiting
+from ringfence.policy.diff import Change
 from ringfence.policy.digest import digest
 from ringfence.policy.model import Cap, Window
 from ringfence.policy.narrowing import narrowed
