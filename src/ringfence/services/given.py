@@ -15,7 +15,7 @@ from ringfence.kernel.instant import Instant
 from ringfence.margin.terms import compile_terms
 from ringfence.margin.topping import lacking
 from ringfence.planes.ledger.addresses import keys_asked
-from ringfence.planes.ledger.needs import keys_named, names_for
+from ringfence.planes.ledger.needs import keys_named, names_for, names_through
 from ringfence.planes.ledger.operations import (
     CloseSession,
     EndMandate,
@@ -75,7 +75,7 @@ def _standing_keys(rules: Rules, given: Mandate) -> Sequence[str]:
     way = rules.way(given.gate, source, target)
     if way is None or way.gate.standing is None:
         return ()
-    names = names_for(rules.keys, source, way.binding(source.members, target.members))
+    names = names_through(rules.keys, way, source, target)
     return tuple(keys_named((way.gate.standing,), names))
 
 

@@ -13,7 +13,7 @@ from ringfence.kernel.instant import DAY_NS, MINUTE_NS, Instant
 from ringfence.kernel.money import PRICE_DIGITS, parse_decimal
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.key_changes import NEXT
-from ringfence.planes.ledger.needs import keys_named, names_for
+from ringfence.planes.ledger.needs import keys_named, names_for, names_through
 from ringfence.planes.ledger.operations import (
     AdoptPolicy,
     Approve,
@@ -173,7 +173,7 @@ def keys_through(rules: Rules, moves: Sequence[Move]) -> list[str]:
         start, end = rules.place(move.source), rules.place(move.target)
         way = rules.way(move.gate, start, end) if start and end else None
         if way is not None and start is not None and end is not None:
-            names = names_for(rules.keys, start, way.binding(start.members, end.members))
+            names = names_through(rules.keys, way, start, end)
             found.update(dict.fromkeys(keys_named(way.gate.needs, names)))
     return list(found)
 

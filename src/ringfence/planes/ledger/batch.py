@@ -30,7 +30,7 @@ from ringfence.planes.ledger.hold_kernel import no_holds
 from ringfence.planes.ledger.ledger import ALL, EACH, limited_members
 from ringfence.planes.ledger.limits import Counter
 from ringfence.planes.ledger.mirroring import ESCROW
-from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.needs import names_through, unmet
 from ringfence.planes.ledger.packed_tables import Totals, WindowKey
 from ringfence.planes.ledger.positions import contract_rule
 from ringfence.planes.ledger.rows import Route
@@ -153,8 +153,8 @@ class BatchBook:
             return 0
         if found.way is None or found.gate is None:
             return 0
-        binding = found.way.binding(found.source.members, found.target.members)
-        missing = unmet(found.gate.needs, signers, names_for(self.rules.keys, found.source, binding))
+        names = names_through(self.rules.keys, found.way, found.source, found.target)
+        missing = unmet(found.gate.needs, signers, names)
         return int(Reason.NEEDS_NOT_MET) if missing else 0
 
     def ends_of(self, number: int) -> tuple[int, int] | None:

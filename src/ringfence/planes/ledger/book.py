@@ -246,6 +246,8 @@ class BookState:
 
     def _waits(self, request: Request) -> bool:
         delayed = self.rules.delayed
+        if not delayed:
+            return False
         return any(isinstance(link, Move) and link.gate in delayed for link in request.links)
 
     def _announce(self, chain: Chain, gathers: bool) -> Outcome:

@@ -16,7 +16,7 @@ from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.moves import facts_for
-from ringfence.planes.ledger.needs import names_for, show_need
+from ringfence.planes.ledger.needs import names_through, show_need
 from ringfence.planes.ledger.operations import Move, Request, signing_bytes
 from ringfence.planes.ledger.rules import Place, Rules, Way
 from ringfence.planes.ledger.transfer import Facts
@@ -235,7 +235,7 @@ def _step_of(rules: Rules, move: Move) -> tuple[GateStep, ...]:
 
 def _show_step(rules: Rules, way: Way, source: Place, target: Place) -> GateStep:
     gate = way.gate
-    name_of = names_for(rules.keys, source, way.binding(source.members, target.members))
+    name_of = names_through(rules.keys, way, source, target)
     terms = [f"when {word}" for word in gate.conditions]
     terms += [f"when {word}" for word, _ in gate.statements]
     terms += [f"after {show_duration(gate.delay_ns)}"] if gate.delay_ns else []

@@ -23,7 +23,7 @@ from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger import moves
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.ledger import Ledger
-from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.needs import names_through, unmet
 from ringfence.planes.ledger.operations import Entry, Link, Move, Post, Request, Route, Void
 from ringfence.planes.ledger.tables import Hold, Tables
 
@@ -112,7 +112,7 @@ def void(chain: Chain, link: Void) -> Refused | None:
         way = ledger.rules.way(move.gate, source, target) if source and target else None
         if way is None or source is None or target is None:
             continue
-        names = names_for(ledger.rules.keys, source, way.binding(source.members, target.members))
+        names = names_through(ledger.rules.keys, way, source, target)
         missing = unmet(way.gate.needs, chain.signers, names)
         if missing:
             words = f"voiding a hold at {move.gate} needs {missing}, which did not sign"

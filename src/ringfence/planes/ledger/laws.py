@@ -28,11 +28,11 @@ class Violation(NamedTuple):
 
 def violations(ledger: Ledger, entries: Iterable[Entry]) -> tuple[Violation, ...]:
     """Check the laws for whatever some entries touched."""
-    found: dict[Violation, None] = {}
+    found: list[Violation] = []
     for entry in entries:
-        for one in (*_unbalanced(ledger, entry.asset), *_of_entry(ledger, entry)):
-            found[one] = None
-    return tuple(found)
+        found += _unbalanced(ledger, entry.asset)
+        found += _of_entry(ledger, entry)
+    return tuple(dict.fromkeys(found)) if found else ()
 
 
 def _unbalanced(ledger: Ledger, asset: str) -> Iterable[Violation]:

@@ -10,7 +10,7 @@ from ringfence.kernel.ids import ID_MAX
 from ringfence.kernel.instant import Instant, show_instant
 from ringfence.kernel.money import UNITS_MAX
 from ringfence.planes.ledger.ledger import Ledger
-from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.needs import names_through, unmet
 from ringfence.planes.ledger.operations import EndMandate, Mandate, Move, signing_bytes
 from ringfence.planes.ledger.rules import GateRule, Place, Way
 from ringfence.planes.ledger.signing import Verifier, signers_of, those_that_count
@@ -79,7 +79,7 @@ def _missing(ledger: Ledger, mandate: Mandate, signed: frozenset[str]) -> str:
     if found is None or found[0].gate.standing is None:
         return "a gate with `standing`"
     way, source, target = found
-    names = names_for(ledger.rules.keys, source, way.binding(source.members, target.members))
+    names = names_through(ledger.rules.keys, way, source, target)
     return unmet((found[0].gate.standing,), signed, names)
 
 

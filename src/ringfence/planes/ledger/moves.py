@@ -1,5 +1,9 @@
 """Moves: gathering the facts of one, and booking it once it is accepted."""
 
+from typing import Any
+
+import msgspec
+
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up
@@ -12,7 +16,7 @@ from ringfence.planes.ledger.interest import INTEREST, accrue_between
 from ringfence.planes.ledger.ledger import ALL, EACH, Ledger, limited_members
 from ringfence.planes.ledger.limits import spend
 from ringfence.planes.ledger.mirroring import ESCROW, MIRROR, count_mirrored, mirror_units
-from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.needs import names_for, names_through, unmet
 from ringfence.planes.ledger.operations import Move, Request
 from ringfence.planes.ledger.rules import DEBT_GATE, TOPPING, AssetRule, ExchangeRule, GateRule, Place, Way
 from ringfence.planes.ledger.shortfall import (
@@ -71,64 +75,68 @@ def _facts_of_strangers(ledger: Ledger, move: Move, asset: AssetRule | None) -> 
 
 
 def _gate_facts(chain: Chain, move: Move, asset: AssetRule, source: Place, target: Place, way: Way) -> Facts:
-    ledger, gate, request = chain.ledger, way.gate, chain.request
+    ledger, gate = chain.ledger, way.gate
     room, limit = None, ""
     if gate.is_limited:
         room, limit = ledger.room(gate, limited_members(source, target), move.asset, chain.at)
-    is_debt = move.gate == DEBT_GATE
     if INTEREST in gate.accrual:
         accrue_between(ledger, source, target, move.asset, chain.at)
-    drawn = drawn_debt(ledger, gate, source, target, move.asset) if gate.draws else None
-    unpriced = _unpriced(chain, gate, move.asset)
-    return Facts(
+    facts = Facts(
         asset=asset,
         source=source,
         target=target,
         way=way,
         signing=chain.signing,
-        unmet=unmet(
-            gate.needs,
-            chain.signers,
-            names_for(ledger.rules.keys, source, way.binding(source.members, target.members)),
-        ),
-        has_text=bool(request.reason.strip()),
-        reverses=request.reverses != 0,
-        reversible_units=_reversible(chain, move) if request.reverses else None,
-        frozen=_frozen(ledger, move, drawn),
-        releasable_units=_releasable(chain, move) if gate.conditions else None,
-        waterfall=_waterfall_fault(chain, move, asset, target, way) if is_debt else _refusal(drawn),
-        room_units=None if unpriced else room,
+        unmet=unmet(gate.needs, chain.signers, names_through(ledger.rules.keys, way, source, target)),
+        has_text=bool(chain.request.reason.strip()),
+        frozen=ledger.frozen(move.gate, move.source, move.target, move.asset),
+        room_units=room,
         limit=limit,
-        entitled_units=_entitled(chain, move, asset, source, gate) if gate.accrual and not drawn else None,
+        entitled_units=_entitled(chain, move, asset, source, gate) if gate.accrual else None,
         free_units=_free(ledger, source, asset, gate),
         total_room_units=ledger.total_room(move.source, move.target, move.asset),
-        debt_room_units=_debt_room(ledger, asset, target, is_debt, drawn),
-        price=unpriced,
-        mandate=mandates.fault_of_mandate(ledger, gate, move, chain.at, chain.verify),
-        mandate_units=mandates.room_of_mandate(ledger, gate, move),
         statement=fault_of_statements(ledger, gate, chain.at, chain.verify)
         or fault_of_address(ledger, gate, target, chain.at),
     )
+    seldom = _seldom_asked(chain, move, asset, source, target, way)
+    return msgspec.structs.replace(facts, **seldom) if seldom else facts
 
 
-def _frozen(ledger: Ledger, move: Move, drawn: AssetRule | Refused | None) -> str:
-    """Name the first frozen scope that a move would touch, the debt of a draw among them."""
-    scope = ledger.frozen(move.gate, move.source, move.target, move.asset)
-    if scope or not isinstance(drawn, AssetRule):
-        return scope
-    return ledger.frozen(move.gate, move.source, move.target, drawn.name)
+def _seldom_asked(
+    chain: Chain, move: Move, asset: AssetRule, source: Place, target: Place, way: Way
+) -> dict[str, Any]:
+    """Gather the facts of `Facts` that only few gates and requests are judged by, each by its name."""
+    ledger, gate, found = chain.ledger, way.gate, dict[str, Any]()
+    if chain.request.reverses:
+        found |= {"reverses": True, "reversible_units": _reversible(chain, move)}
+    if gate.conditions:
+        found["releasable_units"] = _releasable(chain, move)
+    if gate.standing is not None:
+        found["mandate"] = mandates.fault_of_mandate(ledger, gate, move, chain.at, chain.verify)
+        found["mandate_units"] = mandates.room_of_mandate(ledger, gate, move)
+    if gate.valued_in is not None and (unpriced := _unpriced(chain, gate, move.asset)) is not None:
+        found |= {"price": unpriced, "room_units": None}
+    if move.gate == DEBT_GATE:
+        found["waterfall"] = _waterfall_fault(chain, move, asset, target, way)
+        found["debt_room_units"] = debt_room(ledger, asset, target)
+    elif gate.draws:
+        found |= _facts_of_draw(ledger, move, source, target, gate)
+    return found
 
 
-def _refusal(found: AssetRule | Refused | None) -> Refused | None:
-    return found if isinstance(found, Refused) else None
-
-
-def _debt_room(
-    ledger: Ledger, asset: AssetRule, bucket: Place, is_debt: bool, drawn: AssetRule | Refused | None
-) -> int | None:
-    if is_debt:
-        return debt_room(ledger, asset, bucket)
-    return drawable_units(ledger, drawn, bucket) if isinstance(drawn, AssetRule) else None
+def _facts_of_draw(
+    ledger: Ledger, move: Move, source: Place, target: Place, gate: GateRule
+) -> dict[str, Any]:
+    """Gather what a gate that lends is judged by, which asks for no entitlement."""
+    drawn = drawn_debt(ledger, gate, source, target, move.asset)
+    if isinstance(drawn, Refused):
+        return {"waterfall": drawn, "entitled_units": None}
+    frozen = ledger.frozen(move.gate, move.source, move.target, move.asset)
+    return {
+        "frozen": frozen or ledger.frozen(move.gate, move.source, move.target, drawn.name),
+        "debt_room_units": drawable_units(ledger, drawn, target),
+        "entitled_units": None,
+    }
 
 
 def _unpriced(chain: Chain, gate: GateRule, asset: str) -> Refused | None:

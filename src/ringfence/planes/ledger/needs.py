@@ -6,7 +6,7 @@ key counts twice, however the lists overlap.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ringfence.planes.ledger.rules import KeyRule, Place
+from ringfence.planes.ledger.rules import KeyRule, Place, Way
 from ringfence.policy.families import is_variable
 from ringfence.policy.model import KeyNeed, Need
 
@@ -30,6 +30,18 @@ def names_for(keys: Mapping[str, KeyRule], source: Place | None, binding: Mappin
         elif is_variable(member):
             member = (binding or {}).get(member[1:-1])
         return None if member is None else f"{need.key}/{member}"
+
+    return name_of
+
+
+def names_through(keys: Mapping[str, KeyRule], way: Way, source: Place, target: Place) -> NameOf:
+    """Say how the needs of a gate are read on one way through it; members are only bound for who asks."""
+    plain = names_for(keys, source, None)
+
+    def name_of(need: KeyNeed) -> str | None:
+        if need.member is None or not is_variable(need.member):
+            return plain(need)
+        return names_for(keys, source, way.binding(source.members, target.members))(need)
 
     return name_of
 

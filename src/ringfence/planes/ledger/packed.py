@@ -69,14 +69,16 @@ class Packed:
             return None if record is None else self._read(record, self._names).get(name)
         return found.get(name)
 
-    def put(self, group: str, name: Name, numbers: Numbers) -> None:
-        """Set the numbers under a name."""
+    def put(self, group: str, name: Name, numbers: Numbers) -> Numbers | None:
+        """Set the numbers under a name; return those that were there before."""
         found = self.open.get(group)
         if found is None:
             found = self._spread(group)
-        if name not in found:
+        before = found.get(name)
+        if before is None:
             self._count(name)
         found[name] = numbers
+        return before
 
     def put_at_rest(self, group: str, name: Name, numbers: Numbers) -> None:
         """Do what `put` does, and leave a group at rest: for a change of very many groups at once."""

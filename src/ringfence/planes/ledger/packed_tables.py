@@ -132,7 +132,11 @@ class Balances(_Plain[tuple[str, str], Totals]):
         group = self._packed.open.get(path)
         name = (_BALANCE, asset)
         found = self._packed.find(path, name) if group is None else group.get(name)
-        return (0, 0) if found is None else self._value(found)
+        return (0, 0) if found is None else found  # type: ignore[return-value]
+
+    def put(self, path: str, asset: str, totals: Totals) -> Totals | None:
+        """Set debits and credits; return what they were, None where nothing was ever booked."""
+        return self._packed.put(path, (_BALANCE, asset), totals)  # type: ignore[return-value]
 
     def _place(self, key: tuple[str, str]) -> tuple[str, Name]:
         path, asset = key

@@ -77,11 +77,10 @@ def signers_of(
     if len(signatures) > SIGNATURES_MAX:
         words = f"there were {len(signatures)} signatures; at most {SIGNATURES_MAX} are read"
         return Refused(Reason.CHAIN_TOO_LONG, words)
-    refusals = [_judge(one, content, known, verify) for one in signatures]
-    found = [refused for refused in refusals if refused is not None]
+    found = [refused for one in signatures if (refused := _judge(one, content, known, verify)) is not None]
     if found:
         return min(found, key=lambda refused: refused.reason)
-    return frozenset(one.key for one in signatures)
+    return frozenset([one.key for one in signatures])
 
 
 def those_that_count(
@@ -118,7 +117,10 @@ def _judge(
     if message is None:
         words = f"the signature of {one.key} is of no batch that it may sign with this request in it"
         return Refused(Reason.SIGNATURE_INVALID, words)
-    if not any(verify(public, message, value) for public in publics):
+    for public in publics:
+        if verify(public, message, value):
+            break
+    else:
         return Refused(Reason.SIGNATURE_INVALID, f"the signature of {one.key} does not fit this request")
     if one.key in known.revoked:
         return Refused(Reason.KEY_REVOKED, f"{one.key} was revoked: {known.revoked[one.key]}")

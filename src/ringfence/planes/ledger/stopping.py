@@ -17,7 +17,7 @@ A liquidation, takeover or deleveraging is stopped by `freeze` and `stop` only: 
 """
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 from hashlib import sha256
 from typing import Final
 
@@ -39,6 +39,9 @@ _SHARD = re.compile(r"(0|[1-9][0-9]{0,3})-of-([1-9][0-9]{0,3})")
 def halt_key(kind: HaltKind, scope: str) -> str:
     """Return what a halt is kept under: the bare scope of a freeze, else the kind before it."""
     return scope if kind == "freeze" else f"{kind} {scope}"
+
+
+_STOPS_ALL: Final = tuple(halt_key(kind, BOOK) for kind in _TOTAL)
 
 
 def split_key(key: str) -> tuple[str, str]:
@@ -141,9 +144,9 @@ def reason_of(key: str) -> Reason:
     )
 
 
-def is_book_stopped(keys: Container[str]) -> str:
+def is_book_stopped(keys: Collection[str]) -> str:
     """Name the halt under which the book takes no requests at all; "" where none is in force."""
-    return next((key for key in (halt_key(kind, BOOK) for kind in _TOTAL) if key in keys), "")
+    return next((key for key in _STOPS_ALL if key in keys), "") if keys else ""
 
 
 def next_step(keys: Container[str]) -> HaltKind:

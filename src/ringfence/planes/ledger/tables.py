@@ -166,15 +166,13 @@ class Tables:
         """Debit the source and credit the target; whether it may was decided before."""
         self._add(source, asset, units, 0)
         self._add(target, asset, 0, units)
-        total = self.totals.get(asset, _ZERO)
-        self.put(self.totals, asset, (total[0] + units, total[1] + units))
+        debits, credits = self.totals.get(asset, _ZERO)
+        self.put(self.totals, asset, (debits + units, credits + units))
 
     def _add(self, path: str, asset: str, debits: int, credits: int) -> None:
-        key = (path, asset)
-        before: Totals | None = self.balances.get(key)
-        self._undo.append((self.balances, key, _ABSENT if before is None else before))
-        given, taken = before or _ZERO
-        self.balances[key] = (given + debits, taken + credits)
+        given, taken = self.balances.totals(path, asset)
+        before = self.balances.put(path, asset, (given + debits, taken + credits))
+        self._undo.append((self.balances, (path, asset), _ABSENT if before is None else before))
 
     # --- positions
 

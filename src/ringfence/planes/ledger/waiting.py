@@ -21,7 +21,7 @@ from ringfence.kernel.instant import Instant, show_instant
 from ringfence.planes.ledger.holds import moves_meant
 from ringfence.planes.ledger.ledger import Ledger
 from ringfence.planes.ledger.moves import bind_exchange, legs_of
-from ringfence.planes.ledger.needs import NameOf, keys_named, names_for, unmet
+from ringfence.planes.ledger.needs import NameOf, keys_named, names_for, names_through, unmet
 from ringfence.planes.ledger.operations import Approve, Cancel, Move, Request, signing_bytes
 from ringfence.planes.ledger.pending import Pending
 from ringfence.planes.ledger.rules import GateRule
@@ -249,7 +249,6 @@ def _passage(ledger: Ledger, request: Request, move: Move) -> Passage | None:
         return None
     exchange = rules.exchanges.get(move.gate)
     if exchange is None:
-        binding = way.binding(source.members, target.members)
-    else:
-        binding = bind_exchange(ledger, exchange, legs_of(request, move.gate))
+        return Passage(way.gate, names_through(rules.keys, way, source, target))
+    binding = bind_exchange(ledger, exchange, legs_of(request, move.gate))
     return Passage(way.gate, names_for(rules.keys, source, binding))

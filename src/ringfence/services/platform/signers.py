@@ -6,7 +6,7 @@ from ringfence.kernel.decision import Refused
 from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.key_changes import judge_rotation
-from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.needs import names_for, names_through, unmet
 from ringfence.planes.ledger.operations import Move, Order, Request, RotateKey, Signature, signing_bytes
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import KnownKeys, Verifier, signers_of
@@ -89,7 +89,7 @@ class Signers:
             way = self._rules.way(request.exchange or link.gate, source, target)
             if way is None:
                 continue
-            name_of = names_for(self._rules.keys, source, way.binding(source.members, target.members))
+            name_of = names_through(self._rules.keys, way, source, target)
             for need in way.gate.needs:
                 words = unmet((need,), signed, name_of)
                 if words:
