@@ -6,6 +6,7 @@ they were found ahead changes nothing but the time.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
@@ -43,17 +44,20 @@ class VerifyingAhead:
         self._verify = verify
         self._threads = threads or os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
-        self._found: dict[Question, tuple[Future[list[bool]], int]] = {}
+        self._places: dict[Question, int] = {}
+        self._answers: list[bool] = []
+        self._under_way: deque[Future[list[bool]]] = deque()
         self._lately: dict[Question, bool] = {}
 
     def __call__(self, public: bytes, message: bytes, signature: bytes) -> bool:
         """Say whether a signature fits; waits for the thread that looks at it, if one does."""
         question = Question(public, message, signature)
-        found = self._found.get(question)
-        if found is None:
+        place = self._places.get(question)
+        if place is None:
             return self._ask(question)
-        chunk, place = found
-        return chunk.result()[place]
+        while place >= len(self._answers):
+            self._answers += self._under_way.popleft().result()
+        return self._answers[place]
 
     def _ask(self, question: Question) -> bool:
         """Verify now, unless this was asked lately: requests signed together ask the same."""
@@ -66,16 +70,15 @@ class VerifyingAhead:
 
     def look_ahead(self, operations: Sequence[Operation], known: KnownKeys) -> None:
         """Begin to verify what a batch of operations will be asked about; forget what was found before."""
-        self._found = {}
+        self.forget()
         if self._threads < 2 or len(operations) < 2:
             return
         questions = list(dict.fromkeys(_questions(operations, known)))
         if len(questions) < 2 * CHUNK:
             return
-        for start in range(0, len(questions), CHUNK):
-            part = questions[start : start + CHUNK]
-            chunk = self._threads_at_work().submit(self._verify_all, part)
-            self._found.update((question, (chunk, place)) for place, question in enumerate(part))
+        self._places = {question: place for place, question in enumerate(questions)}
+        parts = (questions[start : start + CHUNK] for start in range(0, len(questions), CHUNK))
+        self._under_way.extend(self._threads_at_work().submit(self._verify_all, part) for part in parts)
 
     def each(self, count: int, ask: Callable[[int], Question | None]) -> list[bool]:
         """Answer so many questions on all threads, which also find out what is asked (see `VerifyEach`)."""
@@ -91,7 +94,10 @@ class VerifyingAhead:
 
     def forget(self) -> None:
         """Forget what was found; nothing is asked of it any more."""
-        self._found = {}
+        for part in self._under_way:
+            part.cancel()
+        self._under_way.clear()
+        self._places, self._answers = {}, []
 
     def close(self) -> None:
         """Let the threads end."""

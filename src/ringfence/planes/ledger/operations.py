@@ -6,7 +6,7 @@ instrument, debts. Who signs, signs `signing_bytes` of the whole request.
 """
 
 import sys
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -41,7 +41,7 @@ class Move(Record, frozen=True, tag="move"):
     units: int
 
 
-class Order(Record, frozen=True, tag="order"):
+class Order(Record, frozen=True, tag="order", dict=True):
     """A client's signed wish to trade; it may fill in parts, up to `contracts` in all.
 
     time_in_force: rest until it expires (gtc), fill what crosses now (ioc), or all of it now or nothing
@@ -133,7 +133,7 @@ class Void(Record, frozen=True, tag="void"):
 Link = Move | Fill | Settle | Fund | Post | Void
 
 
-class Request(Record, frozen=True, tag="request"):
+class Request(Record, frozen=True, tag="request", dict=True):
     """A chain of links under one id; all or none.
 
     id: the caller's, below 2^128; policy: digest of the policy the caller means; expires: last instant at
@@ -484,7 +484,17 @@ Signed = (
 )
 
 
+_FOUND: Final = "_signing_bytes"
+"""What the signing bytes of a request or order are kept under, beside its fields: no copy of it has them."""
+
+
 def signing_bytes(record: Signed) -> bytes:
     """Return the 32 bytes that a key signs: the digest of the record without its signatures."""
-    bare = msgspec.structs.replace(record, signatures=())
-    return tagged_digest("ringfence " + type(record).__name__.lower(), msgspec.json.encode(bare))
+    found: bytes | None = getattr(record, _FOUND, None)
+    if found is None:
+        bare = msgspec.structs.replace(record, signatures=())
+        found = tagged_digest("ringfence " + type(record).__name__.lower(), msgspec.json.encode(bare))
+        if isinstance(record, Request | Order):
+            # Asked for again soon: for verifying ahead first, and then for judging.
+            record.__dict__[_FOUND] = found
+    return found

@@ -53,3 +53,14 @@ def test_a_default_that_is_typed_in_is_signed_as_the_default() -> None:
     assert signing_bytes(order(time_in_force="ioc")) != signing_bytes(order())
     assert msgspec.json.encode(fill(taker=typed("buy"))) == msgspec.json.encode(fill())
     assert msgspec.json.encode(fill(taker="sell")) != msgspec.json.encode(fill())
+
+
+def test_signing_bytes_that_were_found_once_are_of_that_record_alone() -> None:
+    one = order()
+    first = signing_bytes(one)
+    assert signing_bytes(one) is first
+    changed = msgspec.structs.replace(one, contracts=3)
+    assert vars(changed) == vars(copy.copy(one)) == {}
+    assert signing_bytes(changed) == signing_bytes(order(contracts=3)) != first
+    assert one == order()
+    assert msgspec.json.encode(one) == msgspec.json.encode(order())
