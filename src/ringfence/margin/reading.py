@@ -24,9 +24,8 @@ def bucket_in(state: BookState, path: str, orders: tuple[RestingOrder, ...] = ()
     if mode is None or mode == "portfolio":
         raise BadInput(f"{path} has margin: {mode or 'none'}; bracket margin is for isolated and cross")
     held = {asset: state.balance(path, asset) for asset in sorted(place.rule.accepts or ())}
-    for (_, source, _, asset), units in state.all_owed().items():
-        if source == path:
-            held[asset] = held.get(asset, 0) - units
+    for asset, units in state.owed_by(path):
+        held[asset] = held.get(asset, 0) - units
     positions = (
         Position(name, held_one.contracts, held_one.session_value)
         for name, held_one in sorted(state.positions_of(path).items())

@@ -22,13 +22,14 @@ from ringfence.kernel.decision import Accepted
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up, share_down
-from ringfence.margin.bucket import Bucket, Position, RestingOrder
+from ringfence.margin.bucket import Bucket, RestingOrder
 from ringfence.margin.calls import CallState, State, advance, state_of
 from ringfence.margin.headroom import Headroom, OrderTerms
 from ringfence.margin.health import Health, contract_of, health, in_numeraire_up
 from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
 from ringfence.margin.liquidation import ClosingPlan, plan_closing
 from ringfence.margin.marks import Prices
+from ringfence.margin.reading import bucket_in
 from ringfence.margin.releasable import releasable
 from ringfence.margin.terms import compile_terms
 from ringfence.margin.topping import lacking
@@ -164,17 +165,12 @@ class MarginFacts:
         return self._prices
 
     def bucket(self, state: BookState, path: str) -> Bucket | None:
-        """Read a bucket as it is valued here; None where it is not margined by brackets."""
+        """Read a bucket as it is valued here, less what it owes; None where brackets do not margin it."""
         place = self._rules.place(path)
         terms = self._rules.policy.compartments[place.rule.pattern] if place else None
         if place is None or terms is None or terms.margin is None or terms.margin == "portfolio":
             return None
-        held = [(asset, state.balance(path, asset)) for asset in place.rule.accepts or ()]
-        positions = [
-            Position(name, position.contracts, position.session_value)
-            for name, position in sorted(state.positions_of(path).items())
-        ]
-        return Bucket(terms.margin, {asset: units for asset, units in held if units}, (*positions,))
+        return bucket_in(state, path)
 
     def limit_state(self, path: str) -> LimitState | None:
         """Return where a bucket's limits stand; None where nothing was ever observed of it."""

@@ -9,14 +9,16 @@ from ringfence.adapters.signatures_ed25519 import verify
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import SECOND_NS
 from ringfence.kernel.money import PRICE_SCALE
-from ringfence.planes.ledger.operations import (
-    Closing,
-    Fill,
-    Move,
-)
+from ringfence.margin.reading import bucket_in
+from ringfence.margin.terms import compile_terms
+from ringfence.margin.topping import lacking
+from ringfence.planes.ledger.operations import Closing, Fill, Move
 from ringfence.planes.ledger.rules import Rules
 from ringfence.services.ledger import Book
 from ringfence.services.margin_facts import MarginFacts
+
+FEE = 5 * USDC // 2
+"""The taker's fee of 0.05 % on 0.1 BTC at 50,000."""
 
 
 @pytest.fixture
@@ -43,27 +45,49 @@ def test_what_nothing_needs_may_leave_to_the_last_unit(desk: Desk) -> None:
 
 
 def test_margin_holds_what_a_position_needs(desk: Desk) -> None:
-    # 0.1 BTC at 50,000 is 5,000 of notional: initial margin 1/100 = 50; the taker's fee 0.05 % = 2.5 is owed,
-    # and stays in the bucket until it is moved.
+    # 0.1 BTC at 50,000 is 5,000 of notional: initial margin 1/100 = 50; the taker's fee 0.05 % = 2.5 is owed.
     assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
-    assert desk.ask(release(1_950 * USDC + 1)) is Reason.CONDITION_NOT_MET
-    assert desk.ask(release(1_950 * USDC)) is None
+    assert desk.ask(release(1_950 * USDC - FEE + 1)) is Reason.CONDITION_NOT_MET
+    assert desk.ask(release(1_950 * USDC - FEE)) is None
+
+
+def test_what_is_owed_is_not_the_buckets_to_give_before_it_is_paid_or_after(desk: Desk) -> None:
+    assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
+    for paid in (False, True):
+        assert desk.book.state.balance(BET, "USDC") == 2_000 * USDC - paid * FEE
+        held = desk.book.margin.bucket(desk.book.state, BET)
+        assert held == bucket_in(desk.book.state, BET)
+        assert held.balances == {"USDC": 2_000 * USDC - FEE}
+        assert desk.ask(release(1_950 * USDC - FEE + 1)) is Reason.CONDITION_NOT_MET
+        fee = Move("fee", BET, "treasury", "USDC", FEE)
+        assert desk.ask(fee, by=EVIDENCE) is (Reason.ENTITLEMENT_EXCEEDED if paid else None)
+
+
+def test_a_bucket_lacks_what_it_owes(desk: Desk) -> None:
+    assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
+    desk.price(30_200)
+    state, prices = desk.book.state, desk.book.margin.prices(desk.book.state, desk.at)
+    held = desk.book.margin.bucket(state, BET)
+    owed_twice = held.with_balance("USDC", -FEE)
+    terms = compile_terms(desk.book.rules.policy)
+    assert lacking(held, "USDC", prices, terms) > 0
+    assert lacking(owed_twice, "USDC", prices, terms) == lacking(held, "USDC", prices, terms) + FEE
 
 
 def test_profit_of_the_session_is_never_released(desk: Desk) -> None:
     assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
     desk.price(52_000)
-    # Equity 2,000 + 200, initial 52; the 200 of profit stay.
-    assert desk.ask(release(1_948 * USDC + 1)) is Reason.CONDITION_NOT_MET
-    assert desk.ask(release(1_948 * USDC)) is None
+    # Equity 2,000 - 2.5 + 200, initial 52; the 200 of profit stay.
+    assert desk.ask(release(1_948 * USDC - FEE + 1)) is Reason.CONDITION_NOT_MET
+    assert desk.ask(release(1_948 * USDC - FEE)) is None
 
 
 def test_a_loss_of_the_session_is_held(desk: Desk) -> None:
     assert desk.ask(desk.fill(BTC // 10, 50_000), by=EVIDENCE) is None
     desk.price(48_000)
-    # Equity 2,000 - 200, initial 48.
-    assert desk.ask(release(1_752 * USDC + 1)) is Reason.CONDITION_NOT_MET
-    assert desk.ask(release(1_752 * USDC)) is None
+    # Equity 2,000 - 2.5 - 200, initial 48.
+    assert desk.ask(release(1_752 * USDC - FEE + 1)) is Reason.CONDITION_NOT_MET
+    assert desk.ask(release(1_752 * USDC - FEE)) is None
 
 
 def test_two_releases_of_one_request_share_what_may_leave(desk: Desk) -> None:
@@ -162,9 +186,9 @@ def test_a_fee_is_a_loss_of_the_day(strict: Desk) -> None:
 
 
 def test_what_is_moved_out_is_no_loss(strict: Desk) -> None:
-    strict.price(49_020)
+    strict.price(49_030)  # 97 lost, and the fee of 2.5
     assert strict.ask(release(1_000 * USDC)) is None
-    assert strict.ask(strict.fill(1, 49_020), by=EVIDENCE) is None
+    assert strict.ask(strict.fill(1, 49_030), by=EVIDENCE) is None
 
 
 def test_what_is_moved_in_makes_up_for_no_loss(strict: Desk) -> None:
@@ -192,20 +216,20 @@ def test_a_healthy_bucket_is_not_closed(desk: Desk) -> None:
 
 def test_a_bucket_is_not_closed_before_it_is_below_its_requirement(desk: Desk) -> None:
     assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
-    # Equity 2,000 - 0.79 x 2,290 = 190.9 is over the maintenance of 188.5, and under `stop_at` of it.
-    desk.price(47_710)
-    assert forced(desk, 1, 47_710) is Reason.CONDITION_NOT_MET
+    # Equity 2,000 - 19.75 - 0.79 x 2,265 = 190.9 is over the maintenance of 188.6, and under `stop_at` of it.
+    desk.price(47_735)
+    assert forced(desk, 1, 47_735) is Reason.CONDITION_NOT_MET
 
 
 def test_a_failing_bucket_may_be_closed_whole_where_nothing_less_restores_it(desk: Desk) -> None:
     """The penalty of 0.5 % takes as much as closing frees, so every part closed leaves it as short."""
     assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
-    # Equity 2,000 - 0.79 x 2,350 = 143.5; maintenance 0.5 % of 37,643.5 = 188.2.
+    # Equity 2,000 - 19.75 - 0.79 x 2,350 = 123.75; maintenance 0.5 % of 37,643.5 = 188.2.
     desk.price(47_650)
     assert forced(desk, 790, 47_650) is None
     assert desk.book.state.position(BET, "BTC-PERP").contracts == 0
-    # 0.5 % of 37,643.5 would be 188.2175; what is left beside a fee of 18.82175 is 143.5 less that.
-    assert desk.book.state.owed("liquidation_surplus", BET, "insurance", "USDC") == 124_678_250
+    # 0.5 % of 37,643.5 would be 188.2175; what is left beside a fee of 18.82175 is 123.75 less that.
+    assert desk.book.state.owed("liquidation_surplus", BET, "insurance", "USDC") == 104_928_250
 
 
 def test_penalties_of_one_request_share_what_is_left(desk: Desk) -> None:
@@ -213,28 +237,28 @@ def test_penalties_of_one_request_share_what_is_left(desk: Desk) -> None:
     desk.price(47_650)
     assert desk.ask(*(liquidation(desk, part, 47_650) for part in (400, 300, 90)), by=EVIDENCE) is None
     owed = desk.book.state.owed("liquidation_surplus", BET, "insurance", "USDC")
-    assert owed == 124_678_250
+    assert owed == 104_928_250
 
 
 def test_a_failing_bucket_is_closed_no_further_than_restores_it(shelf: Shelf) -> None:
     desk = begun_desk(shelf, parsed(TEXT.replace('liquidation: "0.5 %"', 'liquidation: "0 %"')))
     assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
     desk.price(47_650)
-    # After c contracts, fee 0.05 %: 143.5 - 0.023825 c >= 0.262075 (790 - c), so c is 266.7 at least.
+    # After c contracts, fee 0.05 %: 123.75 - 0.023825 c >= 0.262075 (790 - c), so c is 349.6 at least.
     assert forced(desk, 790, 47_650) is Reason.ENTITLEMENT_EXCEEDED
-    assert forced(desk, 268, 47_650) is Reason.ENTITLEMENT_EXCEEDED
+    assert forced(desk, 351, 47_650) is Reason.ENTITLEMENT_EXCEEDED
     # Nor in parts of one request, each of which would be little enough.
-    parts = (liquidation(desk, 200, 47_650), liquidation(desk, 68, 47_650))
+    parts = (liquidation(desk, 200, 47_650), liquidation(desk, 151, 47_650))
     assert desk.ask(*parts, by=EVIDENCE) is Reason.ENTITLEMENT_EXCEEDED
-    assert forced(desk, 267, 47_650) is None
+    assert forced(desk, 350, 47_650) is None
     assert forced(desk, 1, 47_650) is Reason.CONDITION_NOT_MET
 
 
 def test_a_bankrupt_bucket_passes_to_its_pool_at_the_bankruptcy_price(desk: Desk) -> None:
     assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
     desk.price(47_000)
-    # 2,000 - 0.79 x 3,000 = -370: nothing is left at 50,000 - 2,000 / 0.79, rounded for the pool.
-    price_e10 = 474_683 * PRICE_SCALE // 10
+    # 1,980.25 - 0.79 x 3,000 = -389.75: nothing is left at 50,000 - 1,980.25 / 0.79, rounded for the pool.
+    price_e10 = 474_933 * PRICE_SCALE // 10
     sides = (Closing("insurance", "takeover"), Closing(BET, "takeover"))
 
     def take_over(at_e10: int) -> Reason | None:

@@ -26,6 +26,7 @@ from ringfence.planes.ledger.batch_kernel import (
     Words,
 )
 from ringfence.planes.ledger.book import BookState
+from ringfence.planes.ledger.entitlements import Owed
 from ringfence.planes.ledger.hold_kernel import no_holds
 from ringfence.planes.ledger.ledger import ALL, EACH, limited_members
 from ringfence.planes.ledger.limits import Counter
@@ -36,7 +37,6 @@ from ringfence.planes.ledger.positions import contract_rule
 from ringfence.planes.ledger.rows import Route
 from ringfence.planes.ledger.rules import GateRule, Place, Rules, Way
 from ringfence.planes.ledger.stopping import reason_of
-from ringfence.planes.ledger.tables import Owed
 from ringfence.policy.model import Cap
 
 NONE = -1

@@ -33,6 +33,7 @@ from ringfence.planes.ledger import (
 from ringfence.planes.ledger.chain import Chain
 from ringfence.planes.ledger.closing_members import close_member
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
+from ringfence.planes.ledger.entitlements import Owed
 from ringfence.planes.ledger.laws import halts_for, violations
 from ringfence.planes.ledger.ledger import Ledger, limited_members
 from ringfence.planes.ledger.limits import Counter
@@ -80,7 +81,7 @@ from ringfence.planes.ledger.prices import AgreedPrice
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
 from ringfence.planes.ledger.stopping import is_book_stopped
-from ringfence.planes.ledger.tables import Given, Hold, Owed, SessionState, Waiting
+from ringfence.planes.ledger.tables import Given, Hold, SessionState, Waiting
 
 LINKS_MAX: Final = 1 << 20
 """Most links of one request."""
@@ -448,6 +449,10 @@ class BookState:
     def owed(self, accrual: str, source: str, target: str, asset: str) -> int:
         """Return what is owed under an accrual in units."""
         return self._tables.owed.get((accrual, source, target, asset), 0)
+
+    def owed_by(self, source: str) -> Iterator[tuple[str, int]]:
+        """Say what a compartment owes and has not paid: (asset, units), an asset as often as it is owed."""
+        return self._tables.owed_by(source)
 
     def all_owed(self) -> Mapping[Owed, int]:
         """Return everything owed, by (accrual, source, target, asset). Do not change it."""

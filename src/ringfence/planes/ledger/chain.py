@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.conditions import Conditions
+from ringfence.planes.ledger.entitlements import Owed
 from ringfence.planes.ledger.interest import accrue
 from ringfence.planes.ledger.laws import Violation
 from ringfence.planes.ledger.ledger import Ledger
@@ -13,7 +14,6 @@ from ringfence.planes.ledger.operations import Entry, Request
 from ringfence.planes.ledger.rules import Place
 from ringfence.planes.ledger.shortfall import PAYABLE
 from ringfence.planes.ledger.signing import Verifier, signers_of
-from ringfence.planes.ledger.tables import Owed
 
 _NOBODY: frozenset[str] = frozenset()
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from ringfence.kernel.instant import DAY_NS, Instant
 from ringfence.kernel.money import PPM
+from ringfence.planes.ledger.entitlements import Owed
 from ringfence.planes.ledger.ledger import Ledger
 from ringfence.planes.ledger.rules import Place
-from ringfence.planes.ledger.tables import Owed
 
 INTEREST: Final = "interest"
 

@@ -45,7 +45,7 @@ def restore(state: BookState, parts: Mapping[str, bytes]) -> None:
     for name, content in parts.items():
         if name.startswith(_TABLE):
             table = name.removeprefix(_TABLE)
-            setattr(tables, table, dict(msgspec.json.decode(content, type=_rows_of(table))))
+            getattr(tables, table).update(msgspec.json.decode(content, type=_rows_of(table)))
         elif name.startswith(_PACKED):
             tables.packed[name.removeprefix(_PACKED)].restore(content)
 

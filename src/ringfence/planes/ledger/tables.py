@@ -6,12 +6,13 @@ two running totals that only grow, debits and credits; what a compartment holds 
 asset keeps its own totals beside them: the two ways of counting must always agree.
 """
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any, Final, NamedTuple, get_type_hints
 
 import msgspec
 
 from ringfence.kernel.errors import ViolationError
+from ringfence.planes.ledger.entitlements import Entitlements, Owed
 from ringfence.planes.ledger.operations import AdoptPolicy, Mandate, Move, OpenSession, Statement
 from ringfence.planes.ledger.packed import Packed
 from ringfence.planes.ledger.packed_tables import Balances, Members, Sessions, Totals, Windows
@@ -20,9 +21,6 @@ from ringfence.planes.ledger.prices import AgreedPrice
 
 _ABSENT: Final = object()
 _ZERO: Final = (0, 0)
-
-Owed = tuple[str, str, str, str]
-"""What an entitlement is kept under: accrual, source, target, asset."""
 
 
 class Waiting(NamedTuple):
@@ -114,6 +112,7 @@ class Tables:
     def __init__(self) -> None:
         for name in FORMS:
             setattr(self, name, {})
+        self.owed = self._entitlements = Entitlements()
         self.packed = {name: Packed() for name in ("compartments", "counters", "openings")}
         self.balances = Balances(self.packed["compartments"])
         self.sessions = Sessions(self.packed["compartments"])
@@ -191,6 +190,10 @@ class Tables:
         self.put(self.session_totals, instrument, self.session_totals.get(instrument, 0) + change)
 
     # --- entitlements
+
+    def owed_by(self, source: str) -> Iterator[tuple[str, int]]:
+        """Say what a source owes, entitlement by entitlement: (asset, units)."""
+        return self._entitlements.by(source)
 
     def owe(self, key: Owed, units: int) -> None:
         """Add to what is owed under a key (or, below zero, take away); nothing owed is not kept."""

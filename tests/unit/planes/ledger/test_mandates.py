@@ -162,7 +162,7 @@ def test_an_id_is_good_for_one_mandate(harbour):
 
 
 def test_margin_says_what_is_lacking(harbour):
-    """10 contracts of 0.001 BTC at 91,000: equity 100 - 90 = 10, needed 1 % of 910 = 9.10, at 120 % 10.92."""
+    """10 contracts at 91,000, a fee owed: equity 100 - 90 - 0.50, needed 1 % of 910, at 120 % 10.92."""
     harbour.price("BTC", 100_000)
     harbour.fund("alice", "hedge", 100 * USDC)
     harbour.fund("carol", "hedge", 500 * USDC)
@@ -171,8 +171,8 @@ def test_margin_says_what_is_lacking(harbour):
     harbour.must(mandate(harbour, CLIENT))
     facts = MarginFacts(harbour.state.rules)
     for units, reason in (
-        (920_001, Reason.ENTITLEMENT_EXCEEDED),
-        (920_000, None),
+        (1_420_001, Reason.ENTITLEMENT_EXCEEDED),
+        (1_420_000, None),
         (1, Reason.ENTITLEMENT_EXCEEDED),
     ):
         request = harbour.request(top_up(units), *EVIDENCE)
