@@ -12,14 +12,14 @@ just passed: a member never gets more room by a change of the window than the ol
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ringfence.kernel.calendar import window_index
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.limits import Counter, used_units
-from ringfence.planes.ledger.rules import CompartmentRule, GateRule, Rules, Way
+from ringfence.planes.ledger.rules import CompartmentRule, GateRule, Rules, WaterfallRule, Way
 from ringfence.planes.ledger.tables import Tables
 from ringfence.policy.diff import Change, diff
 from ringfence.policy.model import Cap, Need, Policy
@@ -192,12 +192,8 @@ def _compare_fields(
 
 
 def _bare(value: Any) -> Any:
-    """Leave out where a rule stands: two that differ in nothing else are the same."""
-    from dataclasses import is_dataclass, replace
-
-    if is_dataclass(value) and not isinstance(value, type) and hasattr(value, "line"):
-        return replace(value, line="")
-    return value
+    """Leave out where a waterfall stands: two that differ in nothing else are the same."""
+    return replace(value, line="") if isinstance(value, WaterfallRule) else value
 
 
 # --- what the book holds -----------------------------------------------------------------------

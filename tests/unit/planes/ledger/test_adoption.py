@@ -12,6 +12,7 @@ from ringfence.adapters.signatures_ed25519 import public_key
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.ids import ID_MAX
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.planes.ledger import adoption as module
 from ringfence.planes.ledger.adoption import carried, carry, compare_rules, plan_adoption, unkept
 from ringfence.planes.ledger.compile import compile_policy
 from ringfence.planes.ledger.limits import room_units, spend, used_units
@@ -179,6 +180,26 @@ def test_a_gate_that_was_shut_and_stays_shut_is_no_change():
     shut = changed(("when: releasable", "when: operator_silent 30 d"))
     assert compare_rules(rules_of(shut), rules_of(changed((SWEEP, ""), text=shut)))[1:] == ()
     assert compare_rules(rules_of(shut), rules_of(shut)) == ()
+
+
+def test_a_plan_is_for_the_planes_of_the_book_and_lists_the_ways_that_change():
+    harbour = Harbour()
+    old = compile_policy(policy_of(), ("ledger", "vault"))
+    plan = plan_adoption(harbour.state.ledger.tables, old, policy_of(changed((FUND, LESS), text=TEXT)))
+    assert plan.narrowed.planes == plan.target.planes == ("ledger", "vault")
+    assert plan.ways == compare_rules(old, plan.target) != ()
+    assert (plan.delay_ns, plan.may_widen, plan.needs, plan.waits) == (0, False, (), False)
+
+
+def test_where_the_rules_do_not_narrow_with_the_words_nothing_is_hurried(monkeypatch):
+    doubtful = (Change("changes", "something", ""),)
+    monkeypatch.setattr(module, "compare_rules", lambda old, new: doubtful)
+    harbour, old = Harbour(ADOPTING), rules_of(ADOPTING)
+    plan = plan_adoption(harbour.state.ledger.tables, old, policy_of(changed((FUND, LESS))))
+    assert plan.narrowed is old
+    assert plan.at_once == ()
+    assert plan.later
+    assert plan.waits
 
 
 # --- who may ------------------------------------------------------------------------------------

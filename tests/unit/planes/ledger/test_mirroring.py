@@ -1,5 +1,6 @@
 """Mirrored credit: never more than lies in escrow, whatever the credit did since."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS
 from ringfence.planes.ledger.book import BookState
 from ringfence.planes.ledger.compile import compile_policy
-from ringfence.planes.ledger.mirroring import mirror_units
+from ringfence.planes.ledger.mirroring import issued_units, mirror_units
 from ringfence.planes.ledger.operations import Move, OpenMember, RegisterKey, Request
 from ringfence.wiring_files import load_policy, shipped_policy
 
@@ -128,3 +129,15 @@ def test_what_mirrors_nothing_is_never_issued():
     keep = Keep()
     source, target = RULES.place(ISSUE), RULES.place(CREDIT)
     assert mirror_units(keep.state.ledger, RULES.assets["USDC"], source, target) == 0
+
+
+def test_credit_of_one_member_is_no_other_members():
+    keep = Keep()
+    for member in ("acme", "zenith"):
+        keep.state.ledger.tables.move("outside", f"client/{member}/locked", "USDC", 40)
+        keep.state.ledger.tables.commit()
+        assert keep.ask(issue(40, f"venue/{member}/credit"), by=WITNESSES) is None
+    acme = RULES.place(CREDIT)
+    assert issued_units(keep.state.ledger, "USDC-credit", acme) == 40
+    namesake = msgspec.structs.replace(acme, rule=replace(acme.rule, families=("broker",)))
+    assert issued_units(keep.state.ledger, "USDC-credit", namesake) == 0

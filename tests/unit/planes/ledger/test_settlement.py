@@ -105,6 +105,8 @@ OFF_TICK = 60_000 * PRICE_SCALE + PRICE_SCALE // 2_000
         (INVERSE, {"a": 1, "b": 2, "c": -3}, e10(70_000), {"a": -142_857, "b": -285_714, "c": 428_571}),
         (INVERSE, {"a": 1, "b": -1}, e10(70_000), {"a": -142_857, "b": 142_857}),
         (INVERSE, {"a": 2, "b": -2}, e10(50_000), {"a": -400_000, "b": 400_000}),
+        # One contract is a 99th of a unit more than a whole number of them, and 99 are a whole number.
+        (INVERSE, {"a": 99, "b": -99}, 99, {"a": -(10**20), "b": 10**20}),
     ],
 )
 def test_each_side_is_rebased_to_whole_units(instrument, book, price_e10, values):

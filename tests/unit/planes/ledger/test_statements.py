@@ -1,10 +1,11 @@
 """`attested` and `reconciled`: a gate that waits for somebody's word about the whole book."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
-from harbour import NOON, OFFICERS, TEXT, USDC, Harbour, public_of, rules_of, signed
+from harbour import NOON, OFFICERS, TEXT, USDC, Harbour, public_of, rotated, rules_of, signed
 
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, Instant
@@ -110,6 +111,54 @@ def test_a_statement_goes_forward_in_time():
     harbour.at = Instant(NOON + 1)
     moved = msgspec.structs.replace(first, as_of=NOON + 1)
     assert reason_of(harbour, moved) == Reason.SIGNATURE_INVALID
+
+
+@pytest.mark.parametrize(("late_ns", "reason"), [(0, None), (1, Reason.CONDITION_NOT_MET)])
+def test_a_rotated_attestor_is_believed_as_long_as_its_old_key_counts(late_ns, reason):
+    harbour = harbour_of("attested 30 d")
+    harbour.must(statement("auditor_key"))
+    harbour.must(rotated("auditor_key", harbour.at, NOON + DAY_NS))
+    harbour.at = Instant(NOON + DAY_NS + late_ns)
+    assert reason_of(harbour, harbour.request(SWEEP, *OFFICERS)) == reason
+    later = statement("auditor_key", as_of=NOON + 1)
+    assert reason_of(harbour, later) == (reason and Reason.SIGNATURE_INVALID)
+
+
+@pytest.mark.parametrize(
+    ("said", "late_ns", "words"),
+    [
+        (None, 0, "nobody ever said so"),
+        (False, 0, "the last word is that it does not hold: report 7"),
+        (True, 1, "it was last said as of 2025-10-10T12:00:00Z, over 30 d ago"),
+    ],
+)
+def test_what_is_wrong_with_the_word_is_said_with_the_line_of_the_gate(said, late_ns, words):
+    harbour = harbour_of("attested 30 d")
+    if said is not None:
+        harbour.must(statement("auditor_key", holds=said))
+    harbour.at = Instant(NOON + 30 * DAY_NS + late_ns)
+    refused = harbour.do(harbour.request(SWEEP, *OFFICERS)).decision
+    line = harbour.state.rules.gates["sweep"].line
+    assert (refused.words, refused.rule) == (f"sweep opens when attested, and {words}", line)
+
+
+def test_who_may_say_one_word_does_not_count_for_the_other():
+    """A service that sees arrivals may reconcile; what it says counts for no attestation."""
+    harbour = harbour_of("attested 30 d")
+    tables = harbour.state.ledger.tables
+    tables.put(tables.statements, "attested", statement("watcher_key"))
+    tables.commit()
+    assert harbour.reason(SWEEP, *OFFICERS) == Reason.CONDITION_NOT_MET
+    harbour = harbour_of("reconciled 30 d")
+    harbour.must(statement("watcher_key", word="reconciled"))
+    harbour.move(SWEEP, *OFFICERS)
+
+
+def test_without_who_sees_arrivals_only_an_attestor_reconciles():
+    rules = rules_of(text_of("attested 30 d"))
+    unseen = replace(rules, computed_by={})
+    assert witnesses(unseen, "reconciled") == {"auditor_key"}
+    assert witnesses(replace(rules, holders={}), "reconciled") == {"auditor_key"}
 
 
 def test_a_revoked_attestor_is_not_believed():
