@@ -378,9 +378,26 @@ def test_every_gap_is_noted_with_its_line_and_what_would_be_right():
         ("note", "not_enforced", f"harbour.yaml:{1 + TEXT[: TEXT.index(key)].count(chr(10))}", found, right)
         for key, found, right in wanted
     ]
+    # What is moved, shut as a whole, or neither pinned nor cooling is not noted a second time.
+    policy = other("gates", "residue", accrual=("interest",))
+    policy = other(
+        "assets", "USDC-debt", other("gates", "sweep", policy, accrual=("tithe",)), interest_ppm_per_year=1
+    )
+    policy = other("compartments", "outside", policy, pinned=True)
+    policy = other("compartments", "clearing", policy, cooling_ns=5)
+    notes = [note.found for note in compile_policy(policy, ("ledger", "vault")).notes]
+    assert notes == [
+        "sweep uses `accrual: tithe`",
+        *(f"{name} is pinned or cooling" for name in ("outside", "outside/{client}", "clearing")),
+    ]
     both = other("gates", "fee", on=("ledger", "vault", "onchain"))
     found = [note.found for note in compile_policy(both).notes if note.found.startswith("fee ")]
     assert found == ["fee is also checked on vault, onchain"]
+
+
+def test_a_coin_without_a_price_is_never_taken_for_the_numeraire():
+    rules = compile_policy(other("assets", "BTC", price=None))
+    assert [rules.assets[name].price for name in ("BTC", "USDC", "USDC-debt")] == ["index/BTC", None, None]
 
 
 def test_the_order_inside_a_quorum_has_no_meaning():

@@ -120,14 +120,23 @@ def test_every_line_that_is_wrong_is_named_with_its_rule(fields, faults):
     ]
 
 
-@pytest.mark.parametrize("price_e10", [1, 2])
-def test_a_price_may_be_the_smallest_there_is(price_e10):
+@pytest.mark.parametrize(("price_e10", "count"), [(1, 0), (2, 0), (0, 2), (None, 2)])
+def test_a_price_may_be_the_smallest_there_is(price_e10, count):
     harbour = Harbour()
     rules = harbour.state.rules
     fine = rules.instruments[PERP].model_copy(update={"tick_e10": 1})
     harbour.state.ledger.rules = replace(rules, instruments={**rules.instruments, PERP: fine})
-    asked = opening(harbour, prices={PERP: price_e10})
-    assert list(opening_faults(harbour.state.ledger, asked)) == []
+    asked = opening(harbour, prices={} if price_e10 is None else {PERP: price_e10})
+    found = opening_faults(harbour.state.ledger, asked)
+    assert [one.reason for _, one in found] == [Reason.PRICE_OFF_TICK] * count
+
+
+def test_a_single_contract_is_booked_to_the_side_that_held_it():
+    harbour = Harbour()
+    harbour.must(
+        opening(harbour, positions=(OpeningPosition(ALICE, PERP, 1), OpeningPosition(BOB, PERP, -1)))
+    )
+    assert [harbour.state.position(path, PERP).contracts for path in (ALICE, BOB)] == [1, -1]
 
 
 def test_without_a_place_outside_nobody_gives_coins():
