@@ -25,7 +25,7 @@ from ringfence.kernel.money import divide_up, share_down
 from ringfence.margin.bucket import Bucket, RestingOrder
 from ringfence.margin.calls import CallState, State, advance, state_of
 from ringfence.margin.headroom import Headroom, OrderTerms
-from ringfence.margin.health import Health, contract_of, health, in_numeraire_up
+from ringfence.margin.health import Health, PositionTerm, contract_of, health, in_numeraire_up
 from ringfence.margin.limits import LimitState, daily_loss_allowed, first_limit_state, observe
 from ringfence.margin.liquidation import ClosingPlan, plan_closing
 from ringfence.margin.marks import Prices
@@ -310,13 +310,21 @@ class MarginFacts:
 
     def closing_plan(self, standing: "Standing | Headroom") -> ClosingPlan:
         """Plan the closing of a failing bucket at its marks, each on the tick that is worse for it."""
-        execution_e10 = {}
-        for row in standing.figures.positions:
-            tick_e10 = contract_of(self._terms, row.instrument).tick_e10
-            off = row.mark_e10 % tick_e10
-            up = tick_e10 if off and row.contracts < 0 else 0
-            execution_e10[row.instrument] = row.mark_e10 - off + up
-        return plan_closing(standing.bucket, standing.figures, standing.prices, self._terms, execution_e10)
+        return self._closing_at(standing.bucket, standing.figures, {})
+
+    def can_sell(self, standing: "Standing | Headroom", instrument: str, price_e10: int) -> bool:
+        """Say whether a failing bucket could be closed in the market if one instrument got this price."""
+        return not self._closing_at(standing.bucket, standing.figures, {instrument: price_e10}).takeovers
+
+    def _closing_at(self, bucket: Bucket, figures: Health, sold_e10: Mapping[str, int]) -> ClosingPlan:
+        """Plan the closing of a failing bucket, what is being sold at its price and the rest at the mark."""
+        marks_e10 = {row.instrument: self._worse_tick_e10(row) for row in figures.positions}
+        return plan_closing(bucket, figures, self._prices, self._terms, {**marks_e10, **sold_e10})
+
+    def _worse_tick_e10(self, row: PositionTerm) -> int:
+        tick_e10 = contract_of(self._terms, row.instrument).tick_e10
+        off = row.mark_e10 % tick_e10
+        return row.mark_e10 - off + (tick_e10 if off and row.contracts < 0 else 0)
 
     # --- snapshots
 
@@ -465,18 +473,21 @@ class MarginFacts:
         return state_of(figures.equity, figures.maintenance, thresholds) if thresholds else State.FREE
 
     def _closing(self, path: str, part: _Part) -> dict[str, ClosingFact]:
-        """Say how far a failing bucket may be closed at the prices it would get, or taken over."""
-        forced_e10 = part.touch.forced_e10
-        if not forced_e10:
+        """Say how far a failing bucket may be closed at the prices it gets, or that it is taken over.
+
+        A sale is judged at its own price. A takeover is due where selling at the marks would leave the bucket
+        bankrupt, whatever price is asked for it: else it would take equity that a sale leaves.
+        """
+        touch = part.touch
+        if not touch.forced_e10:
             return {}
         is_uncured = self._calls.get(path, CallState()).state is State.LIQUIDATE
         if self._state(part.figures) is not State.LIQUIDATE and not is_uncured:
-            return self._giving(part) if part.touch.causes == {"deleveraging"} else {}
-        execution_e10 = {row.instrument: row.mark_e10 for row in part.figures.positions} | forced_e10
-        plan = plan_closing(part.bucket, part.figures, self._prices, self._terms, execution_e10)
+            return self._giving(part) if touch.causes == {"deleveraging"} else {}
+        sold_e10 = touch.forced_e10 if "liquidation" in touch.causes else {}
+        plan = self._closing_at(part.bucket, part.figures, sold_e10)
         closed = {row.instrument: ClosingFact(abs(row.contracts), 0, row.penalty) for row in plan.closures}
-        # What should pass to a pool and is sold instead belongs to a bucket that has nothing for a penalty.
-        passed = {row.instrument: ClosingFact(abs(row.contracts), row.price_e10, 0) for row in plan.takeovers}
+        passed = {row.instrument: ClosingFact(abs(row.contracts), row.price_e10) for row in plan.takeovers}
         return closed | passed
 
     def _giving(self, part: _Part) -> dict[str, ClosingFact]:

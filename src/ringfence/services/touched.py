@@ -23,8 +23,8 @@ class Touch:
     fills: of its signed orders, with its side; releases: assets that leave on margin's word; topped: assets
     that come under a mandate; mixes: something else happens too, so that what may leave cannot be said
     beforehand; flows: units by asset that people move in (positive) or out, nothing that is owed; passed:
-    contracts it gets at the mark, or gives (below zero) by instrument; forced_e10: the price of each forced
-    fill; causes: why those are forced.
+    contracts it gets at the mark, or gives (below zero) by instrument; forced_e10: the worst price of
+    its forced fills, by instrument; causes: why those are forced.
     """
 
     fills: list[tuple[Fill, Direction]] = field(default_factory=list)
@@ -92,7 +92,9 @@ def _read_fill(rules: Rules, touched: dict[str, Touch], fill: Fill) -> None:
             continue
         touch = touched.setdefault(side.bucket, Touch())
         if isinstance(side, Closing):
-            touch.forced_e10[fill.instrument] = fill.price_e10
+            worse = min if direction == "sell" else max
+            before_e10 = touch.forced_e10.get(fill.instrument, fill.price_e10)
+            touch.forced_e10[fill.instrument] = worse(before_e10, fill.price_e10)
             touch.causes.add(side.cause)
         else:
             touch.fills.append((fill, direction))

@@ -269,6 +269,65 @@ def test_a_bankrupt_bucket_passes_to_its_pool_at_the_bankruptcy_price(desk: Desk
     assert desk.book.state.position("insurance", "BTC-PERP").contracts == 790
 
 
+def sale(desk: Desk, contracts: int, tenths: int) -> Fill:
+    """Sell what alice holds to an order of bob's at a price in tenths of a dollar."""
+    taker = desk.order("client/bob/bet", "buy", contracts, 48_000)
+    return Fill("BTC-PERP", contracts, tenths * PRICE_SCALE // 10, taker, Closing(BET, "liquidation"), "sell")
+
+
+def passing(tenths: int, contracts: int = 790) -> Fill:
+    sides = (Closing("insurance", "takeover"), Closing(BET, "takeover"))
+    return Fill("BTC-PERP", contracts, tenths * PRICE_SCALE // 10, *sides)
+
+
+BANKRUPT_AT = 474_933
+"""0.79 BTC from 50,000 with 1,980.25: 50,000 - 1,980.25 / 0.79, in tenths, rounded for the pool."""
+
+
+def test_nothing_is_sold_below_the_price_that_leaves_nothing(desk: Desk) -> None:
+    """1,980.25 - 0.79 x (50,000 - p) less a fee of 0.05 % is 0 at p = 47,517.11."""
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_650)
+    assert desk.ask(sale(desk, 790, 475_171), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    # Nor a part of it, nor before or after a part that gets more.
+    assert desk.ask(sale(desk, 1, 475_171), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    both = sale(desk, 1, 475_171), sale(desk, 1, 476_500)
+    assert desk.ask(*both, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert desk.ask(*both[::-1], by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert desk.ask(sale(desk, 790, 475_172), by=EVIDENCE) is None
+    # Some cents are left beside the fee, and the penalty takes them.
+    left = desk.book.margin.bucket(desk.book.state, BET)
+    assert left.balances["USDC"] == left.position("BTC-PERP").session_value
+
+
+def test_what_a_bankrupt_bucket_has_passes_on_and_is_not_sold(desk: Desk) -> None:
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_517)
+    assert desk.ask(sale(desk, 790, 475_170), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    # One request cannot have both, whichever comes first.
+    some, rest = passing(BANKRUPT_AT, 400), sale(desk, 390, 475_170)
+    assert desk.ask(some, rest, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert desk.ask(rest, some, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert desk.ask(passing(BANKRUPT_AT), by=EVIDENCE) is None
+
+
+def test_a_better_offer_than_the_mark_saves_a_bucket_from_its_pool(desk: Desk) -> None:
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_517)
+    assert desk.ask(sale(desk, 790, 475_172), by=EVIDENCE) is None
+
+
+def test_nobody_takes_over_what_a_sale_would_leave_something_of(desk: Desk) -> None:
+    """At its bankruptcy price a bucket always looks bankrupt: the mark decides, not the price asked for."""
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_518)
+    assert desk.ask(passing(BANKRUPT_AT), by=EVIDENCE) is Reason.CONDITION_NOT_MET
+    mixed = passing(BANKRUPT_AT, 400), sale(desk, 390, 474_933)
+    assert desk.ask(*mixed, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert desk.ask(*mixed[::-1], by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert desk.ask(sale(desk, 790, 475_180), by=EVIDENCE) is None
+
+
 # --- replay ------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 A side of a fill is a client's signed order or a forced closure. `decide_fill` is given everything it needs
 and changes nothing. Takeovers and deleveraging happen at the bankruptcy price that margin states as a fact,
-so they are exempt from the price band; every other fill lies inside it.
+so they are exempt from the price band; every other fill lies inside it. Where margin states that price,
+nothing is left to be sold: a liquidation at what the market would give is refused.
 """
 
 import re
@@ -242,7 +243,11 @@ def _judge_closing(
     if side.closing is None:
         words = f"margin does not ask for a {closing.cause} of {place.path}"
         yield Refused(Reason.CONDITION_NOT_MET, words, rule.line)
-    elif fill.contracts > side.closing.contracts:
+        return
+    if closing.cause == "liquidation" and side.closing.price_e10:
+        words = f"sold at {_show(fill.price_e10)}, {place.path} would be bankrupt: its position passes on at"
+        yield Refused(Reason.TAKEOVER_IS_DUE, f"{words} {_show(side.closing.price_e10)}", rule.line)
+    if fill.contracts > side.closing.contracts:
         words = f"{side.closing.contracts} contracts of {place.path} may be closed by force"
         yield Refused(Reason.ENTITLEMENT_EXCEEDED, words, rule.line)
 

@@ -14,7 +14,7 @@ from ringfence.kernel.instant import MINUTE_NS, SECOND_NS, Instant
 from ringfence.kernel.money import PPM, divide_up
 from ringfence.margin.bucket import RestingOrder
 from ringfence.margin.calls import State
-from ringfence.margin.liquidation import ClosingPlan
+from ringfence.margin.liquidation import ClosingPlan, Closure
 from ringfence.planes.ledger.operations import (
     Closing,
     Link,
@@ -27,6 +27,7 @@ from ringfence.planes.ledger.operations import (
 from ringfence.planes.ledger.payments import collection_links, settlement_links
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.signing import Verifier
+from ringfence.policy.model import Instrument
 from ringfence.services.closing import takeover_fills
 from ringfence.services.instructions import Sign
 from ringfence.services.marks import PriceState
@@ -228,21 +229,32 @@ class Risk:
         instrument = self._rules.instruments[first.instrument]
         times = self._tried.get(path, (now, 0))[1]
         contracts = max(1, abs(first.contracts) * max(1, 10 - times) // 10)
-        slip = first.price_e10 * min(SLIPPAGE_PPM, instrument.price_band_ppm) // PPM
-        limit_e10 = first.price_e10 + (slip if first.contracts > 0 else -slip)
         order = Order(
             id=self._id(now),
             bucket=path,
             instrument=first.instrument,
             side="buy" if first.contracts > 0 else "sell",
             contracts=contracts,
-            limit_e10=limit_e10 - limit_e10 % instrument.tick_e10,
+            limit_e10=self._limit_e10(path, first, instrument, now),
             expires=now + MINUTE_NS,
             policy=self._rules.digest,
             reduce_only=True,
             time_in_force="ioc",
         )
         return msgspec.structs.replace(order, signatures=self._signatures(signing_bytes(order)))
+
+    def _limit_e10(self, path: str, closure: Closure, instrument: Instrument, now: Instant) -> int:
+        """Ask for a price near the mark, and for none that would bankrupt the bucket: none is taken."""
+        margin = self._follower.margin
+        room = margin.room(self._follower.state, path, now)
+        slip = closure.price_e10 * min(SLIPPAGE_PPM, instrument.price_band_ppm) // PPM
+        while slip >= instrument.tick_e10 and room is not None:
+            limit_e10 = closure.price_e10 + (slip if closure.contracts > 0 else -slip)
+            limit_e10 -= limit_e10 % instrument.tick_e10
+            if margin.can_sell(room, closure.instrument, limit_e10):
+                return limit_e10
+            slip //= 2
+        return closure.price_e10
 
     def _signed_fill(self, numbered: NumberedFill, now: Instant) -> Request | None:
         """Sign a fill that closes a bucket by force, if that bucket is to be closed."""

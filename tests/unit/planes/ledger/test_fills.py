@@ -70,11 +70,13 @@ def test_penalties_of_a_request_are_cut_together_to_what_margin_allows(harbour, 
     assert harbour.state.owed("liquidation_surplus", BOB, POOL, "USDC") == penalty_max
 
 
-def test_a_takeover_costs_nothing_of_what_a_liquidation_beside_it_may_cost(harbour):
+def test_a_takeover_costs_no_penalty_and_no_sale_stands_beside_it(harbour):
     take = Fill("BTC-PERP", 4, e10(110_000), Closing(BOB, "takeover"), Closing(POOL, "takeover"))
     facts = forced(5, price_e10=e10(110_000), penalty_max=500_000)
-    harbour.move([take, liquidation(harbour, 1)], *EVIDENCE, conditions=facts)
-    assert harbour.state.owed("liquidation_surplus", BOB, POOL, "USDC") == 500_000
+    both = [take, liquidation(harbour, 1)]
+    assert harbour.reason(both, *EVIDENCE, conditions=facts) == Reason.TAKEOVER_IS_DUE
+    harbour.move(take, *EVIDENCE, conditions=facts)
+    assert harbour.state.owed("liquidation_surplus", BOB, POOL, "USDC") == 0
 
 
 @pytest.mark.parametrize(("taker", "ppm"), [("0.0001 %", 1), ("0 %", 0)])

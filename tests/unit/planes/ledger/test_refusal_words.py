@@ -6,7 +6,7 @@ from harbour import EVIDENCE, NOON, OFFICERS, TEXT, USDC, Harbour, allow, e10, p
 from ringfence.adapters.signatures_ed25519 import sign
 from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.instant import DAY_NS, MINUTE_NS, SECOND_NS, Instant
-from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
+from ringfence.planes.ledger.conditions import NO_CONDITIONS, ClosingFact, Conditions
 from ringfence.planes.ledger.operations import (
     CloseMember,
     Closing,
@@ -523,6 +523,20 @@ def test_forced_sides_that_are_refused(harbour):
     assert asked("liquidation") == (
         Reason.CONDITION_NOT_MET,
         f"margin does not ask for a liquidation of {BOB}",
+    )
+    due = Conditions(closing={path: {"BTC-PERP": ClosingFact(2, e10(99_000))} for path in (BET, BOB)})
+    assert asked("liquidation", conditions=due) == (
+        Reason.TAKEOVER_IS_DUE,
+        f"sold at 100000, {BOB} would be bankrupt: its position passes on at 99000",
+    )
+    assert asked("liquidation", conditions=due, contracts=3)[0] == Reason.REDUCE_ONLY
+    sold = Conditions(closing={path: {"BTC-PERP": ClosingFact(2)} for path in (BET, BOB)})
+    harbour.must(
+        harbour.request(
+            Fill("BTC-PERP", 1, e10(100_000), Closing(BOB, "liquidation"), Closing(BET, "liquidation")),
+            *EVIDENCE,
+        ),
+        sold,
     )
     assert asked("takeover", "takeover") == (
         Reason.CONDITION_NOT_MET,

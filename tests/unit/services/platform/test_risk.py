@@ -7,7 +7,8 @@ from margin_desk import BET, CASH, EVIDENCE, HEDGE, POLICY, Desk, begun_desk
 from ringfence.adapters.book_memory import Shelf
 from ringfence.adapters.signatures_ed25519 import sign, verify
 from ringfence.kernel.instant import Instant
-from ringfence.planes.ledger.operations import Fill, Move, Order, Signature
+from ringfence.kernel.money import PRICE_SCALE
+from ringfence.planes.ledger.operations import Closing, Fill, Move, Order, Signature
 from ringfence.services.platform import risk as risk_module
 from ringfence.services.platform.messages import Empty, News
 from ringfence.services.platform.risk import Risk
@@ -55,6 +56,19 @@ def test_everybody_has_had_a_turn_after_a_round(followed: Followed, monkeypatch:
     assert followed.offered() == {}  # The two bets come first.
     followed.pull()
     assert set(followed.offered()) == {HEDGE}
+
+
+def test_the_market_is_asked_for_no_price_that_bankrupts_the_bucket(followed: Followed) -> None:
+    """One percent off the mark would; nothing is left at 47,517.11, and below that nobody may sell."""
+    desk = followed.desk
+    assert desk.ask(desk.fill(790, 50_000), by=EVIDENCE) is None
+    desk.price(47_650)
+    followed.pull()
+    offered = followed.offered()[BET]
+    assert 475_171 * PRICE_SCALE // 10 < offered.limit_e10 < 47_650 * PRICE_SCALE
+    taker = desk.order("client/bob/bet", "buy", 790, 48_000)
+    sold = Fill("BTC-PERP", 790, offered.limit_e10, taker, Closing(BET, "liquidation"), "sell")
+    assert desk.ask(sold, by=EVIDENCE) is None
 
 
 def test_a_closing_that_became_a_takeover_is_forgotten(followed: Followed) -> None:
