@@ -39,7 +39,7 @@ def pin(ledger: Ledger, record: PinAddress, at: Instant, verify: Verifier) -> Re
         return Refused(
             Reason.NEEDS_NOT_MET, f"{missing} registers an address of {place.path}, and did not sign"
         )
-    earlier = tables.addresses.get(place.path, ())
+    earlier = tables.addresses.get(place.path)
     if earlier and earlier[-1][0] == record.address:
         return True
     tables.put(tables.addresses, place.path, (*_kept(ledger, place, at), (record.address, int(at))))

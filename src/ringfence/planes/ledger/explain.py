@@ -23,7 +23,6 @@ from ringfence.planes.ledger.transfer import Facts
 
 _AMOUNT_REASONS = frozenset(
     {
-        Reason.CONDITION_NOT_MET,
         Reason.GATE_LIMIT_EXCEEDED,
         Reason.ENTITLEMENT_EXCEEDED,
         Reason.FREE_BALANCE_TOO_LOW,
@@ -88,11 +87,11 @@ def explain(
     advice = refused.reason.meaning
     if move is not None and refused.reason == Reason.NO_GATE_BETWEEN_COMPARTMENTS:
         path, advice = _another_path(state.rules, move)
-    elif move is not None and _waits_for_word(state.rules, move, refused):
-        advice = f"let one who may say so sign a statement: {refused.words}"
-    elif move is not None and refused.reason in _AMOUNT_REASONS:
+    elif move is not None and _is_of_amount(state.rules, move, refused.reason):
         largest = largest_units(state, request, move, conditions)
         advice = _advise_amount(state.rules, move, largest)
+    elif move is not None and _waits_for_word(state.rules, move, refused.reason):
+        advice = f"let one who may say so sign a statement: {refused.words}"
     elif move is not None and refused.reason == Reason.NEEDS_NOT_MET:
         path = _step_of(state.rules, move)
         advice = "; ".join(f"let {need} sign" for step in path for need in step.needs) or advice
@@ -148,8 +147,8 @@ def find_path(rules: Rules, source: Place, target: Place, asset: str) -> tuple[G
 
 
 def _another_path(rules: Rules, move: Move) -> tuple[tuple[GateStep, ...], str]:
-    source, target = rules.place(move.source), rules.place(move.target)
-    path = find_path(rules, source, target, move.asset) if source is not None and target is not None else ()
+    ends = _ends(rules, move)
+    path = find_path(rules, *ends, move.asset) if ends is not None else ()
     if not path:
         words = f"no chain of open gates takes {move.asset} from {move.source} to {move.target}: it is a wall"
         return (), words
@@ -167,17 +166,23 @@ def _advise_amount(rules: Rules, move: Move, largest: int) -> str:
 
 
 def _advise_asset(rules: Rules, move: Move) -> str:
-    source, target = rules.place(move.source), rules.place(move.target)
-    way = rules.way(move.gate, source, target) if source is not None and target is not None else None
+    ends = _ends(rules, move)
+    way = rules.way(move.gate, *ends) if ends is not None else None
     passing = sorted(way.assets or ()) if way is not None else []
     return f"{move.gate} moves {', '.join(passing) or 'nothing'} there"
 
 
-def _waits_for_word(rules: Rules, move: Move, refused: Refused) -> bool:
-    """Say whether a move was refused for want of a statement, where margin has no say."""
+def _is_of_amount(rules: Rules, move: Move, reason: Reason) -> bool:
+    """Say whether less might have passed: a condition of margin lets an amount go, any other word nothing."""
     gate = rules.gates.get(move.gate)
-    waits = gate is not None and bool(gate.statements) and not gate.conditions
-    return waits and refused.reason == Reason.CONDITION_NOT_MET
+    by_margin = gate is not None and bool(gate.conditions) and reason == Reason.CONDITION_NOT_MET
+    return by_margin or reason in _AMOUNT_REASONS
+
+
+def _waits_for_word(rules: Rules, move: Move, reason: Reason) -> bool:
+    """Say whether a move was refused for want of a statement."""
+    gate = rules.gates.get(move.gate)
+    return gate is not None and bool(gate.statements) and reason == Reason.CONDITION_NOT_MET
 
 
 def _bounds_of_words(facts: Facts) -> Iterator[int | None]:
@@ -226,11 +231,15 @@ def _trace(rules: Rules, came_from: dict[str, tuple[Place, Way] | None], end: Pl
 
 
 def _step_of(rules: Rules, move: Move) -> tuple[GateStep, ...]:
+    ends = _ends(rules, move)
+    way = rules.way(move.gate, *ends) if ends is not None else None
+    return (_show_step(rules, way, *ends),) if ends is not None and way is not None else ()
+
+
+def _ends(rules: Rules, move: Move) -> tuple[Place, Place] | None:
+    """Find where a move begins and ends; None where the policy has no such compartment."""
     source, target = rules.place(move.source), rules.place(move.target)
-    way = rules.way(move.gate, source, target) if source is not None and target is not None else None
-    if way is None or source is None or target is None:
-        return ()
-    return (_show_step(rules, way, source, target),)
+    return None if source is None or target is None else (source, target)
 
 
 def _show_step(rules: Rules, way: Way, source: Place, target: Place) -> GateStep:

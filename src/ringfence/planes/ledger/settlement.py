@@ -26,8 +26,7 @@ def fill_value(instrument: Instrument, contracts: int, price_e10: int, quote_dec
     """
     numerator, denominator = _notional(instrument, abs(contracts), price_e10, quote_decimals)
     size = divide_down(numerator, denominator)
-    is_positive = (contracts > 0) == (instrument.payoff == "linear")
-    return size if is_positive else -size
+    return _long_sign(instrument) * (size if contracts > 0 else -size)
 
 
 def rebased_values(
@@ -40,16 +39,13 @@ def rebased_values(
     """
     numerator, denominator = _notional(instrument, 1, price_e10, quote_decimals)
     if numerator % denominator == 0:
-        each = numerator // denominator if instrument.payoff == "linear" else -(numerator // denominator)
+        each = _long_sign(instrument) * (numerator // denominator)
         return {bucket: count * each for bucket, count in contracts.items()}
-    side_total = sum(count for count in contracts.values() if count > 0)
-    numerator, denominator = _notional(instrument, side_total, price_e10, quote_decimals)
+    longs, shorts = _sides(contracts)
+    numerator, denominator = _notional(instrument, sum(longs.values()), price_e10, quote_decimals)
     total = divide_down(numerator, denominator)
-    long_sign = 1 if instrument.payoff == "linear" else -1
-    values = dict.fromkeys(contracts, 0)
-    values.update(_split(contracts, 1, total, long_sign))
-    values.update(_split(contracts, -1, total, -long_sign))
-    return values
+    sign = _long_sign(instrument)
+    return dict.fromkeys(contracts, 0) | _split(longs, total, sign) | _split(shorts, total, -sign)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +70,13 @@ def funding_payments(
     contracts: signed, by bucket, summing to zero; rate_e10: of notional, per PRICE_SCALE; has_rounding: a
     compartment takes the residue, else payers pay no more than receivers get.
     """
-    side_total = sum(count for count in contracts.values() if count > 0)
-    numerator, denominator = _notional(instrument, side_total, price_e10, quote_decimals)
+    longs, shorts = _sides(contracts)
+    numerator, denominator = _notional(instrument, sum(longs.values()), price_e10, quote_decimals)
     numerator, denominator = numerator * abs(rate_e10), denominator * PRICE_SCALE
     received = divide_down(numerator, denominator)
     paid = divide_up(numerator, denominator) if has_rounding else received
-    payers = 1 if rate_e10 > 0 else -1
-    owed = _split(contracts, payers, paid, -1) | _split(contracts, -payers, received, 1)
+    payers, receivers = (longs, shorts) if rate_e10 > 0 else (shorts, longs)
+    owed = _split(payers, paid, -1) | _split(receivers, received, 1)
     return FundingPayments(owed, paid - received)
 
 
@@ -104,8 +100,19 @@ def _notional(instrument: Instrument, contracts: int, price_e10: int, decimals: 
     return size * price_e10, PRICE_SCALE * PRICE_SCALE
 
 
-def _split(contracts: Mapping[str, int], side: int, total: int, sign: int) -> dict[str, int]:
-    """Apportion a total over the positions of one side (1 long, -1 short) by their size."""
-    buckets = sorted(bucket for bucket, count in contracts.items() if count * side > 0)
-    parts = apportion(total, [abs(contracts[bucket]) for bucket in buckets])
-    return {bucket: sign * part for bucket, part in zip(buckets, parts, strict=True)}
+def _long_sign(instrument: Instrument) -> int:
+    """Say with which sign a long position is worth its notional."""
+    return 1 if instrument.payoff == "linear" else -1
+
+
+def _sides(contracts: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Part positions into long and short ones, each with its size, by name."""
+    ordered = sorted(contracts.items())
+    longs = {bucket: count for bucket, count in ordered if count > 0}
+    return longs, {bucket: -count for bucket, count in ordered if count < 0}
+
+
+def _split(side: Mapping[str, int], total: int, sign: int) -> dict[str, int]:
+    """Apportion a total over the positions of one side by their size."""
+    parts = apportion(total, list(side.values()))
+    return {bucket: sign * part for bucket, part in zip(side, parts, strict=True)}

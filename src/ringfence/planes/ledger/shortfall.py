@@ -43,10 +43,8 @@ def pools_of(bucket: Place) -> tuple[str, ...]:
 
 def bears(rules: Rules, tables: Tables, payer: Place, bucket: Place, asset: str) -> bool:
     """Say whether it is `payer`'s turn to pay what `bucket` cannot."""
-    fall = bucket.rule.waterfall
-    if fall is not None:
-        is_payer = payer.path in pools_of(bucket) or (fall.record is None and fall.last == payer.path)
-        return is_payer and not has_coins(rules, tables, bucket)
+    if bucket.rule.waterfall is not None:
+        return payer.path in pools_of(bucket) and not has_coins(rules, tables, bucket)
     backed = any(
         one.last == payer.path and any(match(pool, bucket.path) is not None for pool in one.pools)
         for one in rules.waterfalls.values()

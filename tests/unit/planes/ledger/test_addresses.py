@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from harbour import NOON, TEXT, USDC, Harbour, signed
+from harbour import NOON, TEXT, USDC, Harbour, rotated, signed
 
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
 from ringfence.planes.ledger.addresses import keys_asked
-from ringfence.planes.ledger.operations import CarryOut, Move, PinAddress
+from ringfence.planes.ledger.operations import CarryOut, CloseMember, Move, PinAddress
 
 OUT, CLIENT = "outside/alice", "client_key/alice"
 WITHDRAW = Move("withdraw", "client/alice/cash", OUT, "USDC", USDC)
@@ -65,6 +65,10 @@ def test_the_addresses_that_matter_are_listed_with_when_they_count(harbour):
     second = (OUT, "bc1-second", NOON + 2 * DAY_NS, NOON + 3 * DAY_NS)
     assert list(harbour.state.addresses()) == [first, second]
     assert keys_asked(harbour.state.rules, harbour.state.rules.place(OUT)) == (CLIENT,)
+    harbour.at = Instant(NOON + 3 * DAY_NS)
+    harbour.must(pinned(harbour, "bc1-third", CLIENT))
+    third = (OUT, "bc1-third", NOON + 3 * DAY_NS, NOON + 4 * DAY_NS)
+    assert list(harbour.state.addresses()) == [second, third]  # the first is no more in force
 
 
 def test_without_any_address_who_pays_has_to_know_it(harbour):
@@ -85,6 +89,7 @@ def test_without_any_address_who_pays_has_to_know_it(harbour):
         ((CLIENT,), {"compartment": "outside/zoe"}, Reason.COMPARTMENT_UNKNOWN),
         ((CLIENT,), {"policy": b"x" * 32}, Reason.POLICY_DIGEST_DIFFERS),
         ((CLIENT,), {"expires": NOON - 1}, Reason.REQUEST_EXPIRED),
+        ((CLIENT,), {"expires": NOON}, None),
     ],
 )
 def test_only_its_owner_registers_an_address(harbour, keys, words, reason):
@@ -108,18 +113,96 @@ def test_the_same_address_again_does_not_begin_to_cool_anew(harbour):
     assert reason_of(harbour, forged) == Reason.SIGNATURE_INVALID
 
 
-def test_a_place_without_a_member_is_registered_by_those_whom_its_gate_needs():
-    gate = (
-        "gates:\n  pay: {from: house/treasury, to: outside/house, assets: USDC, "
+HOUSE = (
+    TEXT.replace(
+        "gates:\n",
+        "gates:\n  pay: {from: house/treasury, to: bank/house, assets: USDC, "
         'needs: "2 of [officer_a, officer_b]", on: ledger, limit: {all: {USDC: "10 per 1 d"}}}\n'
+        "  dues: {from: house/treasury, to: bank/house, assets: USDC, accrual: fees, needs: risk_key, "
+        "computed_by: [risk, ledger], on: ledger}\n",
+        1,
     )
-    text = TEXT.replace("gates:\n", gate, 1).replace(
-        "compartments:\n", "compartments:\n  outside/house: {kind: external, pinned: true, cooling: 1 h}\n", 1
+    .replace(
+        "compartments:\n", "compartments:\n  bank/house: {kind: external, pinned: true, cooling: 1 h}\n", 1
+    )
+    .replace("compartments:\n", "compartments:\n  bank/void: {kind: external, pinned: true}\n", 1)
+)
+BY_HAND = "client_key: {per: client, held_by: client, form: signature, signs: by_hand}"
+
+
+def test_a_place_without_a_member_is_registered_by_those_whom_its_gate_needs():
+    harbour = Harbour(HOUSE)
+    one = pinned(harbour, "bank", "officer_a", compartment="bank/house")
+    assert reason_of(harbour, one) == Reason.NEEDS_NOT_MET
+    harbour.must(pinned(harbour, "bank", "officer_a", "officer_b", compartment="bank/house"))
+    assert harbour.state.address("bank/house", Instant(NOON + HOUR_NS)) == "bank"
+    place = harbour.state.rules.place("bank/house")
+    assert keys_asked(harbour.state.rules, place) == ("officer_a", "officer_b")
+
+
+# What is paid by the ledger's own count takes no address from whoever counts.
+@pytest.mark.parametrize("keys", [("officer_a",), ("risk_key",), ("risk_key", "ledger_key", "officer_b")])
+def test_whom_only_other_gates_need_registers_nothing(keys):
+    harbour = Harbour(HOUSE)
+    found = harbour.do(pinned(harbour, "bank", *keys, compartment="bank/house")).decision
+    words = "2 of [officer_a, officer_b] registers an address of bank/house, and did not sign"
+    assert (found.reason, found.words) == (Reason.NEEDS_NOT_MET, words)
+
+
+def test_where_several_gates_lead_the_needs_of_one_of_them_are_enough():
+    more = (
+        ": {from: house/treasury, to: bank/house, assets: USDC, needs: wallet_key, on: ledger, "
+        'limit: {all: {USDC: "10 per 1 d"}}}\n'
+    )
+    for name, following in (("buy", "  pay:"), ("rent", "  dues:")):
+        harbour = Harbour(HOUSE.replace(following, f"  {name}{more}{following}", 1))
+        harbour.must(pinned(harbour, "bank", "wallet_key", compartment="bank/house"))
+
+
+def test_where_no_gate_leads_nobody_registers_an_address():
+    harbour = Harbour(HOUSE)
+    found = harbour.do(pinned(harbour, "bank", "officer_a", compartment="bank/void")).decision
+    assert found.words == "nobody registers an address of bank/void, and did not sign"
+
+
+def test_a_member_whose_keys_sign_on_evidence_registers_with_those_whom_its_gate_needs():
+    text = TEXT.replace(BY_HAND, BY_HAND.replace("by_hand", "on_evidence")).replace(
+        "standing: client_key, ", ""
     )
     harbour = Harbour(text)
-    one = pinned(harbour, "bank", "officer_a", compartment="outside/house")
-    assert reason_of(harbour, one) == Reason.NEEDS_NOT_MET
-    harbour.must(pinned(harbour, "bank", "officer_a", "officer_b", compartment="outside/house"))
-    assert harbour.state.address("outside/house", Instant(NOON + HOUR_NS)) == "bank"
-    place = harbour.state.rules.place("outside/house")
-    assert {"officer_a", "officer_b"} <= set(keys_asked(harbour.state.rules, place))
+    assert keys_asked(harbour.state.rules, harbour.state.rules.place(OUT)) == (
+        CLIENT,
+        "wallet_key",
+        "officer_a",
+        "officer_b",
+    )
+    assert reason_of(harbour, pinned(harbour, "bc1-first", CLIENT)) == Reason.NEEDS_NOT_MET
+    harbour.must(pinned(harbour, "bc1-first", *ALL))
+
+
+def test_an_address_that_still_cools_is_told_with_when_it_counts(harbour):
+    harbour.must(pinned(harbour, "bc1-first", CLIENT))
+    found = harbour.do(harbour.request(WITHDRAW, *ALL)).decision
+    since = f"{OUT} has an address since 2025-10-10T12:00:00Z"
+    line = harbour.state.rules.gates["withdraw"].line
+    assert (found.words, found.rule) == (f"{since}; it comes into force after 1 d", line)
+
+
+def test_without_a_time_to_cool_an_address_counts_at_once():
+    harbour = Harbour(TEXT.replace("pinned: true, cooling: 24 h", "pinned: true"))
+    harbour.must(pinned(harbour, "bc1-first", CLIENT))
+    assert harbour.state.address(OUT, harbour.at) == "bc1-first"
+    assert list(harbour.state.addresses()) == [(OUT, "bc1-first", NOON, NOON)]
+
+
+def test_the_address_of_a_member_that_left_is_listed_as_it_was_known(harbour):
+    harbour.must(pinned(harbour, "bc1-first", "client_key/bob", compartment="outside/bob"))
+    harbour.must(CloseMember("client", "bob", "left"))
+    assert list(harbour.state.addresses()) == [("outside/bob", "bc1-first", NOON, NOON)]
+
+
+@pytest.mark.parametrize(("late_ns", "reason"), [(0, None), (1, Reason.SIGNATURE_INVALID)])
+def test_the_former_self_of_a_key_registers_in_time(harbour, late_ns, reason):
+    harbour.must(rotated(CLIENT, harbour.at, harbour.at + HOUR_NS))
+    harbour.at = Instant(NOON + HOUR_NS + late_ns)
+    assert reason_of(harbour, pinned(harbour, "bc1-first", CLIENT)) == reason

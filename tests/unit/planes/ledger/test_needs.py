@@ -5,7 +5,7 @@ from harbour import rules_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.planes.ledger.needs import names_for, unmet
+from ringfence.planes.ledger.needs import keys_named, names_for, unmet
 from ringfence.policy.model import KeyNeed, Quorum
 
 RULES = rules_of()
@@ -77,3 +77,10 @@ def test_a_key_of_a_member_has_no_name_where_no_member_is_bound():
     name_of = names_for(RULES.keys, None, None)
     assert name_of(KeyNeed(key="client_key")) is None
     assert name_of(KeyNeed(key="officer_a")) == "officer_a"
+
+
+def test_the_keys_that_needs_speak_of_are_named_once_each():
+    name_of = names_for(RULES.keys, RULES.place("client/alice/cash"), None)
+    unbound = KeyNeed(key="client_key", member="{b}")
+    needs = (KeyNeed(key="client_key"), Quorum(count=1, of=(B, Quorum(count=1, of=(A, unbound)))), A)
+    assert list(keys_named(needs, name_of)) == ["client_key/alice", "b", "a"]

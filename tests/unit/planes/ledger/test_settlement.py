@@ -34,6 +34,43 @@ def test_a_fill_has_its_value_in_quote_units(instrument, contracts, price, decim
     assert fill_value(instrument, contracts, e10(price), decimals) == value
 
 
+@pytest.mark.parametrize(
+    ("instrument", "contracts", "price_e10", "decimals", "values"),
+    [
+        # Two contracts are 0.0066666... bitcoin: whole units, the first by name first.
+        (INVERSE, {"b": 1, "a": 1, "c": -2, "d": 0}, e10(30_000), 8, [-333_333, -333_333, 666_666, 0]),
+        (INVERSE, {"b": 2, "a": 2, "c": -4, "d": 0}, e10(30_000), 8, [-666_666, -666_667, 1_333_333, 0]),
+        (LINEAR, {"b": 1, "a": -1}, 15 * 10**6, 6, [1, -1]),
+        # What is left of each contract is a whole unit over so many of them.
+        (INVERSE, {"a": 99, "b": -99}, 99, 8, [-(10**20), 10**20]),
+        # Beyond 2^53 too.
+        (INVERSE, {"a": 1, "b": -1}, 2**30 * 5**6, 18, [-(5**24), 5**24]),
+        (LINEAR, {"a": 3, "b": -3}, (2**53 + 1) * 10**7, 6, [3 * 2**53 + 3, -3 * 2**53 - 3]),
+    ],
+)
+def test_a_settlement_counts_to_the_last_unit(instrument, contracts, price_e10, decimals, values):
+    assert rebased_values(instrument, contracts, price_e10, decimals) == dict(
+        zip(contracts, values, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("contracts", "rate_e10", "has_rounding", "owed", "residue"),
+    [
+        # A rate of 1e-10 of two contracts at 100,000 dollars, 200,000,000 units, is 0.02 of a unit.
+        ({"a": 2, "b": -2, "c": 0}, 1, True, {"a": -1, "b": 0}, 1),
+        ({"a": 2, "b": -2, "c": 0}, 1, False, {"a": 0, "b": 0}, 0),
+        ({"a": 2, "b": -2, "c": 0}, -1, True, {"a": 0, "b": -1}, 1),
+        # One contract is as much a position as any: 0.01 % of it is 10,000 units.
+        ({"a": 1, "b": 1, "c": -2}, 10**6, True, {"a": -10_000, "b": -10_000, "c": 20_000}, 0),
+        ({"a": 1, "b": 1, "c": -2}, 0, True, {"a": 0, "b": 0, "c": 0}, 0),
+    ],
+)
+def test_funding_is_paid_by_one_side_to_the_other(contracts, rate_e10, has_rounding, owed, residue):
+    payments = funding_payments(LINEAR, contracts, rate_e10, e10(100_000), 6, has_rounding)
+    assert (payments.owed, payments.residue_units) == (owed, residue)
+
+
 BOOKS = st.lists(st.integers(-1000, 1000), min_size=1, max_size=8).map(
     lambda counts: {f"b{n}": count for n, count in enumerate([*counts, -sum(counts)])}
 )

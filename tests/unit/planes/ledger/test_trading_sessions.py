@@ -20,7 +20,7 @@ from ringfence.planes.ledger.operations import (
     signing_bytes,
 )
 from ringfence.planes.ledger.tables import SessionState
-from ringfence.planes.ledger.trading_sessions import session_key
+from ringfence.planes.ledger.trading_sessions import order_signers, session_key
 
 CLIENT, HEDGE, BOB = "client_key/alice", "client/alice/hedge", "client/bob/hedge"
 SESSION = 7_000
@@ -114,6 +114,9 @@ def test_closed_it_takes_an_order_filled_in_part_no_further(harbour, key, keeps)
     assert filled(harbour, order) is None
     harbour.must(signed(CloseSession(SESSION, "done"), key))
     assert harbour.must(signed(CloseSession(SESSION, "again"), key)).decision == Accepted(repeated=True)
+    assert harbour.state.ledger.tables.trading_sessions == {
+        SESSION: SessionState(opening(harbour, CLIENT), True)
+    }
     shown = order if keeps else msgspec.structs.replace(order, signatures=())
     wanted = Reason.SESSION_NOT_OPEN if keeps else Reason.NEEDS_NOT_MET
     assert filled(harbour, shown) == wanted
@@ -147,16 +150,18 @@ def test_a_revoked_key_has_opened_no_session(harbour):
         ({"id": 0}, (CLIENT,), Reason.ID_NOT_POSSIBLE),
         ({"policy": b"x" * 32}, (CLIENT,), Reason.POLICY_DIGEST_DIFFERS),
         ({"expires": NOON - 1}, (CLIENT,), Reason.REQUEST_EXPIRED),
+        ({"expires": NOON}, (CLIENT,), None),
         ({"holder": "nobody"}, (CLIENT,), Reason.SERVICE_UNKNOWN),
     ],
 )
-def test_what_opens_no_session(harbour, words, keys, reason):
+def test_what_opens_a_session_and_what_does_not(harbour, words, keys, reason):
     assert reason_of(harbour, opening(harbour, *keys, **words)) == reason
 
 
 def test_an_id_opens_one_session(harbour):
-    first = opening(harbour, CLIENT)
+    first = opening(harbour, CLIENT, buckets=(HEDGE, BOB))
     harbour.must(first)
+    assert harbour.state.ledger.tables.session_buckets == {HEDGE: SESSION, BOB: SESSION}
     assert harbour.must(first).decision == Accepted(repeated=True)
     assert reason_of(harbour, opening(harbour, CLIENT, holder="ledger")) == Reason.ID_USED_WITH_OTHER_CONTENT
 
@@ -188,6 +193,7 @@ def test_why_a_session_does_not_count_is_said(harbour):
     assert ask(key="ledger_key") == f"no key of risk signed the order for {key}"
     tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT, holder="gone"))
     assert ask() == f"no key of gone signed the order for {key}"
+    assert words_of(harbour, CloseSession(SESSION, "enough")) == f"who may close the session is {CLIENT}"
     tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT, policy=b"x" * 32))
     assert ask() == f"{key} was opened under another policy"
     tables.trading_sessions[SESSION] = SessionState(opening(harbour, CLIENT, expires=NOON - 1))
@@ -204,8 +210,10 @@ def test_why_a_session_does_not_count_is_said(harbour):
     assert ask() == f"{key} was opened by {CLIENT}, which no longer counts"
 
 
-@pytest.mark.parametrize(("identifier", "reason"), [(2**128 - 1, None), (2**128, Reason.ID_NOT_POSSIBLE)])
-def test_the_last_id_opens_a_session_and_the_one_after_none(harbour, identifier, reason):
+@pytest.mark.parametrize(
+    ("identifier", "reason"), [(1, None), (2**128 - 1, None), (2**128, Reason.ID_NOT_POSSIBLE)]
+)
+def test_ids_from_the_first_to_the_last_open_a_session_and_no_other(harbour, identifier, reason):
     assert reason_of(harbour, opening(harbour, CLIENT, id=identifier)) == reason
 
 
@@ -224,6 +232,26 @@ def test_so_many_signatures_of_an_order_are_read(harbour, count, reason):
 
 def test_the_former_self_of_a_key_opens_and_closes_in_time(harbour):
     harbour.must(rotated(CLIENT, harbour.at, harbour.at + HOUR_NS))
+    assert filled(harbour, harbour.order(HEDGE, "buy", 1, 100_000)) is None
     harbour.must(opening(harbour, CLIENT))
+    assert filled(harbour, harbour.order(HEDGE, "buy", 1, 100_000)) is None
     assert filled(harbour, vouched(harbour.order(HEDGE, "buy", 1, 100_000))) is None
     harbour.must(signed(CloseSession(SESSION, "enough"), CLIENT))
+
+
+def test_the_former_self_of_the_holders_key_vouches_in_time(harbour):
+    harbour.must(opening(harbour, CLIENT))
+    harbour.must(rotated("risk_key", harbour.at, harbour.at + HOUR_NS - 1))
+    order = vouched(harbour.order(HEDGE, "buy", 1, 100_000))
+    assert filled(harbour, order) is None
+    harbour.at = Instant(NOON + HOUR_NS)
+    harbour.price("BTC", 100_000)
+    assert filled(harbour, vouched(harbour.order(HEDGE, "buy", 1, 100_000))) == Reason.SIGNATURE_INVALID
+
+
+def test_whoever_signed_beside_a_session_stands_behind_the_order_too(harbour):
+    harbour.must(opening(harbour, CLIENT))
+    order = harbour.order(HEDGE, "buy", 1, 100_000, keys=("client_key/bob",))
+    both = msgspec.structs.replace(order, signatures=(*order.signatures, *vouched(order).signatures))
+    found = order_signers(harbour.state.ledger, both, signing_bytes(both), harbour.at, verify)
+    assert found == {CLIENT, "client_key/bob"}
