@@ -65,8 +65,7 @@ class Packed:
         """Return what `find` does, and leave a group at rest that is not asked for again soon."""
         found = self.open.get(group)
         if found is None:
-            record = self._resting.get(group)
-            return None if record is None else self._read(record, self._names).get(name)
+            found = self._read(self._resting.get(group), self._names)
         return found.get(name)
 
     def put(self, group: str, name: Name, numbers: Numbers) -> Numbers | None:

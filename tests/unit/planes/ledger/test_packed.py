@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.planes.ledger.packed import Packed
+from ringfence.planes.ledger.packed import RESTED_AT_ONCE, Packed
 from ringfence.planes.ledger.tables import Tables
 
 EDGES = [number + change for number in (0, 1 << 63, 1 << 64, 1 << 127, 1 << 128) for change in (-1, 0, 1)] + [
@@ -102,6 +102,29 @@ def test_what_was_dropped_from_a_group_in_use_is_not_read_from_its_rest() -> Non
     assert packed.find("clearing", ("balance", "USDC")) is None
     assert packed.glance("clearing", ("balance", "USDC")) is None
     assert list(packed.groups()) == []
+    packed.rest()
+    assert (packed.group("clearing"), packed.counts()) == ({}, {})
+    with pytest.raises(KeyError, match="USDC"):
+        packed.drop("clearing", ("balance", "USDC"))
+
+
+def test_of_too_many_groups_in_use_the_first_are_put_to_rest() -> None:
+    packed = Packed(open_max=RESTED_AT_ONCE + 3)
+    names = [f"client/m{number}/bet" for number in range(RESTED_AT_ONCE + 4)]
+    for name in names[:-1]:
+        packed.put(name, ("balance", "USDC"), (1, 2))
+    assert list(packed.open) == names[:-1]
+    packed.put(names[-1], ("balance", "USDC"), (1, 2))
+    assert list(packed.open) == names[-4:]
+
+
+def test_only_numbers_that_have_no_room_are_written_as_text() -> None:
+    edges = (1 << 64, (1 << 64) - 1, 7, -(1 << 63), -(1 << 63) - 1)
+    written = packed_of({"clearing": {("balance", "USDC"): edges}}).written()
+    (record,) = msgspec.msgpack.decode(written)[3]
+    assert msgspec.msgpack.decode(record, type=Any, strict=True) == [
+        {0: [str(1 << 64), (1 << 64) - 1, 7, -(1 << 63), str(-(1 << 63) - 1)]}
+    ]
 
 
 def test_names_may_come_into_a_group_in_any_order() -> None:
@@ -224,6 +247,33 @@ def _expect_equal(tables: Tables, rows: dict[str, dict[Any, Any]]) -> None:
         assert all(
             tables.session_value(bucket, name) == held.get(name, 0) for name in ("BTC-PERP", "ETH-PERP")
         )
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_packed_table_is_a_dictionary(name: str) -> None:
+    tables = small_tables()
+    table = table_of(tables, name)
+    rows = {
+        key: number if name in ("members", "BTC-PERP", "ETH-PERP") else (number, 9)
+        for number, key in enumerate(KEYS[name])
+    }
+    for place, (key, value) in enumerate(rows.items()):
+        (table.__setitem__ if place else table.put_at_rest)(key, value)
+        assert (key, value) in table.items()
+    for packed in tables.packed.values():
+        packed.rest()
+    assert dict(table.items()) == rows
+    assert len(table.items()) == len(table) == len(rows)
+    gone = KEYS[name][0]
+    del table[gone]
+    with pytest.raises(KeyError) as missing:
+        table[gone]
+    assert missing.value.args == (gone,)
+
+
+def test_an_instrument_in_which_nobody_has_a_session_value_has_no_table() -> None:
+    with pytest.raises(KeyError, match="BTC-PERP"):
+        small_tables().sessions["BTC-PERP"]
 
 
 def test_buckets_are_listed_once_however_often_they_come_and_go() -> None:

@@ -387,6 +387,11 @@ def test_the_key_of_a_halt_says_its_kind_and_scope(kind, scope):
     assert split_key(halt_key("freeze", scope)) == ("freeze", scope)
 
 
+def test_a_freeze_is_kept_under_its_bare_scope():
+    assert halt_key("freeze", "asset/USDC") == "asset/USDC"
+    assert halt_key("stop", "asset/USDC") == "stop asset/USDC"
+
+
 def test_a_scope_may_hold_a_space():
     assert split_key("stop member/client/al ice") == ("stop", "member/client/al ice")
 
