@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ringfence.kernel.compiled import compiled_in_place
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.limbs import Limb, add, is_less, subtract
+from ringfence.kernel.reaching import reach
 from ringfence.planes.ledger.id_hash import FACTORS, mix
 from ringfence.planes.ledger.rows import MOVE, POST, VOID
 
@@ -90,6 +91,9 @@ _EXCEEDED = int(Reason.HOLD_EXCEEDED)
 _NEEDS = int(Reason.NEEDS_NOT_MET)
 _NOT_OPEN = int(Reason.MEMBER_NOT_OPEN)
 
+AHEAD = 12
+"""How many transfers before its turn one is looked at: long enough for memory, short enough to stay near."""
+
 # Where a transfer, read as 64-bit words, keeps what is judged.
 UNITS_HIGH, UNITS_LOW, ROUTE_AND_KIND, HOLD_HIGH, HOLD_LOW = 2, 3, 5, 6, 7
 _ROUTE_BITS = np.uint64(0xFFFFFFFF)
@@ -136,6 +140,12 @@ def begins_link(words: Words, number: int, start: int) -> bool:
 
 
 @compiled_in_place
+def home_of(holds: Holds, high: Limb, low: Limb) -> int:
+    """Return the slot at which the search for a hold begins."""
+    return int(mix(mix(FACTORS[0], high), low) & np.uint64(len(holds.slots) - 1))
+
+
+@compiled_in_place
 def find_hold(holds: Holds, high: Limb, low: Limb) -> int:
     """Return the number of a hold; -1 where rows do not know it."""
     mask = np.uint64(len(holds.slots) - 1)
@@ -173,6 +183,9 @@ def not_known(holds: Holds, words: Words, places: NDArray[np.int64]) -> int:
     """
     count = 0
     for number in range(len(words)):
+        ahead = number + AHEAD
+        if ahead < len(words) and kind_of(words, ahead) >= POST:
+            reach(holds.slots, home_of(holds, words[ahead, HOLD_HIGH], words[ahead, HOLD_LOW]))
         if kind_of(words, number) >= POST:
             hold = find_hold(holds, words[number, HOLD_HIGH], words[number, HOLD_LOW])
             if hold < 0 or holds.records[hold].is_partly_known:

@@ -11,9 +11,17 @@ from numpy.typing import NDArray
 
 from ringfence.kernel.compiled import compiled_in_place
 from ringfence.kernel.decision import Reason
-from ringfence.kernel.limbs import Limb
+from ringfence.kernel.reaching import reach
 from ringfence.planes.ledger.batch_kernel import Arrays, Codes, Undo, Words, fault_of_hold, judge_chain
-from ringfence.planes.ledger.hold_kernel import is_booked, kind_of, route_of
+from ringfence.planes.ledger.hold_kernel import (
+    AHEAD,
+    HOLD_HIGH,
+    HOLD_LOW,
+    home_of,
+    is_booked,
+    kind_of,
+    route_of,
+)
 from ringfence.planes.ledger.id_hash import FACTORS, SHIFT, mix
 from ringfence.planes.ledger.rows import HOLD, MOVE, POST, REPEATED
 
@@ -50,9 +58,6 @@ _CODE_MASK = np.uint64((1 << 15) - 1)
 
 _LINK_WORD, _LINK_SHIFT = 5, np.uint64(32)
 _LANES = 4
-_AHEAD = 12
-"""How many transfers before its turn one is looked at: long enough for memory, short enough to stay near."""
-
 
 TOTALS_CHANGED, HELD_CHANGED = 1, 2
 """What may have changed of an account."""
@@ -136,17 +141,24 @@ def move_ids(old: Words, new: Words) -> None:
 
 @compiled_in_place
 def read_transfers(
-    words: Words, ids: Words, content: NDArray[np.uint64], homes: NDArray[np.int64]
-) -> tuple[int, int, int, Limb]:
+    words: Words,
+    ids: Words,
+    by_route: Codes,
+    signing: Codes,
+    content: NDArray[np.uint64],
+    homes: NDArray[np.int64],
+) -> tuple[int, int, int]:
     """Hash each transfer and reach for its id, so that memory answers while the next one is hashed.
 
-    words: the transfers as 64-bit words, shape (rows, 16); content, homes: become 64 bits of each, and where
-    the search for its id begins. Return how many transfers the longest request has, how many hold, how many
-    end a hold, and what was seen of the ids: nothing to go by, but so that the compiler does reach for them.
+    words: the transfers as 64-bit words, shape (rows, 16); by_route: for each route, the reason for which the
+    signatures do not open its gate, or 0; signing, content, homes: become that reason for each transfer, 64
+    bits of it, and where the search for its id begins. Return how many transfers the longest request has, how
+    many hold, and how many end a hold.
     """
-    seen, shift = _NOTHING, _block_shift(ids)
+    shift = _block_shift(ids)
     longest, chain, held, ended = 1, 1, 0, 0
     for number in range(len(words)):
+        signing[number] = by_route[route_of(words, number)]
         kind = kind_of(words, number)
         held += kind == HOLD
         ended += kind >= POST
@@ -164,8 +176,8 @@ def read_transfers(
         content[number] = mix(mix(mix(mix(FACTORS[0], first), second), third), fourth)
         home = _home(shift, words[number, 0], words[number, 1])
         homes[number] = np.int64(home)
-        seen ^= ids[home, 2]
-    return longest, held, ended, seen
+        reach(ids, np.int64(home))
+    return longest, held, ended
 
 
 @compiled_in_place
@@ -180,16 +192,16 @@ def judge_requests(
     after: Words,
     content: NDArray[np.uint64],
     homes: NDArray[np.int64],
-) -> tuple[int, Limb]:
-    """Judge and book every request of a batch; return how many ids are new, and what was seen ahead.
+) -> int:
+    """Judge and book every request of a batch; return how many ids are new.
 
     words: the transfers as 64-bit words, shape (rows, 16); after: room for totals (shape (rows,
     TOTALS_WORDS)), or none; content and homes: as `read_transfers` writes them.
     """
-    count, start, fresh, seen, reached = len(words), 0, 0, _NOTHING, 0
+    count, start, fresh, reached = len(words), 0, 0, 0
     while start < count:
-        while reached < min(start + _AHEAD, count):
-            seen ^= _reach(book, words, reached)
+        while reached < min(start + AHEAD, count):
+            _reach(book, words, reached)
             reached += 1
         end, asked = start, mix(terms.content[start], content[start])
         while words[end, _LINK_WORD] >> _LINK_SHIFT & _ONE:
@@ -217,24 +229,27 @@ def judge_requests(
             if code == 0:
                 _touch(book, words, touched, after, start, end)
         start = end + 1
-    return fresh, seen
+    return fresh
 
 
 @compiled_in_place
-def _reach(book: Arrays, words: Words, number: int) -> Limb:
-    """Look at what a transfer will be judged by, so that memory has answered when it is judged."""
-    later = number + _AHEAD
-    seen = _NOTHING
-    if later < len(words):
-        seen = np.uint64(book.routes[route_of(words, later)].early)
+def _reach(book: Arrays, words: Words, number: int) -> None:
+    """Reach for what a transfer will be judged by, and for the route of one further on."""
+    if number + AHEAD < len(words):
+        reach(book.routes, route_of(words, number + AHEAD))
     route = book.routes[route_of(words, number)]
     if route.source >= 0:
-        seen ^= book.accounts[route.source, 0] ^ book.accounts[route.target, 2]
+        reach(book.accounts, route.source)
+        reach(book.accounts, route.target)
     if route.each >= 0:
-        seen ^= book.windows[route.each].used_low
+        reach(book.windows, route.each)
     if route.all >= 0:
-        seen ^= book.windows[route.all].used_low
-    return seen
+        reach(book.windows, route.all)
+    kind = kind_of(words, number)
+    if kind == HOLD:
+        reach(book.holds.slots, home_of(book.holds, words[number, 0], words[number, 1]))
+    elif kind != MOVE:
+        reach(book.holds.slots, home_of(book.holds, words[number, HOLD_HIGH], words[number, HOLD_LOW]))
 
 
 @compiled_in_place

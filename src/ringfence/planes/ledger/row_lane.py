@@ -131,20 +131,22 @@ class RowLane(BatchBook):
         self._is_ahead = True
         self._find_routes(batch.transfers["route"])
         digest = batch.signing_digest()
-        count = len(batch.transfers)
-        words = words_of(batch.transfers)
+        count, words = len(batch.transfers), words_of(batch.transfers)
         self._make_room(count)
         self.make_room_to_roll(batch.transfers["route"])
-        codes = np.zeros(count, np.uint16)
+        keys = self._state.ledger.known_keys(self._state.at)
+        together = signers_of(batch.signatures, digest, keys, self._verify)
+        codes, signing = np.zeros(count, np.uint16), np.empty(count, np.uint16)
         content, homes = np.empty(count, np.uint64), np.empty(count, np.int64)
-        longest, held, ended = read_transfers(words, self._ids, content, homes)[:3]
+        by_route = self._signing_by_route(batch, together)
+        longest, held, ended = read_transfers(words, self._ids, by_route, signing, content, homes)
         if held or ended:
             self._make_room_to_hold(batch.transfers, words, held, ended)
-        fresh, _ = judge_requests(
+        self._id_count += judge_requests(
             self._arrays,
             words,
             self._ids,
-            self._terms(batch, at, digest),
+            self._terms(batch, at, together, signing),
             codes,
             room_to_undo(longest),
             self._touched,
@@ -152,7 +154,6 @@ class RowLane(BatchBook):
             content,
             homes,
         )
-        self._id_count += fresh
         self._note_reversible(batch, codes)
         tables = self._tables
         tables.rows = tagged_digest(
@@ -170,24 +171,28 @@ class RowLane(BatchBook):
             self.give_back()
         self._state.pass_time(at)
 
-    def _terms(self, batch: RowBatch, at: Instant, digest: bytes) -> Terms:
-        """Write down what is known of each request before its moves are judged."""
+    def _terms(
+        self, batch: RowBatch, at: Instant, together: frozenset[str] | Refused, signing: Codes
+    ) -> Terms:
+        """Write down what is known of each request before its moves are judged.
+
+        together: who signed the batch; signing: why they do not open the gate of each transfer, or 0, and
+        becomes the same of everybody who signed its request.
+        """
         count, whole = len(batch.transfers), self._against_all(batch)
         is_late = batch.expires < at
         terms = Terms(
             content=np.full(count, batch.terms(), np.uint64),
             whole=np.full(count, whole or (int(Reason.REQUEST_EXPIRED) if is_late else 0), np.uint16),
-            signing=np.zeros(0, np.uint16),
+            signing=signing,
             has_text=bool(batch.reason.strip()),
             at=at,
         )
-        keys = self._state.ledger.known_keys(self._state.at)
-        together = signers_of(batch.signatures, digest, keys, self._verify)
-        terms = terms._replace(signing=self._signing_by_route(batch, together)[batch.transfers["route"]])
         if len(batch.seals):
+            keys = self._state.ledger.known_keys(self._state.at)
             seals = VerifiedSeals(batch, self.routes, keys, self._verify, self._verify_each)
             self._judge_terms(batch, seals, at, whole, terms)
-            self._judge_seals(batch, seals, together, terms.signing)
+            self._judge_seals(batch, seals, together, signing)
         return terms
 
     def _judge_terms(
