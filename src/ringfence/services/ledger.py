@@ -53,6 +53,7 @@ from ringfence.services.verifying import VerifyingAhead
 if TYPE_CHECKING:
     # It brings numba, which a book without rows never waits for.
     from ringfence.planes.ledger.rows import Routes, RowBatch
+    from ringfence.planes.ledger.trail import Links
 
 STEP_BACK_NS_MAX = 10 * SECOND_NS
 """How far a caller's clock may be behind the book's time: a correction of the clock, not a wrong date."""
@@ -244,16 +245,13 @@ class Book:
         self._stopped = "rows are on their way to the disk; leave the pipeline first"
         trail, routes = self._history.trail(), self.routes
 
-        def write(records: Sequence[JournalRecord], batches: Sequence[JudgedRows]) -> None:
-            pairs = zip(records, batches, strict=True) if trail else ()
-            links = [
-                trail.touch_rows(record.sequence, judged.batch.transfers, judged.outcome.codes, routes)
-                for record, judged in pairs
-                if trail
-            ]
-            self._store.extend(records, links)
+        def link(sequence: int, judged: JudgedRows) -> "Links | None":
+            if trail is None:
+                return None
+            return trail.touch_rows(sequence, judged.batch.transfers, judged.outcome.codes, routes)
 
-        pipeline = Pipeline(self._admit, self._judge_admitted, write, self.head, self.rules.digest, depth)
+        write, policy = self._store.extend, self.rules.digest
+        pipeline = Pipeline(self._admit, self._judge_admitted, link, write, self.head, policy, depth)
         self._judged_at = self.head.at
         try:
             yield pipeline

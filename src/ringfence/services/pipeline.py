@@ -18,6 +18,7 @@ from ringfence.planes.ledger.journal import Head, JournalRecord, head_of, rows_r
 
 if TYPE_CHECKING:
     from ringfence.planes.ledger.rows import Codes, RowBatch, Transfers
+    from ringfence.planes.ledger.trail import Links
 
 DEPTH = 4
 """How many batches may be judged and not yet durable."""
@@ -44,8 +45,11 @@ AdmitRows = Callable[["RowBatch", Instant], Instant]
 JudgeRows = Callable[["RowBatch", Instant, bool], JudgedRows]
 """Judges a batch that was admitted: batch, instant, whether totals are asked for."""
 
-WriteRows = Callable[[Sequence[JournalRecord], Sequence[JudgedRows]], None]
-"""Makes the records of batches durable together; StoreFailed where that did not work."""
+LinkRows = Callable[[int, JudgedRows], "Links | None"]
+"""Links the record with a sequence to what a batch touched; None where the store keeps no trail."""
+
+WriteRows = Callable[[Sequence[JournalRecord], "Sequence[Links]"], None]
+"""Makes records and their links durable together; StoreFailed where that did not work."""
 
 
 class Ticket:
@@ -65,12 +69,20 @@ class Pipeline:
     """The one way into a book while it is open; `Book.ahead` opens it."""
 
     def __init__(
-        self, admit: AdmitRows, judge: JudgeRows, write: WriteRows, head: Head, policy: bytes, depth: int
+        self,
+        admit: AdmitRows,
+        judge: JudgeRows,
+        link: LinkRows,
+        write: WriteRows,
+        head: Head,
+        policy: bytes,
+        depth: int,
     ) -> None:
         """Begin after `head` under the policy with this digest."""
         self.head = head
         self._admit = admit
         self._judge = judge
+        self._link = link
         self._extend = write
         self._policy = policy
         self._depth = depth
@@ -132,12 +144,14 @@ class Pipeline:
                 self._cut = "rows could not be written; open the book again to recover it"
 
     def _write_together(self, batches: Sequence[JudgedRows]) -> None:
-        records, head = [], self.head
+        records, links, head = [], [], self.head
         for one in batches:
+            # Before the batch is copied: then it is still as near as the other thread left it.
+            links.append(self._link(head.sequence + 1, one))
             payload = one.batch.payload(one.outcome.codes)
             records.append(rows_record(head, one.at, self._policy, payload))
             head = head_of(records[-1])
-        self._extend(records, batches)
+        self._extend(records, [one for one in links if one is not None])
         self.head, self._durable = head, self._durable + len(batches)
 
     def _expect_whole(self) -> None:
