@@ -28,7 +28,7 @@ from ringfence.planes.ledger.rows import HOLD, MOVE, POST, REPEATED
 ID_WORDS = 3
 """Words of one id in the table: high and low limb, then content (48 bits), `_IS_SET`, and its answer."""
 
-ID_SLOTS_MIN = 1 << 12
+IDS_IN_BLOCK = 16
 
 TOTALS = np.dtype(
     [
@@ -137,6 +137,42 @@ def move_ids(old: Words, new: Words) -> None:
         if old[number, 2] != _NOTHING:
             slot = _slot_from(new, _home(shift, high, low), high, low)
             new[slot, 0], new[slot, 1], new[slot, 2] = high, low, old[number, 2]
+
+
+@compiled_in_place
+def first_gap(ids: Words, start: int) -> int:
+    """Return the first slot from `start` on that is empty; the end where none is."""
+    while start < len(ids) and ids[start, 2] != _NOTHING:
+        start += 1
+    return start
+
+
+@compiled_in_place
+def longest_run(ids: Words) -> int:
+    """Return how many slots without a gap between them there are at most."""
+    longest, run = 0, 0
+    for slot in range(len(ids)):
+        run = run + 1 if ids[slot, 2] != _NOTHING else 0
+        longest = max(longest, run)
+    return longest
+
+
+@compiled_in_place
+def spread_ids(ids: Words, head: int, end: int) -> None:
+    """Spread the ids of the slots `head` to `end`, where a smaller table ended, over the whole table.
+
+    The slots before `head` are empty, and so was slot `head` in the smaller table: so what lies after it is
+    away from its home by less than the longest run. In the larger table, its home is at least twice as far
+    from the beginning, but for the places in a block: with a head as long as the longest run and a block, no
+    id has its new home before its old slot. Taken from the last on, none meets one that was not taken yet.
+    """
+    shift = _block_shift(ids)
+    for slot in range(end - 1, head, -1):
+        high, low, word = ids[slot, 0], ids[slot, 1], ids[slot, 2]
+        if word != _NOTHING:
+            ids[slot, 2] = _NOTHING
+            place = _slot_from(ids, _home(shift, high, low), high, low)
+            ids[place, 0], ids[place, 1], ids[place, 2] = high, low, word
 
 
 @compiled_in_place

@@ -21,7 +21,7 @@ from ringfence.kernel.decision import Reason, Refused
 from ringfence.kernel.digest import tagged_digest
 from ringfence.kernel.errors import ViolationError
 from ringfence.kernel.instant import Instant
-from ringfence.kernel.limbs import LIMB_BITS, LIMB_MAX
+from ringfence.kernel.limbs import LIMB_BITS
 from ringfence.planes.ledger import holds
 from ringfence.planes.ledger.batch import BatchBook, split
 from ringfence.planes.ledger.batch_kernel import Codes, Records, Words, room_to_undo
@@ -41,20 +41,14 @@ from ringfence.planes.ledger.hold_kernel import (
 )
 from ringfence.planes.ledger.operations import Entry, Move
 from ringfence.planes.ledger.row_form import check_form
+from ringfence.planes.ledger.row_id_table import IdTable
 from ringfence.planes.ledger.row_kernel import (
-    CONTENT_MASK,
     HELD_CHANGED,
-    ID_SLOTS_MIN,
-    ID_WORDS,
     TOTALS_CHANGED,
     TOTALS_WORDS,
     Terms,
     Touched,
-    code_in,
-    find_slot,
-    id_word,
     judge_requests,
-    move_ids,
     read_transfers,
 )
 from ringfence.planes.ledger.rows import Route, Routes, RowBatch, Transfers, are_booked, words_of
@@ -91,13 +85,12 @@ class RowLane(BatchBook):
         self._signing_of: dict[frozenset[str], Codes] = {}
         self._signing_alone: dict[tuple[frozenset[str], int], int] = {}
         self._reversible: list[int] = []
-        self._ids: Words = np.zeros((ID_SLOTS_MIN, ID_WORDS), np.uint64) if before is None else before._ids
-        self._id_count: int = 0 if before is None else before._id_count
+        self._ids: IdTable = IdTable() if before is None else before._ids
         self._touched = _nothing_touched()
         self._is_ahead = False
         self._left: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._tables.changed = []
-        self._keep_ids(self._tables.ids)
+        self._ids.keep_all(self._tables.ids)
         self._tables.row_answer = self._answer
 
     # --- judging
@@ -132,20 +125,21 @@ class RowLane(BatchBook):
         self._find_routes(batch.transfers["route"])
         digest = batch.signing_digest()
         count, words = len(batch.transfers), words_of(batch.transfers)
-        self._make_room(count)
+        self._ids.make_room(count)
+        self._lengthen_marks()
         self.make_room_to_roll(batch.transfers["route"])
         keys = self._state.ledger.known_keys(self._state.at)
         together = signers_of(batch.signatures, digest, keys, self._verify)
         codes, signing = np.zeros(count, np.uint16), np.empty(count, np.uint16)
         content, homes = np.empty(count, np.uint64), np.empty(count, np.int64)
         by_route = self._signing_by_route(batch, together)
-        longest, held, ended = read_transfers(words, self._ids, by_route, signing, content, homes)
+        longest, held, ended = read_transfers(words, self._ids.words, by_route, signing, content, homes)
         if held or ended:
             self._make_room_to_hold(batch.transfers, words, held, ended)
-        self._id_count += judge_requests(
+        self._ids.count += judge_requests(
             self._arrays,
             words,
-            self._ids,
+            self._ids.words,
             self._terms(batch, at, together, signing),
             codes,
             room_to_undo(longest),
@@ -274,46 +268,14 @@ class RowLane(BatchBook):
 
     def _answer(self, identifier: int) -> tuple[bytes, int] | None:
         """Return what became of a request made by rows, as the book keeps it for ordinary ones."""
-        code = code_in(int(self._ids[self._slot(identifier), 2]))
+        code = self._ids.code(identifier)
         return None if code is None else (b"", code)
 
-    def _slot(self, identifier: int) -> int:
-        high, low = split(identifier & (LIMB_MAX << LIMB_BITS | LIMB_MAX))
-        return int(find_slot(self._ids, np.uint64(high), np.uint64(low)))
-
-    def _make_room(self, count: int) -> None:
-        """Keep the id table loose enough to be fast, and the marks as long as the tables they mark."""
-        size = len(self._ids)
-        while (self._id_count + count) * 8 > size * 5:
-            size *= 2
-        if size > len(self._ids):
-            larger = np.zeros((size, ID_WORDS), np.uint64)
-            move_ids(self._ids, larger)
-            self._ids = larger
-        self._touched = _lengthened(
-            self._touched,
-            (len(self._arrays.accounts), len(self._arrays.windows), len(self._arrays.owed)),
-        )
-
-    def _keep_ids(self, answers: Mapping[int, tuple[bytes, int]]) -> None:
-        """Keep the ids of ordinary requests, so that rows cannot use them."""
-        fresh = [one for one in answers if not self._id_count or not self._ids[self._slot(one), 2]]
-        words = np.zeros((len(fresh), ID_WORDS), np.uint64)
-        words[:, 0] = [identifier >> LIMB_BITS for identifier in fresh]
-        words[:, 1] = [identifier & LIMB_MAX for identifier in fresh]
-        words[:, 2] = [id_word(0, answers[identifier][1]) for identifier in fresh]
-        self._make_room(len(words))
-        move_ids(words, self._ids)
-        self._id_count += len(words)
-
-    def _keep_id(self, identifier: int) -> None:
-        """Spend the id of an ordinary request here too."""
-        code = self._tables.ids[identifier][1]
-        self._make_room(1)
-        slot = self._slot(identifier)
-        if not self._ids[slot, 2]:
-            self._id_count += 1
-            self._ids[slot] = (*split(identifier), id_word(0, code))
+    def _lengthen_marks(self) -> None:
+        """Keep the marks as long as the tables they mark."""
+        arrays = self._arrays
+        lengths = (len(arrays.accounts), len(arrays.windows), len(arrays.owed))
+        self._touched = _lengthened(self._touched, lengths)
 
     # --- holds
 
@@ -394,9 +356,8 @@ class RowLane(BatchBook):
 
     def rest(self) -> dict[str, bytes]:
         """Write out what rows keep beside the tables, if there were any: routes by number, and their ids."""
-        ids = self._ids[self._ids[:, 2] & CONTENT_MASK != 0]
-        ids = ids[np.lexsort((ids[:, 1], ids[:, 0]))]
-        parts = {"row ids": ids.astype("<u8").tobytes()} if len(ids) else {}
+        ids = self._ids.written()
+        parts = {"row ids": ids} if ids else {}
         return parts | ({"routes": msgspec.json.encode(self.routes.listed())} if len(self.routes) else {})
 
     def wake(self, parts: Mapping[str, bytes]) -> None:
@@ -404,10 +365,7 @@ class RowLane(BatchBook):
         self.routes.extend(msgspec.json.decode(parts.get("routes", b"[]"), type=list[Route]))
         self.leave_routes(len(self.routes))
         self._left = np.ones(len(self.routes), np.bool_)
-        ids = np.frombuffer(parts.get("row ids", b""), "<u8").reshape(-1, ID_WORDS).astype(np.uint64)
-        self._make_room(len(ids))
-        move_ids(ids, self._ids)
-        self._id_count += len(ids)
+        self._ids.take(parts.get("row ids", b""))
 
     # --- two lanes, one book
 
@@ -425,7 +383,7 @@ class RowLane(BatchBook):
             elif table is tables.owed and key in self._owed:
                 self._arrays.owed[self._owed[key]] = split(tables.owed.get(key, 0))
             elif table is tables.ids:
-                self._keep_id(key)
+                self._ids.keep(key, tables.ids[key][1])
         if any(table is tables.frozen or table is tables.members for table, _ in changed):
             self.judge_routes()
 
