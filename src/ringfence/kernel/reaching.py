@@ -7,9 +7,10 @@ but time; what is reached for may be anything.
 
 from typing import Any
 
-from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+
+ir = cgutils.ir
 
 _TO_READ, _NEAR, _DATA = 0, 3, 1
 
