@@ -58,19 +58,18 @@ class Chain:
     @property
     def signers(self) -> frozenset[str]:
         """The keys whose signatures of the request count; none where one does not."""
-        found = self._verified()
+        found = self._signers if self._signers is not None else self._verified()
         return _NOBODY if isinstance(found, Refused) else found
 
     @property
     def signing(self) -> Refused | None:
         """Why the signatures do not count; None where they do."""
-        found = self._verified()
+        found = self._signers if self._signers is not None else self._verified()
         return found if isinstance(found, Refused) else None
 
     def _verified(self) -> frozenset[str] | Refused:
-        if self._signers is None:
-            known = self.ledger.known_keys(self.at)
-            self._signers = signers_of(self.request.signatures, self.content, known, self.verify)
+        known = self.ledger.known_keys(self.at)
+        self._signers = signers_of(self.request.signatures, self.content, known, self.verify)
         return self._signers
 
     def book(self, source: Place, target: Place, asset: str, units: int) -> None:

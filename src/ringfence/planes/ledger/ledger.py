@@ -63,6 +63,8 @@ class Ledger:
 
     def closed_member(self, place: Place) -> str:
         """Name a member of the compartment that is not open; "" where all are."""
+        if place.path in self._open:
+            return ""
         named = (place.rule.named,) if place.rule.named else ()
         for party, member in (*zip(place.rule.families, place.members, strict=True), *named):
             if (party, member) not in self.tables.members:

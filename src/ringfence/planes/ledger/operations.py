@@ -18,7 +18,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """A plain frozen record."""
 
 
-class Signature(Record, frozen=True):
+class Signature(Record, frozen=True, gc=False):
     """An Ed25519 signature; `key` names the key, with its member where it is one of a family."""
 
     key: str
@@ -28,7 +28,7 @@ class Signature(Record, frozen=True):
 # --- links of a chain --------------------------------------------------------------------------
 
 
-class Move(Record, frozen=True, tag="move"):
+class Move(Record, frozen=True, tag="move", gc=False):
     """Move `units` of `asset` from `source` to `target` through `gate`.
 
     `gate` names a gate or exchange of the policy, or `debt`: the issue or repayment of a debt asset.
@@ -375,7 +375,7 @@ class Remark(Record, frozen=True, tag="remark"):
     figures: dict[str, int] = {}
 
 
-class Entry(Record, frozen=True):
+class Entry(Record, frozen=True, gc=False):
     """One leg that was booked: `units` of `asset` from the compartment debited to the one credited."""
 
     debit: str
