@@ -4,7 +4,7 @@ Every record that is read is checked, and every answer judged again. A snapshot 
 when a checkpoint of the journal names its digest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -21,6 +21,7 @@ from ringfence.planes.ledger.journal import (
     replay,
     verify_chain,
 )
+from ringfence.planes.ledger.operations import Operation
 from ringfence.services.checkpoints import Checkpoints, Kept
 from ringfence.services.genesis import rules_of
 from ringfence.services.margin_view import MarginOf
@@ -127,8 +128,13 @@ def _catch_up(kept: Kept, found: Recovered, asked: Asked) -> None:
         Kind.ROWS: memory.judge_rows_again,
         Kind.CHECKPOINT: found.checkpoints.judge,
     }
-    for record in replay(records, memory.judge_again, judges, memory.keep_broken):
+
+    def verify_ahead(operations: Sequence[Operation], at: Instant) -> None:
+        kept.verify.look_ahead(operations, memory.state.ledger.known_keys(at))
+
+    for record in replay(records, memory.judge_again, judges, memory.keep_broken, verify_ahead):
         if record.policy != memory.rules.digest:
             raise JournalBroken(record.sequence, "names another policy than the one in force")
         asked.on_record(record)
         memory.head = head_of(record)
+    kept.verify.forget()

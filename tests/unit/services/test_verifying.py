@@ -14,6 +14,7 @@ from ringfence.kernel.decision import Accepted, Reason
 from ringfence.kernel.instant import Instant
 from ringfence.planes.ledger.operations import Announce, Operation, Signature, signing_bytes
 from ringfence.planes.ledger.signing import KnownKeys
+from ringfence.services.ledger import Book
 from ringfence.services.verifying import CHUNK, VerifyingAhead
 
 KNOWN = KnownKeys({"client_key/alice": public_key(seed("client_key/alice"))}, {}, {}, 0)
@@ -102,3 +103,15 @@ def test_a_book_answers_a_long_batch_as_it_answers_each_alone() -> None:
     digest = book.state.digest()
     book.close()
     assert recovered(store).state.digest() == digest
+
+
+def test_what_is_replayed_is_verified_elsewhere_too() -> None:
+    store, counting = MemoryStore(), Counting()
+    book = begun(store)
+    operations = [fund(number, "alice", USDC) for number in range(100, 100 + 2 * CHUNK)]
+    book.submit(operations, Instant(START + 2))
+    book.close()
+    again = Book.recover(store, counting)
+    again.close()
+    assert {counting.asked[signing_bytes(one)] for one in operations} == {1}
+    assert any(name.startswith("verify") for name in counting.threads)

@@ -283,11 +283,16 @@ RecordJudge = Callable[[JournalRecord], str]
 """Judges a whole record again; says in words what differs, "" where nothing does."""
 
 
+Before = Callable[[Sequence[Operation], Instant], None]
+"""Is told what a batch asks before any of it is judged, e.g. to verify its signatures ahead."""
+
+
 def replay(
     records: Iterable[JournalRecord],
     judge: Judge,
     judges: Mapping[int, RecordJudge] | None = None,
     keep: Keep | None = None,
+    before: Before | None = None,
 ) -> Iterator[JournalRecord]:
     """Judge every operation again and pass on each batch whose answers are the recorded ones.
 
@@ -296,8 +301,8 @@ def replay(
 
     records: batches in order (the genesis is read before, to build the state behind `judge`); judges: for
     records of other kinds, by kind; keep: takes the answer to a request that broke a law as it was, since
-    that was a mistake of a program that may be mended now. Raises JournalBroken at the first batch with
-    another answer.
+    that was a mistake of a program that may be mended now; before: see `Before`. Raises JournalBroken at the
+    first batch with another answer.
     """
     for record in records:
         judge_whole = judges.get(record.kind) if judges else None
@@ -307,7 +312,10 @@ def replay(
                 raise JournalBroken(record.sequence, fault)
             yield record
             continue
-        for index, was in enumerate(read_batch(record)):
+        lines = read_batch(record)
+        if before is not None:
+            before([line.operation for line in lines], record.at)
+        for index, was in enumerate(lines):
             is_kept = keep is not None and was.refused is not None and was.refused.reason == Reason.LAW_BROKEN
             right = keep(was, record.at) if keep and is_kept else judge(was.operation, record.at)
             if _meaning(was) != _meaning(right):
