@@ -65,8 +65,8 @@ class Checkpoints:
         sign: as for `Book.checkpoint`; UsageError where a key at hand is not the one that the book knows.
         """
         head = self._memory.head
-        self._grow()
         with without_collecting():
+            self._grow()
             parts = self._written()
         found = Checkpoint(
             book=self._book,

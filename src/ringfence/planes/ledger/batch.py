@@ -86,13 +86,13 @@ class BatchBook:
 
     def counter(self, number: int) -> Counter:
         """Return a window as the tables keep it."""
-        window = self._arrays.windows[number]
-        used, at = _join_used(window), int(window["at"])
-        if window["kind"] == FIXED:
-            return (at // int(window["length_ns"]), used)
-        if window["kind"] == REFILL:
+        high, low, _, _, at, length_ns, kind, span = self._arrays.windows[number].tolist()
+        used = high << LIMB_BITS | low
+        if kind == FIXED:
+            return (at // length_ns, used)
+        if kind == REFILL:
             return (at, used)
-        first, end = self._arrays.spans[window["span"]].tolist()
+        first, end = self._arrays.spans[span].tolist()
         moves = self._arrays.passed[first:end].tolist()
         return tuple(number for at, high, low in moves for number in (at, high << LIMB_BITS | low))
 
@@ -374,7 +374,3 @@ def split(number: int) -> tuple[int, int]:
 
 def _join(limbs: Words) -> int:
     return int(limbs[0]) << LIMB_BITS | int(limbs[1])
-
-
-def _join_used(window: Any) -> int:
-    return int(window["used_high"]) << LIMB_BITS | int(window["used_low"])

@@ -34,6 +34,8 @@ _WIDE: Final = msgspec.msgpack.Decoder(tuple[dict[int, tuple[int | str, ...]]])
 _WIDE_MARK: Final = 0x91
 """The first byte of a group with numbers that MessagePack has no room for: an array of one, not a map."""
 
+_NO_NUMBER: Final = -1
+
 _WRITTEN: Final = msgspec.msgpack.Decoder(tuple[list[Name], list[int], list[str], list[bytes]])
 
 
@@ -79,17 +81,18 @@ class Packed:
         found[name] = numbers
         return before
 
-    def put_at_rest(self, group: str, name: Name, numbers: Numbers) -> None:
+    def put_at_rest(self, group: str, name: Name, numbers: Numbers) -> Numbers | None:
         """Do what `put` does, and leave a group at rest: for a change of very many groups at once."""
-        content = self.open.get(group)
-        if content is not None:
-            self.put(group, name, numbers)
-            return
-        content = self._read(self._resting.get(group), self._names)
-        if name not in content:
+        if group in self.open:
+            return self.put(group, name, numbers)
+        record = self._resting.get(group)
+        rows = {} if record is None else _rows_of(record)
+        before = rows.get(self._number_of.get(name, _NO_NUMBER))
+        if before is None:
             self._count(name)
-        content[name] = numbers
-        self._resting[group] = self._pack(content)
+        rows[self._number_of[name]] = numbers
+        self._resting[group] = _record_of(rows)
+        return before
 
     def drop(self, group: str, name: Name) -> None:
         """Remove a name from a group; KeyError where it is not in there."""
@@ -157,18 +160,11 @@ class Packed:
     def _read(self, record: bytes | None, names: list[Name]) -> Group:
         if record is None:
             return {}
-        rows = _read_wide(record) if record[0] == _WIDE_MARK else _DECODER.decode(record)
-        return {names[number]: numbers for number, numbers in rows.items()}
+        return {names[number]: numbers for number, numbers in _rows_of(record).items()}
 
     def _pack(self, content: Group) -> bytes:
         number_of = self._number_of
-        rows = {number_of[name]: numbers for name, numbers in content.items()}
-        if len(rows) > 1:
-            rows = dict(sorted(rows.items()))
-        try:
-            return _ENCODER.encode(rows)
-        except OverflowError:
-            return _ENCODER.encode(({number: _as_text(numbers) for number, numbers in rows.items()},))
+        return _record_of({number_of[name]: numbers for name, numbers in content.items()})
 
     def _count(self, name: Name) -> None:
         self._counts[name] = self._counts.get(name, 0) + 1
@@ -186,9 +182,22 @@ class Packed:
             self._resting[group] = self._pack(self._read(record, names))
 
 
-def _read_wide(record: bytes) -> dict[int, Numbers]:
+def _rows_of(record: bytes) -> dict[int, Numbers]:
+    """Read what rests, by the numbers of its names."""
+    if record[0] != _WIDE_MARK:
+        return _DECODER.decode(record)
     (rows,) = _WIDE.decode(record)
     return {number: tuple(map(int, numbers)) for number, numbers in rows.items()}
+
+
+def _record_of(rows: dict[int, Numbers]) -> bytes:
+    """Write what is to rest, in the order of its names' numbers."""
+    if len(rows) > 1:
+        rows = dict(sorted(rows.items()))
+    try:
+        return _ENCODER.encode(rows)
+    except OverflowError:
+        return _ENCODER.encode(({number: _as_text(numbers) for number, numbers in rows.items()},))
 
 
 def _as_text(numbers: Numbers) -> tuple[int | str, ...]:

@@ -78,9 +78,10 @@ class PackedTable(MutableMapping[K, V]):
         numbers = self._packed.glance(*self._place(key))
         return None if numbers is None else self._value(numbers)
 
-    def put_at_rest(self, key: K, value: V) -> None:
-        """Set one of very many values, none of which is asked for again soon."""
-        self._packed.put_at_rest(*self._place(key), self._numbers(value))
+    def put_at_rest(self, key: K, value: V) -> V | None:
+        """Set one of very many values, none of which is asked for again soon; return what it was before."""
+        before = self._packed.put_at_rest(*self._place(key), self._numbers(value))
+        return None if before is None else self._value(before)
 
     def items(self) -> ItemsView[K, V]:
         """Return the rows as a view, which reads each group once."""

@@ -423,10 +423,9 @@ class RowLane(BatchBook):
         for number, (high, low, other_high, other_low) in zip(numbers.tolist(), limbs, strict=True):
             key = self._accounts.name(number)
             debits, credits = high << LIMB_BITS | low, other_high << LIMB_BITS | other_low
-            given, taken = tables.balances.glance(key) or (0, 0)
+            given, taken = tables.balances.put_at_rest(key, (debits, credits)) or (0, 0)
             flow = flows.get(key[1], (0, 0))
             flows[key[1]] = (flow[0] + debits - given, flow[1] + credits - taken)
-            tables.balances.put_at_rest(key, (debits, credits))
         for asset, (debited, credited) in flows.items():
             if debited != credited:
                 raise ViolationError(f"{asset}: rows debited {debited} and credited {credited} units")

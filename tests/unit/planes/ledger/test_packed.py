@@ -314,3 +314,16 @@ def test_a_table_may_be_read_while_it_is_gone_through() -> None:
     seen = {path: tables.balance(path, asset) for (path, asset), _ in tables.balances.items()}
     assert seen == {f"client/m{number}/bet": number + 1 for number in range(20)} | {"outside": -210}
     tables.check_conservation()
+
+
+def test_putting_at_rest_says_what_was_there_and_wakes_nobody() -> None:
+    packed = Packed()
+    assert packed.put_at_rest("clearing", ("balance", "USDC"), (1, 2)) is None
+    assert packed.put_at_rest("clearing", ("balance", "BTC"), ()) is None
+    assert packed.put_at_rest("clearing", ("balance", "USDC"), (1 << 200, 3)) == (1, 2)
+    assert packed.put_at_rest("clearing", ("balance", "BTC"), (4,)) == ()
+    assert packed.open == {}
+    assert packed.put("clearing", ("balance", "USDC"), (5, 6)) == (1 << 200, 3)
+    assert packed.put_at_rest("clearing", ("balance", "USDC"), (7, 8)) == (5, 6)
+    assert packed.counts() == {("balance", "USDC"): 1, ("balance", "BTC"): 1}
+    assert packed.group("clearing") == {("balance", "USDC"): (7, 8), ("balance", "BTC"): (4,)}
