@@ -6,6 +6,7 @@ signature is a real Ed25519 one.
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -274,6 +275,11 @@ class Harbour:
     def move(self, links: Link | Iterable[Link], *keys: str, **words: Any) -> Outcome:
         conditions = words.pop("conditions", NO_CONDITIONS)
         return self.must(self.request(links, *keys, **words), conditions)
+
+    def obey(self, **words: Any) -> None:
+        """Follow rules with other words, as no checked policy compiles to them."""
+        fresh: dict[str, Any] = {"_exact": {}, "_patterns": {}, "_joined": set()}
+        self.state.ledger.follow(replace(self.state.rules, **fresh, **words))
 
     # --- writing requests
 

@@ -351,7 +351,7 @@ class BookState:
         for leg, link in enumerate(chain.request.links):
             refused = _carry_out_link(chain, link)
             if refused is not None:
-                return replace(refused, leg=leg) if leg else refused
+                return replace(refused, leg=leg)
         refused = chain.fault_at_end()
         if refused is not None:
             return replace(refused, leg=len(chain.request.links) - 1)

@@ -29,7 +29,7 @@ def give(ledger: Ledger, mandate: Mandate, at: Instant, verify: Verifier) -> Ref
     if earlier is not None:
         words = "the id was used before; a mandate takes a new one"
         return True if earlier == (content, 0) else Refused(Reason.ID_USED_WITH_OTHER_CONTENT, words)
-    refused = _judge_terms(ledger, mandate, at) or _judge_signers(ledger, mandate, at, verify)
+    refused = _judge_terms(ledger, mandate, at) or _judge_signers(ledger, mandate, mandate, at, verify)
     if refused is not None:
         return refused
     tables.put(tables.mandates, key_of(mandate), Given(mandate))
@@ -60,15 +60,14 @@ def _judge_terms(ledger: Ledger, mandate: Mandate, at: Instant) -> Refused | Non
 
 
 def _judge_signers(
-    ledger: Ledger, record: Mandate | EndMandate, at: Instant, verify: Verifier, of: Mandate | None = None
+    ledger: Ledger, record: Mandate | EndMandate, of: Mandate, at: Instant, verify: Verifier
 ) -> Refused | None:
-    """Refuse what the standing key of the mandate's source did not sign."""
+    """Refuse a mandate, or what ends it (`of`), that the standing key of its source did not sign."""
     content = signing_bytes(record)
     found = signers_of(record.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
-    mandate = record if isinstance(record, Mandate) else of
-    missing = _missing(ledger, mandate, found) if mandate is not None else ""
+    missing = _missing(ledger, of, found)
     return (
         Refused(Reason.NEEDS_NOT_MET, f"the mandate needs {missing}, which did not sign") if missing else None
     )
@@ -89,7 +88,7 @@ def take_back(ledger: Ledger, record: EndMandate, at: Instant, verify: Verifier)
     given = next((one for one in tables.mandates.values() if one.mandate.id == record.mandate), None)
     if given is None:
         return Refused(Reason.MANDATE_MISSING, "no mandate of that id is in force")
-    refused = _judge_signers(ledger, record, at, verify, given.mandate)
+    refused = _judge_signers(ledger, record, given.mandate, at, verify)
     if refused is not None:
         return refused
     tables.drop(tables.mandates, key_of(given.mandate))

@@ -147,7 +147,7 @@ def _judge_witnesses(
     found = signers_of(receipt.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
-    for service in rules.computed_by.get(RECEIPTS, ()):
+    for service in rules.computed_by[RECEIPTS]:
         held = rules.holders.get(service, ())
         if service != VERIFIER and not found.intersection(held):
             words = f"a receipt needs a key of {service} ({', '.join(held) or 'it holds none'})"
@@ -200,8 +200,7 @@ def _judge_halt(ledger: Ledger, record: Freeze | Resume, at: Instant, verify: Ve
     found = signers_of(record.signatures, content, ledger.known_keys(at), verify)
     if isinstance(found, Refused):
         return found
-    place = rules.place(record.scope.partition("/")[2])
-    missing = unmet(needs, found, names_for(rules.keys, place, None))
+    missing = unmet(needs, found, names_for(rules.keys, None, None))
     if missing:
         return Refused(Reason.NEEDS_NOT_MET, f"{record.scope} needs {missing}, which did not sign")
     tables.put(tables.ids, record.id, (content, 0))

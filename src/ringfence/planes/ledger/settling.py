@@ -79,7 +79,7 @@ def _judge(chain: Chain, link: Settle | Fund) -> Iterator[Refused]:
         return
     if chain.signing is not None:
         yield chain.signing
-    elif missing := unmet(EVIDENCE_NEEDS, chain.signers, names_for(rules.keys, clearing, None)):
+    elif missing := unmet(EVIDENCE_NEEDS, chain.signers, names_for(rules.keys, None, None)):
         words = f"settling {link.instrument} needs {missing}, which did not sign"
         yield Refused(Reason.NEEDS_NOT_MET, words)
     if scope := ledger.frozen("", clearing.path, "", link.instrument):

@@ -2,28 +2,49 @@
 
 import msgspec
 import pytest
-from harbour import EVIDENCE, NOON, OFFICERS, USDC, Harbour, e10, seed, signed
+from harbour import EVIDENCE, NOON, OFFICERS, TEXT, USDC, Harbour, e10, rotated, seed, signed
 
 from ringfence.adapters.signatures_ed25519 import public_key, sign, verify
 from ringfence.kernel.decision import Accepted, Reason, Refused
-from ringfence.kernel.instant import SECOND_NS, Instant
+from ringfence.kernel.digest import canonical_bytes, tagged_digest
+from ringfence.kernel.errors import ViolationError
+from ringfence.kernel.instant import DAY_NS, HOUR_NS, SECOND_NS, Instant
 from ringfence.planes.ledger import book as book_module
 from ringfence.planes.ledger.book import BookState
+from ringfence.planes.ledger.conditions import Conditions
+from ringfence.planes.ledger.laws import Violation
+from ringfence.planes.ledger.mandates import key_of
 from ringfence.planes.ledger.operations import (
+    AdoptPolicy,
+    Announce,
+    Approve,
+    Cancel,
+    CancelAdoption,
+    CarryOut,
+    CompleteAdoption,
+    EndMandate,
     Freeze,
+    Mandate,
     Move,
+    Opening,
+    OpeningBalance,
     OpenMember,
+    PinAddress,
     PriceFact,
     Quote,
     Receipt,
     RegisterKey,
     Remark,
+    Request,
     Resume,
     RevokeKey,
     Settle,
     Signature,
+    Statement,
+    signing_bytes,
 )
 from ringfence.planes.ledger.signing import SIGNATURES_MAX
+from ringfence.planes.ledger.tables import Given, Waiting
 
 FUND = Move("fund", "client/alice/cash", "client/alice/hedge", "USDC", USDC)
 ALICE_KEY = "client_key/alice"
@@ -395,3 +416,241 @@ def test_one_public_key_is_one_signer(harbour):
     member = OpenMember("client", "zoe", {"client_key": one})
     assert state.apply(member, NOON, verify).decision.reason == Reason.KEY_ALREADY_KNOWN
     assert not state.is_open("client", "zoe")
+
+
+# --- whose signatures count --------------------------------------------------------------------
+
+HALTS = """halts:
+  freeze: {needs: officer_a, lift: officer_a}
+adoption: {needs: officer_a, delay: 1 h, cancel: officer_a}
+zones:"""
+TERMS = {"gate": "top_up", "source": "client/alice/cash", "target": "client/alice/hedge", "asset": "USDC"}
+ONE_COIN = OpeningBalance("client/alice/cash", "USDC", 1)
+WITHDRAW = Move("withdraw", "client/alice/cash", "outside/alice", "USDC", USDC)
+
+
+def mandate(h):
+    return Mandate(h.new_id(), **TERMS, units=USDC, expires=NOON + DAY_NS, policy=h.state.rules.digest)
+
+
+def ended_mandate(h):
+    given = mandate(h)
+    h.state.ledger.tables.mandates[key_of(given)] = Given(given)
+    return EndMandate(given.id, "enough")
+
+
+def cancelled_adoption(h):
+    h.state.ledger.tables.adopting[7] = Waiting(AdoptPolicy(7, b"", "", (), (), NOON), b"", NOON)
+    return CancelAdoption(7, "why", h.new_id())
+
+
+def announced(h):
+    """A withdrawal that waits for its signatures, whoever signs it later."""
+    if not h.state.pending():
+        request = h.request(WITHDRAW, "wallet_key")
+        h.must(Announce(request))
+    return next(iter(h.state.pending().values())).request
+
+
+SIGNED = {
+    "request": (ALICE_KEY, lambda h: h.request(FUND)),
+    "receipt": ("watcher_key", lambda h: Receipt("tx", "outside", "client/alice/cash", "USDC", 1)),
+    "freeze": ("officer_a", lambda h: Freeze("gate/fund", "drill", h.new_id())),
+    "revocation": ("officer_a", lambda h: RevokeKey("client_key/bob", "lost")),
+    "statement": ("watcher_key", lambda h: Statement("reconciled", h.at, True, "report")),
+    "address": (
+        ALICE_KEY,
+        lambda h: PinAddress(
+            compartment="outside/alice", address="bc1", policy=h.state.rules.digest, expires=NOON + DAY_NS
+        ),
+    ),
+    "mandate": (ALICE_KEY, mandate),
+    "its end": (ALICE_KEY, ended_mandate),
+    "opening": (
+        "officer_a",
+        lambda h: Opening(h.new_id(), (ONE_COIN,), (), {}, "file", h.state.rules.digest),
+    ),
+    "approval": (
+        ALICE_KEY,
+        lambda h: Approve(announced(h).id, signing_bytes(announced(h)), NOON + DAY_NS),
+    ),
+    "cancelling": (ALICE_KEY, lambda h: Cancel(announced(h).id, signing_bytes(announced(h)), "why")),
+    "an adoption given up": ("officer_a", cancelled_adoption),
+    "announcement": (ALICE_KEY, lambda h: h.request(WITHDRAW)),
+}
+
+
+@pytest.mark.parametrize("what", SIGNED)
+@pytest.mark.parametrize(("late_ns", "counts"), [(0, True), (1, False)])
+def test_whatever_is_signed_counts_by_the_keys_of_its_own_instant(what, late_ns, counts):
+    """A former key counts until the instant that its rotation named, and nowhere longer."""
+    key, write = SIGNED[what]
+    harbour = Harbour(TEXT.replace("zones:", HALTS, 1))
+    if what != "opening":
+        harbour.endow("client/alice/cash", 10 * USDC)
+    harbour.must(rotated(key, harbour.at, harbour.at + HOUR_NS))
+    harbour.at = Instant(harbour.at + HOUR_NS + late_ns)
+    record = signed(write(harbour), key)
+    if what == "announcement":
+        record = Announce(record)
+    decision = harbour.do(record).decision
+    found = decision.reason if isinstance(decision, Refused) else None
+    assert found == (None if counts else Reason.SIGNATURE_INVALID)
+
+
+# --- what waits, and what it is judged by ------------------------------------------------------
+
+RELEASE = Move("release", "client/alice/hedge", "client/alice/cash", "USDC", 3)
+WAITING = TEXT.replace("when: releasable, on", "when: [releasable, reconciled 1 d], on", 1)
+
+
+def test_what_is_announced_is_judged_by_margin_and_by_statements_too():
+    harbour = Harbour(WAITING)
+    harbour.endow("client/alice/hedge", 3)
+    harbour.must(signed(Statement("reconciled", harbour.at, True, "report"), "watcher_key"))
+    facts = Conditions(releasable={"client/alice/hedge": {"USDC": 3}})
+    request = harbour.request(RELEASE, ALICE_KEY)
+    assert (
+        harbour.do(Announce(harbour.request(RELEASE, ALICE_KEY))).decision.reason == Reason.CONDITION_NOT_MET
+    )
+    harbour.must(Announce(request), facts)
+    assert harbour.do(CarryOut(request.id)).decision.reason == Reason.CONDITION_NOT_MET
+    again = harbour.request(RELEASE, ALICE_KEY)
+    harbour.must(Announce(again), facts)
+    outcome = harbour.must(CarryOut(again.id), facts)
+    assert [(entry.debit, entry.credit, entry.units) for entry in outcome.entries] == [
+        ("client/alice/hedge", "client/alice/cash", 3)
+    ]
+
+
+def test_adoptions_reach_the_book_by_their_own_rules(harbour):
+    assert harbour.refuses(CompleteAdoption(7)) == Reason.ADOPTION_NOT_WAITING
+    assert harbour.refuses(CancelAdoption(7, "why", 8)) == Reason.ADOPTION_NOT_WAITING
+    assert harbour.refuses(CancelAdoption(7, "why", 0)) == Reason.ID_NOT_POSSIBLE
+
+
+def test_an_id_is_positive(harbour):
+    request = Request(0, (FUND,), harbour.state.rules.digest, NOON)
+    assert harbour.refuses(signed(request, ALICE_KEY)) == Reason.ID_NOT_POSSIBLE
+
+
+def test_what_is_amiss_at_the_end_of_a_chain_is_laid_to_its_last_link(harbour):
+    harbour.state.ledger.tables.owe(("shortfall", "insurance/hedge", "clearing", "USDC"), 1)
+    harbour.endow("insurance/hedge", 1)
+    cover = Move("cover", "insurance/hedge", "clearing", "USDC", 1)
+    found = harbour.do(harbour.request([FUND, cover], *EVIDENCE, ALICE_KEY)).decision
+    words = "clearing would keep 1 units of USDC; it must net to zero"
+    assert (found.reason, found.words, found.leg) == (Reason.CLEARING_NOT_ZERO, words, 1)
+
+
+# --- broken laws -------------------------------------------------------------------------------
+
+BROKEN = (
+    Violation("no_overdraft", "asset/BTC", "less than nothing"),
+    Violation("containment", "asset/BTC", "a wall"),
+)
+
+
+def break_laws(monkeypatch, *answers):
+    """Let the laws be found broken so, and so again after the request was taken back."""
+    found = iter(answers)
+    monkeypatch.setattr("ringfence.planes.ledger.book.violations", lambda *_: next(found))
+
+
+@pytest.mark.parametrize("announce", [False, True])
+def test_a_broken_law_ends_a_request_and_stops_its_scope(harbour, monkeypatch, announce):
+    request = harbour.request(FUND, ALICE_KEY)
+    if announce:
+        harbour.must(Announce(request))
+    break_laws(monkeypatch, BROKEN, BROKEN[1:])
+    found = harbour.do(CarryOut(request.id) if announce else request).decision
+    assert (found.reason, found.words, found.rule) == (
+        Reason.LAW_BROKEN,
+        "no_overdraft: less than nothing; containment: a wall; "
+        "this is a mistake of ringfence: tell its maintainers",
+        "stop asset/BTC; withdrawals book",
+    )
+    assert harbour.state.frozen() == dict.fromkeys(("stop asset/BTC", "withdrawals book"), found.words)
+    assert harbour.state.pending() == {}
+    assert harbour.state.is_used(request.id)
+
+
+def test_a_law_that_stays_broken_ends_the_book(harbour, monkeypatch):
+    other = Violation("conservation", "asset/USDC", "one unit is missing")
+    break_laws(monkeypatch, BROKEN, (*BROKEN, other))
+    with pytest.raises(ViolationError, match=r"^less than nothing; one unit is missing$"):
+        harbour.do(harbour.request(FUND, ALICE_KEY))
+
+
+@pytest.mark.parametrize("write", [lambda r: r, Announce, lambda r: CarryOut(r.id)])
+def test_a_broken_law_is_kept_as_it_was_journalled(harbour, write):
+    request = harbour.request(FUND, ALICE_KEY)
+    operation = write(request)
+    if isinstance(operation, CarryOut):
+        harbour.must(Announce(request))
+    refused = Refused(Reason.LAW_BROKEN, "found by an earlier ringfence", "stop asset/BTC; withdrawals book")
+    at = Instant(harbour.at + 1)
+    assert harbour.state.keep_broken(operation, refused, at).decision == refused
+    assert harbour.state.at == at
+    assert set(harbour.state.frozen()) == {"stop asset/BTC", "withdrawals book"}
+    assert harbour.state.pending() == {}
+    answer = (signing_bytes(request), int(Reason.LAW_BROKEN))
+    assert harbour.state.ledger.tables.ids[request.id] == answer
+    harbour.state.ledger.tables.rollback()
+    assert harbour.state.ledger.tables.ids[request.id] == answer
+
+
+def test_a_broken_law_of_what_is_no_request_only_stops(harbour):
+    used = dict(harbour.state.ledger.tables.ids)
+    refused = Refused(Reason.LAW_BROKEN, "found by an earlier ringfence", "stop asset/BTC")
+    assert harbour.state.keep_broken(Remark("call", "x", "y", {}), refused, harbour.at).decision == refused
+    assert set(harbour.state.frozen()) == {"stop asset/BTC"}
+    assert harbour.state.ledger.tables.ids == used
+
+
+# --- what a book tells -------------------------------------------------------------------------
+
+
+def test_a_book_begins_with_nothing_at_the_beginning_of_time(harbour):
+    rules = harbour.state.rules
+    state = BookState(rules)
+    assert state.at == 0
+    snapshot = state.snapshot()
+    assert (snapshot["at"], snapshot["policy"]) == (0, rules.digest.hex())
+    content = msgspec.json.encode(snapshot, order="deterministic")
+    assert state.digest() == tagged_digest("ringfence book", content)
+
+
+def test_the_digest_of_a_compartment_is_of_what_it_holds(harbour):
+    path = "client/alice/hedge"
+    harbour.move(FUND, ALICE_KEY)
+    harbour.state.ledger.tables.set_session(path, "BTC-PERP", 7)
+    content = {"compartment": path, "balances": {"USDC": [0, USDC]}, "sessions": {"BTC-PERP": 7}}
+    assert harbour.state.bucket_digest(path) == tagged_digest("ringfence bucket", canonical_bytes(content))
+
+
+def test_a_book_is_asked_what_it_knows(harbour):
+    state = harbour.state
+    receipt = signed(Receipt("tx", "outside", "client/alice/cash", "USDC", 1), "watcher_key")
+    assert not state.has_receipt("USDC", "tx")
+    harbour.must(receipt)
+    assert state.has_receipt("USDC", "tx")
+    assert not state.is_used(9_000)
+    assert state.mandates() == ()
+    given = signed(mandate(harbour), ALICE_KEY)
+    harbour.must(given)
+    assert [one.mandate for one in state.mandates()] == [given]
+    assert state.is_used(given.id)
+    request = announced(harbour)
+    assert state.may_cancel(state.pending()[request.id]) == {ALICE_KEY, "officer_a", "officer_b"}
+    assert state.meant(CarryOut(request.id)) == request
+    assert state.meant(CarryOut(9_000)) == CarryOut(9_000)
+    state.ledger.tables.move("client/bob/hedge", "client/alice/hedge", "BTC-PERP", 2)
+    state.ledger.tables.set_session("client/alice/hedge", "BTC-PERP", 7)
+    assert state.positions("BTC-PERP") == {"client/alice/hedge": book_module.Position(2, 7)}
+
+
+@pytest.mark.parametrize("ends", [("nowhere", "client/alice/hedge"), ("client/alice/cash", "nowhere")])
+def test_the_room_between_ends_that_are_nowhere_is_the_gates_own(harbour, ends):
+    harbour.move(FUND, ALICE_KEY)
+    assert harbour.state.room("fund", *ends, "USDC") == 1_000_000 * USDC

@@ -1,7 +1,5 @@
 """What one fill is judged by and what it books: forced closings that share a request, edges, lines."""
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 from harbour import EVIDENCE, TEXT, USDC, Harbour, allow, e10
@@ -115,8 +113,7 @@ def test_the_most_contracts_are_not_too_many_in_themselves(harbour):
 
 
 def test_without_clearing_nothing_is_traded(harbour):
-    fresh = {"_exact": {}, "_patterns": {}, "_joined": set()}
-    harbour.state.ledger.follow(replace(harbour.state.rules, clearing=None, **fresh))
+    harbour.obey(clearing=None)
     buy, sell = harbour.order(ALICE, "buy", 1, 100_000), harbour.order(CAROL, "sell", 1, 100_000)
     refused = refusal(harbour, fill_of(harbour, buy, sell), ALLOWED)
     assert (refused.reason, refused.words) == (

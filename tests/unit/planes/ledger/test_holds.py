@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from harbour import EVIDENCE, NOON, OFFICERS, USDC, Harbour, seed, signed
+from harbour import EVIDENCE, NOON, OFFICERS, TEXT, USDC, Harbour, seed, signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,11 +10,12 @@ from ringfence.adapters.signatures_ed25519 import sign, verify
 from ringfence.kernel.decision import Reason
 from ringfence.kernel.instant import HOUR_NS, Instant
 from ringfence.planes.ledger.conditions import Conditions
-from ringfence.planes.ledger.holds import expire, moves_meant
+from ringfence.planes.ledger.holds import expire, moves_meant, reserved_by
 from ringfence.planes.ledger.operations import (
     Announce,
     Approve,
     CarryOut,
+    Entry,
     Freeze,
     Move,
     Post,
@@ -27,6 +28,7 @@ from ringfence.planes.ledger.operations import (
 )
 from ringfence.planes.ledger.row_lane import RowLane
 from ringfence.planes.ledger.rows import Draft, Route, blank_transfers, write_ids
+from ringfence.planes.ledger.tables import Hold
 
 CASH, HEDGE, ALICE = "client/alice/cash", "client/alice/hedge", "client_key/alice"
 FUND = Move("fund", CASH, HEDGE, "USDC", 60 * USDC)
@@ -407,7 +409,8 @@ def test_one_unit_is_held(harbour):
 
 
 @pytest.mark.parametrize(
-    ("identifier", "shown"), [(7, f"{7:032x}"), (2**128 - 1, "f" * 32), (2**128, str(2**128)), (-1, "-1")]
+    ("identifier", "shown"),
+    [(7, f"{7:032x}"), (0, "0" * 32), (2**128 - 1, "f" * 32), (2**128, str(2**128)), (-1, "-1")],
 )
 def test_a_hold_that_never_was_is_named_as_it_was_asked_for(harbour, identifier, shown):
     refused = harbour.do(harbour.request(Post(identifier), ALICE)).decision
@@ -464,3 +467,35 @@ def test_why_something_is_not_held_posted_or_voided_is_said(harbour):
     )
     harbour.move(Void(held), ALICE)
     assert said(Post(held), ALICE)[0] == f"hold {held:032x} was voided; a hold has one end"
+
+
+def test_a_hold_at_a_gate_that_is_not_there_is_refused_for_that(harbour):
+    nowhere = msgspec.structs.replace(FUND, gate="tunnel")
+    later = {"hold_until": harbour.at + HOUR_NS}
+    assert harbour.reason(nowhere, ALICE, **later) == Reason.NO_GATE_BETWEEN_COMPARTMENTS
+
+
+def test_what_comes_from_outside_is_not_held_there(harbour):
+    ledger = harbour.state.ledger
+    assert reserved_by(ledger, [Entry("outside", CASH, "USDC", 5)]) == ()
+    assert reserved_by(ledger, [Entry("nowhere", CASH, "USDC", 5)]) == ()
+    assert reserved_by(ledger, [Entry(CASH, "outside", "USDC", 5)]) == ((CASH, "USDC", 5),)
+
+
+@pytest.mark.parametrize("gone", ["source", "target", "gate"])
+def test_a_void_asks_the_gates_that_are_left(harbour, gone):
+    """A hold of two moves, one of which leads nowhere since another policy was adopted."""
+    lost = msgspec.structs.replace(FUND, **{gone: "attic"})
+    harbour.state.ledger.tables.holds[7] = Hold(harbour.at, (lost, FUND), ())
+    refused = harbour.do(harbour.request(Void(7), "client_key/bob")).decision
+    assert refused.words == "voiding a hold at fund needs client_key/alice, which did not sign"
+    harbour.move(Void(7), ALICE)
+
+
+def test_a_hold_is_voided_by_the_member_that_its_gate_names():
+    gate = "needs: [client_key], on: [ledger, vault],"
+    harbour = Harbour(TEXT.replace(gate, gate.replace("client_key", '"client_key/{client}"'), 1))
+    harbour.endow(CASH, 100 * USDC)
+    held = hold(harbour)
+    assert harbour.reason(Void(held), "client_key/bob") == Reason.NEEDS_NOT_MET
+    harbour.move(Void(held), ALICE)

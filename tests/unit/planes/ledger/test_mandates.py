@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ringfence.kernel.decision import Accepted, Reason, Refused
 from ringfence.kernel.instant import DAY_NS, HOUR_NS, Instant
+from ringfence.kernel.money import UNITS_MAX
 from ringfence.planes.ledger.conditions import NO_CONDITIONS, Conditions
 from ringfence.planes.ledger.mandates import key_of
 from ringfence.planes.ledger.operations import EndMandate, Mandate, Move, RevokeKey
@@ -259,3 +260,28 @@ def test_no_more_moves_than_was_mandated(steps):
             if accepted:
                 left, moved = left - units, moved + units
     assert harbour.state.balance(HEDGE, "USDC") == moved
+
+
+@pytest.mark.parametrize("words", [{"id": 1}, {"units": UNITS_MAX}, {"units": 1}])
+def test_the_least_and_the_most_of_a_mandate_are_possible(harbour, words):
+    harbour.must(mandate(harbour, CLIENT, **words))
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_a_mandate_for_nowhere_is_refused_for_that(harbour, end):
+    refused = harbour.do(mandate(harbour, CLIENT, **{end: "nowhere"})).decision
+    assert refused.reason == Reason.NO_GATE_BETWEEN_COMPARTMENTS
+
+
+def test_a_mandate_that_no_gate_asks_for_is_refused_with_the_line_of_the_gate(harbour):
+    refused = harbour.do(mandate(harbour, CLIENT, gate="fund")).decision
+    assert (refused.reason, refused.rule) == (
+        Reason.NOT_ASKED_TO_SIGN,
+        harbour.state.rules.gates["fund"].line,
+    )
+
+
+def test_a_mandate_is_given_by_the_member_that_its_gate_names():
+    harbour = Harbour(TEXT.replace("standing: client_key", 'standing: "client_key/{client}"', 1))
+    assert reason_of(harbour, mandate(harbour, "client_key/bob")) == Reason.NEEDS_NOT_MET
+    harbour.must(mandate(harbour, CLIENT))

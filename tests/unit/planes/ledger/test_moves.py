@@ -203,8 +203,7 @@ def test_nobody_lends_whom_the_waterfall_does_not_name(words):
         return replace(rule, waterfall=replace(rule.waterfall, **words) if words else None)
 
     compartments = tuple(turned(rule) for rule in rules.compartments)
-    fresh = {"_exact": {}, "_patterns": {}, "_joined": set()}
-    harbour.state.ledger.follow(replace(rules, compartments=compartments, **fresh))
+    harbour.obey(compartments=compartments)
     refused = said(harbour, (harbour.settle(115_000), lend(USDC)), *EVIDENCE)
     assert (refused.reason, refused.words, refused.rule) == (
         Reason.WATERFALL_DOES_NOT_NAME_IT,
@@ -224,8 +223,7 @@ def test_one_unit_of_the_bucket_or_of_its_pool_comes_before_the_lender(payer):
 
 def test_without_clearing_nobody_has_anything_to_borrow_for():
     harbour = Harbour()
-    fresh = {"_exact": {}, "_patterns": {}, "_joined": set()}
-    harbour.state.ledger.follow(replace(harbour.state.rules, clearing=None, **fresh))
+    harbour.obey(clearing=None)
     assert said(harbour, lend(1), *EVIDENCE).reason == Reason.ENTITLEMENT_EXCEEDED
 
 

@@ -5,7 +5,7 @@ import pytest
 from harbour import EVIDENCE, NOON, TEXT, USDC, Harbour, allow, e10, policy_of, rules_of
 
 from ringfence.kernel.decision import Reason
-from ringfence.kernel.instant import DAY_NS, Instant
+from ringfence.kernel.instant import DAY_NS, SECOND_NS, Instant
 from ringfence.planes.ledger.operations import Fill, Move, PriceFact, Quote, Settle
 from ringfence.planes.ledger.options import is_settled_by_premium, judge_expiry, payoff_e10
 from ringfence.planes.ledger.payments import premium_moves
@@ -207,3 +207,10 @@ def test_an_option_that_expired_is_not_traded(desk):
     say(desk, 100_000, 2_000)
     links = (fill(desk), *premium(20 * USDC))
     assert desk.reason(links, *EVIDENCE, conditions=allow(ALICE, BOB)) == Reason.TRADE_NOT_ALLOWED
+
+
+def test_an_option_is_settled_at_a_fresh_index_only(desk):
+    desk.at = EXPIRY
+    desk.price("BTC", 110_000)
+    desk.at = Instant(EXPIRY + 31 * SECOND_NS)
+    assert desk.reason(Settle("BTC-CALL", e10(10_000)), *EVIDENCE) == Reason.PRICE_STALE

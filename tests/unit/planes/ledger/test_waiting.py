@@ -542,3 +542,71 @@ def test_the_former_self_of_a_key_still_announces_approves_and_cancels_in_time(h
     harbour.must(approval(request, "officer_a", "wallet_key"))
     assert not harbour.state.lacks(harbour.state.pending()[request.id], harbour.at, verify)
     harbour.must(cancelling(request, CLIENT))
+
+
+def test_the_instant_at_which_a_request_was_announced_is_kept(harbour):
+    request = announced(harbour, CLIENT)
+    assert harbour.state.pending()[request.id].announced == harbour.at
+
+
+def test_what_would_expire_before_its_delay_has_passed_is_told_both_instants(harbour):
+    request = harbour.request(WITHDRAW, *ALL, expires=harbour.at + 1)
+    assert said(harbour, request) == (
+        "it is good until 2025-10-10T12:00:00.000000001Z, "
+        "and its delay passes at 2025-10-10T13:00:00Z at the earliest"
+    )
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_a_move_from_or_to_nowhere_is_left_to_its_own_refusal(harbour, end):
+    away = msgspec.structs.replace(WITHDRAW, **{end: "nowhere"})
+    assert why_not(harbour, harbour.request((WITHDRAW, away), *ALL)) == Reason.COMPARTMENT_UNKNOWN
+
+
+def test_the_delay_begins_when_the_last_has_signed_and_no_later_signature_moves_it(harbour):
+    request = announced(harbour, CLIENT)
+    assert harbour.state.pending()[request.id].met is None
+    harbour.must(approval(request, WALLET))
+    assert harbour.state.pending()[request.id].met is None
+    harbour.must(approval(request, "officer_a"))
+    met = harbour.at
+    harbour.at = Instant(met + MINUTE_NS)
+    harbour.must(approval(request, "officer_b"))
+    assert harbour.state.pending()[request.id].met == met
+
+
+def test_who_a_gate_names_by_its_variable_is_asked():
+    needs = 'needs: [client_key, wallet_key, "1 of [officer_a, officer_b]"]'
+    harbour = Harbour(TEXT.replace(needs, needs.replace("client_key", '"client_key/{client}"'), 1))
+    harbour.endow(CASH, 10 * USDC)
+    request = harbour.request(WITHDRAW, "wallet_key")
+    harbour.must(Announce(request))
+    assert CLIENT in harbour.state.pending()[request.id].asked
+    harbour.must(approval(request, CLIENT, "officer_a"))
+    harbour.at = Instant(harbour.at + HOUR_NS)
+    harbour.must(CarryOut(request.id))
+
+
+TRIANGLE = """
+  triangle: {legs: ["client/{a}/cash -> client/{b}/cash", "client/{b}/cash -> client/{c}/cash",
+    "client/{c}/cash -> client/{a}/cash"], needs: ["client_key/{a}", "client_key/{b}", "client_key/{c}"],
+    on: [ledger], price: "within 1 % of index", limit: {each: {USDC: "5000 per 1 d"}}}
+waterfalls:"""
+
+
+def test_an_exchange_of_three_asks_all_three_though_no_leg_has_all_of_them():
+    harbour = Harbour(TEXT.replace("\nwaterfalls:", TRIANGLE, 1))
+    people = ("alice", "bob", "carol")
+    for member in people:
+        harbour.endow(f"client/{member}/cash", USDC)
+    legs = tuple(
+        Move("triangle", f"client/{one}/cash", f"client/{other}/cash", "USDC", USDC)
+        for one, other in zip(people, (*people[1:], people[0]), strict=True)
+    )
+    request = harbour.request(legs, CLIENT, exchange="triangle")
+    harbour.must(Announce(request))
+    pending = harbour.state.pending()[request.id]
+    assert pending.asked == tuple(f"client_key/{member}" for member in people)
+    assert pending.met is None
+    harbour.must(approval(request, "client_key/bob", "client_key/carol"))
+    harbour.must(CarryOut(request.id))
