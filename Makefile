@@ -35,7 +35,7 @@ check: setup ## format, lint, strict types, import floors, tidy tests
 test: setup ## every test but the nightly ones
 	$(RUN) pytest -n 2 --dist worksteal $(TESTS)
 
-nightly: setup ## the longer campaigns
+nightly: setup ## the longer campaigns; small faults in the ledger, each found or with a reason to live
 	HYPOTHESIS_PROFILE=nightly $(RUN) pytest -m nightly -n 2 --dist worksteal $(TESTS)
 	.venv/bin/python tests/mutation/run_mutants.py
 

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from mutation.campaign import Fate
 from mutation.planting import faults_of, noted
-from mutation.run_mutants import LEDGER, LEFT_OUT, READABLE_RULE
-from mutation.survivors import read_survivors
+from mutation.run_mutants import LEDGER, LEFT_OUT, READABLE_RULE, report
+from mutation.survivors import Survivor, Survivors, read_survivors
 
 from ringfence.planes.ledger import pending
 from ringfence.planes.ledger.packed import Packed
@@ -84,6 +85,16 @@ def test_an_entry_without_a_reason_is_refused(tmp_path):
     listed.write_text("pending.Pending.is_expired\n- a\n+ b\n")
     with pytest.raises(ValueError, match="why"):
         read_survivors(listed)
+
+
+@pytest.mark.parametrize(
+    ("living", "listed", "code"), [(0, False, 0), (1, True, 0), (1, False, 1), (11, True, 1)]
+)
+def test_a_run_fails_where_a_fault_lives_without_a_reason_or_too_many_live(fault, living, listed, code):
+    lives, found = Fate(fault, "lives"), Fate(fault, "found", "a test")
+    entry = Survivor("pending.*", fault.change, "", "it is not so")
+    survivors = Survivors((entry,) if listed else ())
+    assert report([lives] * living + [found] * (100 - living), survivors) == code
 
 
 def test_an_entry_is_of_the_change_it_names_only(fault, tmp_path):

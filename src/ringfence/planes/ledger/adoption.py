@@ -229,7 +229,10 @@ def _unkept_balances(tables: Tables, old: Rules, new: Rules) -> Iterator[str]:
     for instrument, sessions in sorted(tables.sessions.items()):
         for path in sorted(sessions):
             place = new.place(path)
-            if place is not None and not place.rule.margined and not place.rule.takes_over:
+            if place is None or instrument not in new.instruments:
+                if not tables.balance(path, instrument):  # Contracts were named above.
+                    yield f"{path} has an unsettled session value in {instrument}, which would have no place"
+            elif not place.rule.margined and not place.rule.takes_over:
                 yield f"{path} has a position in {instrument}, and would be no bucket any more"
 
 

@@ -524,6 +524,28 @@ def test_what_had_no_place_before_is_not_asked_for(in_use):
     assert list(unkept(tables, shut, shut)) == []
 
 
+@pytest.mark.parametrize("instruments", [("BTC-PERP", "ETH-PERP"), ("ETH-PERP",)])
+@pytest.mark.parametrize("contracts", [0, 5])
+def test_what_a_flat_position_is_still_owed_keeps_its_compartment_and_its_instrument(instruments, contracts):
+    harbour = Harbour(ADOPTING)
+    ledger, bucket = harbour.state.ledger, "client/alice/hedge"
+    ledger.tables.balances[bucket, "BTC-PERP"] = (5, 5 + contracts)
+    ledger.tables.set_session(bucket, "BTC-PERP", 7)
+    old = harbour.state.rules
+    new = replace(
+        old,
+        instruments={name: old.instruments[name] for name in instruments},
+        compartments=old.compartments if len(instruments) == 1 else (),
+        **{"_exact": {}, "_patterns": {}, "_joined": set()},
+    )
+    words = "which would have no place" if not contracts else "and the new policy has no such compartment"
+    if contracts and len(instruments) == 1:
+        words = "which the new policy does not declare"
+    found = [one for one in unkept(ledger.tables, old, new) if bucket in one]
+    assert len(found) == 1
+    assert found[0].endswith(words)
+
+
 def test_members_keep_their_family_and_keys_their_names():
     harbour = Harbour(ADOPTING)
     adopt(harbour, changed((FUND, LESS)), *OFFICERS)
