@@ -442,8 +442,8 @@ class BookState:
     def positions_of(self, bucket: str) -> dict[str, Position]:
         """Return every such position of a bucket, by instrument."""
         return {
-            instrument: self.position(bucket, instrument)
-            for instrument in self._tables.sessions.in_bucket(bucket)
+            instrument: Position(self._tables.balance(bucket, instrument), session)
+            for instrument, session in self._tables.sessions.in_bucket(bucket).items()
         }
 
     def owed(self, accrual: str, source: str, target: str, asset: str) -> int:
