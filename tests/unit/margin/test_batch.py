@@ -150,6 +150,23 @@ def test_buckets_far_from_every_edge_are_not_asked_again() -> None:
     assert_same_decisions(found, exact)
 
 
+@pytest.mark.parametrize(("over_floor", "asked"), [(-1_000, 0), (-2, 1), (0, 1), (2, 1), (1_000, 0)])
+def test_whoever_holds_about_a_floor_is_asked_again_however_rich(over_floor: int, asked: int) -> None:
+    contract = linear("TINY-PERP", "TINY", size="0.000001", tick="1")
+    batch = compile_batch(terms(contract))
+    one = bucket(opened(contract, 100_000 * USDC + over_floor, 1), USDC=10**15)
+    found = remargin(pack([one], batch), Prices({}, {"TINY-PERP": e10(1)}), batch, lambda _: one)
+    assert found.asked_again == asked
+
+
+def test_coins_count_where_there_is_no_cash() -> None:
+    held = opened(BTC_PERP, 1_000, "60000.1")
+    found, exact = both([bucket(held, BTC=BTC), bucket(held, BTC=BTC, ETH=10**18)], PRICES)
+    assert found.asked_again == 0
+    assert list(found.equity) == pytest.approx([one.equity for one in exact])
+    assert exact[1].equity > exact[0].equity > 0
+
+
 def test_one_thread_or_two_give_the_same_bits() -> None:
     from numba import get_num_threads, set_num_threads
 
