@@ -1,11 +1,11 @@
 """Quorums count distinct keys, and a key without a member is the key of the member in the source."""
 
 import pytest
-from harbour import rules_of
+from harbour import TEXT, rules_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.planes.ledger.needs import keys_named, names_for, unmet
+from ringfence.planes.ledger.needs import keys_named, names_for, names_through, unmet
 from ringfence.policy.model import KeyNeed, Quorum
 
 RULES = rules_of()
@@ -84,3 +84,18 @@ def test_the_keys_that_needs_speak_of_are_named_once_each():
     unbound = KeyNeed(key="client_key", member="{b}")
     needs = (KeyNeed(key="client_key"), Quorum(count=1, of=(B, Quorum(count=1, of=(A, unbound)))), A)
     assert list(keys_named(needs, name_of)) == ["client_key/alice", "b", "a"]
+
+
+def test_on_a_way_through_a_gate_its_variables_are_the_members_at_both_ends():
+    gift = """  gift: {from: "client/{a}/cash", to: "client/{b}/cash", assets: USDC, on: ledger,
+    needs: ["client_key/{a}", "client_key/{b}"], limit: {each: {USDC: "10 per 1 d"}}}
+  sweep:"""
+    rules = rules_of(TEXT.replace("  sweep:", gift, 1))
+    ends = [rules.place(f"client/{name}/cash") for name in ("alice", "bob")]
+    name_of = names_through(rules.keys, rules.way("gift", *ends), *ends)
+    named = {
+        member: name_of(KeyNeed(key="client_key", member=member)) for member in ("{a}", "{b}", "{c}", "zoe")
+    }
+    assert named == {"{a}": "client_key/alice", "{b}": "client_key/bob", "{c}": None, "zoe": "client_key/zoe"}
+    assert name_of(KeyNeed(key="client_key")) == "client_key/alice"
+    assert name_of(KeyNeed(key="officer_a")) == "officer_a"

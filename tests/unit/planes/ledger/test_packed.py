@@ -258,7 +258,10 @@ def test_a_packed_table_is_a_dictionary(name: str) -> None:
         for number, key in enumerate(KEYS[name])
     }
     for place, (key, value) in enumerate(rows.items()):
-        (table.__setitem__ if place else table.put_at_rest)(key, value)
+        if place:
+            table[key] = value
+        else:
+            assert [table.put_at_rest(key, value) for _ in range(2)] == [None, value]
         assert (key, value) in table.items()
     for packed in tables.packed.values():
         packed.rest()
