@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from ringfence.kernel.instant import Instant
     from ringfence.margin.liquidation import Closure
     from ringfence.planes.ledger.operations import Order
+    from ringfence.planes.ledger.rules import Rules
     from ringfence.services.instructions import Sign
     from ringfence.services.ledger import Book
-    from ringfence.services.risk_loop import Round
+    from ringfence.services.risk_loop import Round, ToppedUp
 
 
 def watch(
@@ -67,7 +68,7 @@ def watch(
             for refused in done.refused:
                 faults += _report(ticks, number, f"{refused.reason.name}: {refused.words}")
             while True:
-                rounds.append(_plain(done))
+                rounds.append(_plain(book.rules, done))
                 if not as_json:
                     _print(rounds[-1])
                 if not done.waiting:
@@ -130,7 +131,7 @@ class _Maker:
         return msgspec.structs.replace(bare, signatures=tuple(one for one in signatures if one is not None))
 
 
-def _plain(done: "Round") -> dict[str, Any]:
+def _plain(rules: "Rules", done: "Round") -> dict[str, Any]:
     from ringfence.kernel.instant import show_instant
 
     return {
@@ -138,6 +139,7 @@ def _plain(done: "Round") -> dict[str, Any]:
         "valued": done.valued,
         "called": list(done.called),
         "cured": list(done.cured),
+        "topped_up": [_plain_top_up(rules, one) for one in done.topped_up],
         "closed": [
             {
                 "bucket": one.bucket,
@@ -154,9 +156,25 @@ def _plain(done: "Round") -> dict[str, Any]:
     }
 
 
+def _plain_top_up(rules: "Rules", one: "ToppedUp") -> dict[str, Any]:
+    from ringfence.cli.book_words import show_units
+
+    return {
+        "bucket": one.move.target,
+        "amount": show_units(rules, one.move.asset, one.move.units),
+        "asset": one.move.asset,
+        "source": one.move.source,
+        "refused": None if one.refused is None else one.refused.reason.name,
+    }
+
+
 def _print(plain: dict[str, Any]) -> None:
     counts = f"{len(plain['called'])} called, {len(plain['cured'])} cured, {len(plain['closed'])} closed"
     console.print(f"{plain['at']}  {plain['valued']} buckets: {counts}", highlight=False)
+    for one in plain["topped_up"]:
+        verb = f"[red]{one['refused']}[/]" if one["refused"] else "[green]topped up[/]"
+        words = f"{one['bucket']} with {one['amount']} {one['asset']} from {one['source']}"
+        console.print(f"  {verb} {escape(words)}", highlight=False, soft_wrap=True)
     for word, colour in (("called", "yellow"), ("cured", "green")):
         for bucket in plain[word]:
             console.print(f"  [{colour}]{word}[/] {escape(bucket)}", highlight=False)

@@ -29,8 +29,8 @@ from ringfence.margin.batch import (
 )
 from ringfence.margin.batch_kernel import numbers_flagged
 from ringfence.margin.bucket import Bucket
-from ringfence.margin.calls import State
-from ringfence.margin.health import health
+from ringfence.margin.calls import CallState, State, advance
+from ringfence.margin.health import Health, health
 from ringfence.margin.limits import LimitLevel, LimitState
 from ringfence.margin.marks import Prices
 from ringfence.margin.performance import INDEX_SCALE
@@ -193,6 +193,26 @@ class Watch:
         self.book.session_values[start:end] = packed.session_values
         self.book.net_coins[number] = packed.net_coins[0]
         return True
+
+    def move_on(self, number: int, figures: Health, at: Instant) -> None:
+        """Move a bucket on again that got something since the tick, as if the tick had found it so."""
+        cure_by = Instant(int(self.cure_by[number])) if self.cure_by[number] else None
+        before = CallState(State(int(self.before[number])), cure_by)
+        after, _ = advance(before, figures.equity, figures.maintenance, at, self.batch.thresholds)
+        self.states[number], self.cure_by[number] = after.state, after.cure_by or 0
+
+    def revised(self, decisions: Decisions, moved_on: Numbers) -> Decisions:
+        """Return what a tick brought, with the states that some buckets were moved on to since."""
+        others = decisions.changed[~np.isin(decisions.changed, moved_on)]
+        changed = np.concatenate((others, moved_on[self.states[moved_on] != self.before[moved_on]]))
+        return replace(
+            decisions,
+            changed=changed,
+            before=self.before[changed],
+            after=self.states[changed],
+            uncured=decisions.uncured[self.states[decisions.uncured] == State.LIQUIDATE],
+            closing=decisions.closing[self.states[decisions.closing] == State.LIQUIDATE],
+        )
 
     def _ask_stops(
         self, flagged: Numbers, found: BatchFigures, prices: Prices, exact: Callable[[int], Bucket]

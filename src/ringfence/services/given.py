@@ -12,6 +12,7 @@ import msgspec
 from ringfence.kernel.errors import BadInput, UsageError
 from ringfence.kernel.ids import RequestId
 from ringfence.kernel.instant import Instant
+from ringfence.kernel.money import UNITS_MAX
 from ringfence.margin.terms import compile_terms
 from ringfence.margin.topping import lacking
 from ringfence.planes.ledger.addresses import keys_asked
@@ -84,7 +85,12 @@ def top_up(book: Book, bucket: str, at: Instant) -> Move | None:
 
     None where it lacks nothing, where a price is missing or stale, or where every cap or all cash is used up.
     """
-    moves = (_topping(book, given, at) for given in book.state.mandates() if given.mandate.target == bucket)
+    return top_up_under(book, [one for one in book.state.mandates() if one.mandate.target == bucket], at)
+
+
+def top_up_under(book: Book, mandates: Sequence[Given], at: Instant) -> Move | None:
+    """Return the move that brings a bucket what it lacks under the first of its mandates that reaches."""
+    moves = (_topping(book, one, at) for one in mandates)
     return next((move for move in moves if move is not None), None)
 
 
@@ -93,10 +99,11 @@ def _topping(book: Book, given: Given, at: Instant) -> Move | None:
     gate = state.rules.gates.get(one.gate)
     if gate is None or TOPPING not in gate.accrual or at > one.expires:
         return None
-    wanted = _lacking(book, one.target, one.asset, at)
     limit = state.room(one.gate, one.source, one.target, one.asset)
     free = state.balance(one.source, one.asset) - state.held(one.source, one.asset)
-    units = min(wanted, one.units - given.moved, free, wanted if limit is None else limit)
+    reach = min(one.units - given.moved, free, UNITS_MAX if limit is None else limit)
+    # Valuing a bucket costs more than all of the above, and is asked at every price.
+    units = min(reach, _lacking(book, one.target, one.asset, at)) if reach > 0 else 0
     return Move(one.gate, one.source, one.target, one.asset, units) if units > 0 else None
 
 

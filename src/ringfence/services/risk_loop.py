@@ -1,8 +1,9 @@
 """The risk loop: prices in, everybody valued, whoever must be closed is closed, the riskiest first.
 
     offer      keeps the newest quotes of each price: ticks that come faster than rounds become one
-    round      prices into the book -> one tick over all buckets -> what changed is told to the book ->
-               the riskiest are closed by real requests, durable before the next
+    round      prices into the book -> one tick over all buckets -> whoever is called and has a standing
+               mandate is topped up under it -> what changed is told to the book -> the riskiest are closed
+               by real requests, durable before the next
 
 Each round takes at most one tick and always closes some, so neither can starve the other. What is to be
 closed is planned again from the book for each bucket, and judged by the book like any other request; what it
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from ringfence.kernel.decision import Refused
 from ringfence.kernel.errors import BadInput, UsageError
@@ -28,11 +30,12 @@ from ringfence.margin.liquidation import Closure
 from ringfence.margin.marks import Prices
 from ringfence.margin.reading import buckets_in
 from ringfence.margin.terms import compile_terms
-from ringfence.margin.watch import NO_LIMITS, Decisions, Watch, WatchedLimits, watch
+from ringfence.margin.watch import NO_LIMITS, Decisions, Numbers, Watch, WatchedLimits, watch
 from ringfence.planes.ledger.book import Outcome
 from ringfence.planes.ledger.operations import (
     Fill,
     Link,
+    Move,
     Order,
     PriceFact,
     Remark,
@@ -42,7 +45,9 @@ from ringfence.planes.ledger.operations import (
 )
 from ringfence.planes.ledger.payments import collection_links
 from ringfence.planes.ledger.signed_batch import BatchToSign
+from ringfence.planes.ledger.tables import Given
 from ringfence.services.closing import market_fill, takeover_fills
+from ringfence.services.given import top_up_under
 from ringfence.services.instructions import Sign
 from ringfence.services.ledger import OPERATIONS_PER_BATCH_MAX, Book
 from ringfence.services.margin_facts import LOOK, MarginFacts
@@ -82,11 +87,20 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class ToppedUp:
+    """One attempt to bring a bucket what it lacks: the move, and why not (None: it was done)."""
+
+    move: Move
+    refused: Refused | None
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """What one round did.
 
     called, cured: buckets that passed `call.at` downwards or upwards; waiting: still to be closed; dropped:
-    quotes that newer ones replaced before they were used; refused: why the book took none of some quotes.
+    quotes that newer ones replaced before they were used; refused: why the book took none of some quotes;
+    topped_up: under mandates, before anybody was called.
     """
 
     at: Instant
@@ -98,6 +112,7 @@ class Round:
     waiting: int = 0
     dropped: int = 0
     refused: tuple[Refused, ...] = ()
+    topped_up: tuple[ToppedUp, ...] = ()
 
 
 @dataclass(slots=True)
@@ -154,14 +169,15 @@ class RiskLoop:
             self._read(at)  # Somebody else wrote to the book.
         decisions: Decisions | None = None
         refused: tuple[Refused, ...] = ()
+        topped_up: tuple[ToppedUp, ...] = ()
         if facts:
             outcomes = self._submit(facts, at)
             refused = tuple(one.decision for one in outcomes if isinstance(one.decision, Refused))
-            decisions = self._tick(at)
+            decisions, topped_up = self._tick(at)
         closed = self._close(at)
         called, cured = self._calls(decisions) if decisions is not None else ((), ())
-        waiting = len(self._closing)
-        return Round(at, len(self._paths), decisions, called, cured, closed, waiting, dropped, refused)
+        valued, waiting = len(self._paths), len(self._closing)
+        return Round(at, valued, decisions, called, cured, closed, waiting, dropped, refused, topped_up)
 
     # --- watching
 
@@ -174,6 +190,8 @@ class RiskLoop:
         self._terms, batch = terms, compile_batch(terms)
         self._paths = [path for path in buckets_in(book.state) if self._margin.bucket(book.state, path)]
         self._numbers = {path: number for number, path in enumerate(self._paths)}
+        targets = {one.mandate.target for one in book.state.mandates()} & self._numbers.keys()
+        self._mandated = np.array(sorted(self._numbers[path] for path in targets), np.int64)
         self._watch = watch(
             [self._bucket(number) for number in range(len(self._paths))],
             batch,
@@ -204,20 +222,23 @@ class RiskLoop:
             allowed = None
         return WatchedLimits(limits.drawdown_ppm, allowed, self._margin.limit_state(path))
 
-    def _tick(self, at: Instant) -> Decisions:
-        """Value everybody, and make the book look at whoever was called, cured, or passed a limit."""
+    def _tick(self, at: Instant) -> tuple[Decisions, tuple[ToppedUp, ...]]:
+        """Value everybody, top up, and make the book look at whoever was called, cured, or passed a limit."""
         self._prices = self._margin.prices(self._book.state, at)
         decisions = self._watch.tick(self._prices, at, self._bucket)
+        topped_up = self._top_up(at)
+        moved_on = self._move_on(topped_up, at)
+        if len(moved_on):
+            decisions = self._watch.revised(decisions, moved_on)
         self._closing = [self._paths[number] for number in decisions.closing]
         is_called = decisions.after >= State.CALLED
         crossed = decisions.changed[(decisions.before >= State.CALLED) != is_called]
-        numbers = dict.fromkeys((*crossed.tolist(), *decisions.look.tolist()))
-        remarks = [Remark(LOOK, self._paths[number], self._words(number)) for number in numbers]
-        for start in range(0, len(remarks), OPERATIONS_PER_BATCH_MAX):
-            self._submit(remarks[start : start + OPERATIONS_PER_BATCH_MAX], at)
+        # The book called whom a top-up found called; it is told that the call is cured.
+        numbers = dict.fromkeys((*crossed.tolist(), *decisions.look.tolist(), *moved_on.tolist()))
+        self._submit_all([Remark(LOOK, self._paths[number], self._words(number)) for number in numbers], at)
         for number in numbers:
             self._watch.set_limits(number, self._limits(self._paths[number]))
-        return decisions
+        return decisions, topped_up
 
     def _words(self, number: int) -> str:
         return State(int(self._watch.states[number])).name.lower()
@@ -232,6 +253,48 @@ class RiskLoop:
         outcomes = self._book.submit(operations, Instant(max(at, self._book.head.at)))
         self._head = self._book.head.sequence
         return outcomes
+
+    def _submit_all(self, operations: Sequence[Remark | Request], at: Instant) -> list[Outcome]:
+        """Submit what may be more than one batch."""
+        starts = range(0, len(operations), OPERATIONS_PER_BATCH_MAX)
+        batches = (operations[start : start + OPERATIONS_PER_BATCH_MAX] for start in starts)
+        return [outcome for batch in batches for outcome in self._submit(batch, at)]
+
+    # --- topping up
+
+    def _top_up(self, at: Instant) -> tuple[ToppedUp, ...]:
+        """Bring whoever is called what it lacks as far as mandates reach; the refused wait for a new tick."""
+        short = self._mandated[self._watch.states[self._mandated] >= State.CALLED]
+        waiting = {self._paths[number] for number in short}
+        done: list[ToppedUp] = []
+        while moves := self._next_moves(waiting, at):
+            outcomes = self._submit_all(self._requests([(move,) for move in moves], at), at)
+            for move, outcome in zip(moves, outcomes, strict=True):
+                refused = outcome.decision if isinstance(outcome.decision, Refused) else None
+                done.append(ToppedUp(move, refused))
+                if refused is not None:
+                    waiting.discard(move.target)
+        return tuple(done)
+
+    def _next_moves(self, waiting: set[str], at: Instant) -> list[Move]:
+        """Find the next move into each bucket, one from each source: two might want the same coins."""
+        if not waiting:
+            return []
+        mandates: dict[str, list[Given]] = {}
+        for one in self._book.state.mandates():
+            mandates.setdefault(one.mandate.target, []).append(one)
+        found = (top_up_under(self._book, mandates.get(path, ()), at) for path in sorted(waiting))
+        return list({move.source: move for move in found if move is not None}.values())
+
+    def _move_on(self, topped_up: Sequence[ToppedUp], at: Instant) -> Numbers:
+        """Take over what topped up buckets hold and are now; return their numbers."""
+        paths = dict.fromkeys(one.move.target for one in topped_up if one.refused is None)
+        self._take_back(list(paths), at)
+        for path in paths:
+            standing = self._margin.standing(self._book.state, path, at)
+            if standing is not None:
+                self._watch.move_on(self._numbers[path], standing.figures, at)
+        return np.array([self._numbers[path] for path in paths], np.int64)
 
     # --- closing
 

@@ -18,6 +18,7 @@ from ringfence.margin.calls import State
 from ringfence.margin.liquidation import Closure
 from ringfence.planes.ledger.operations import (
     Fill,
+    Mandate,
     Move,
     OpenMember,
     Operation,
@@ -31,13 +32,29 @@ from ringfence.planes.ledger.operations import (
     Signature,
     signing_bytes,
 )
+from ringfence.policy.model import Policy
 from ringfence.policy.parse import parse
 from ringfence.services.ledger import Book
 from ringfence.services.margin_facts import LOOK, MarginFacts
 from ringfence.services.risk_loop import RiskLoop
 from ringfence.wiring_files import shipped_policy
 
-POLICY = parse(shipped_policy("two-buckets").read_text(), "two-buckets.yaml").policy
+TEXT = shipped_policy("two-buckets").read_text()
+POLICY = parse(TEXT, "two-buckets.yaml").policy
+TOP_UP = """gates:
+  top_up:
+    from: "client/{client}/cash"
+    to: ["client/{client}/hedge", "client/{client}/bet"]
+    assets: USDC
+    needs: [risk_key, ledger_key]
+    standing: client_key
+    on: ledger
+    accrual: margin_shortfall
+    computed_by: [risk, ledger]
+    limit: {each: {USDC: "20000 per 1 d"}}
+"""
+TOPPING = parse(TEXT.replace("gates:\n", TOP_UP, 1), "two-buckets.yaml").policy
+"""Under which buckets are topped up from cash where a client allowed it."""
 ALICE, BOB, MAKER = "client/alice/bet", "client/bob/bet", "client/maker/hedge"
 MEMBERS = {"alice": 2_000, "bob": 3_000, "maker": 500_000}
 """What each has in the bucket that trades, in USDC."""
@@ -56,9 +73,9 @@ def signed(record, *keys: str):
 class Desk:
     """A book under two-buckets, a maker that closes whatever it is asked to, and a loop."""
 
-    def __init__(self, shelf: Shelf | None = None, most: int = 100) -> None:
-        assert POLICY is not None
-        self.book = Book.found(MemoryStore(shelf), POLICY, START, verify, margin_of=MarginFacts)
+    def __init__(self, shelf: Shelf | None = None, most: int = 100, policy: Policy | None = POLICY) -> None:
+        assert policy is not None
+        self.book = Book.found(MemoryStore(shelf), policy, START, verify, margin_of=MarginFacts)
         self.at = Instant(START + SECOND_NS)
         self.numbers = count(1)
         keys = ("officer_a", "officer_b", "risk_key", "ledger_key", "watcher_key", "wallet_key")
@@ -320,6 +337,98 @@ def test_a_loss_of_the_day_binds_without_a_request_in_between() -> None:
     asked = Request(next(desk.numbers), (more,), desk.book.rules.digest, desk.at + DAY_NS)
     (outcome,) = desk.book.submit([signed(asked)], desk.at)
     assert outcome.decision.reason == Reason.DAILY_LOSS_EXCEEDED
+
+
+# --- standing mandates -------------------------------------------------------------------------
+
+
+def mandated(cash: int, *given: tuple[str, int], shelf: Shelf | None = None, entry: int = 60_000) -> Desk:
+    """alice holds 0.5 BTC with 2,000 less a fee of 15; some cash, and mandates from it."""
+    desk = Desk(shelf, policy=TOPPING)
+    desk.buy(ALICE, 500, entry)
+    desk.must(signed(Receipt("more", "outside", "client/alice/cash", "USDC", cash), "watcher_key"))
+    desk.ask(Move("deposit", "outside", "client/alice/cash", "USDC", cash), "watcher_key", "ledger_key")
+    for bucket, units in given:
+        terms = ("top_up", "client/alice/cash", bucket, "USDC", units, desk.at + DAY_NS)
+        bare = Mandate(next(desk.numbers), *terms, desk.book.rules.digest)
+        desk.must(signed(bare, "client_key/alice"))
+    return desk
+
+
+def topped(done) -> list[tuple[str, int, Reason | None]]:
+    return [
+        (one.move.target, one.move.units, None if one.refused is None else one.refused.reason)
+        for one in done.topped_up
+    ]
+
+
+def test_a_call_becomes_a_top_up_within_its_cap() -> None:
+    """Up to 120 % of what is required, from a mandate of 200 in all; then it is closed as any other."""
+    desk = mandated(1_000 * USDC, (ALICE, 200 * USDC))
+    loop = desk.loop()
+    done = desk.tick(loop, 56_300)  # 135 left, 168.9 wanted, below 140.75 it is closed
+    assert (topped(done), done.called, done.closed) == ([(ALICE, 33_900_000, None)], (), ())
+    assert desk.book.state.balance(ALICE, "USDC") == 2_033_900_000
+    assert State(int(loop._watch.states[loop._numbers[ALICE]])) is State.HELD
+    assert desk.book.margin._calls[ALICE].cure_by is None
+    done = desk.tick(loop, 56_300)
+    assert (topped(done), done.called, done.cured) == ([], (), ())
+    assert topped(desk.tick(loop, 56_000)) == [(ALICE, 149_100_000, None)]
+    done = desk.tick(loop, 55_900)  # 49.7 lack, and 17 are left of the mandate
+    assert topped(done) == [(ALICE, 17_000_000, None)]
+    assert done.called == (ALICE,)
+    assert [(one.bucket, one.refused) for one in done.closed] == [(ALICE, None)]
+    assert topped(desk.tick(loop, 55_800)) == []
+
+
+def test_a_top_up_reaches_as_far_as_the_cash_does() -> None:
+    desk = mandated(1, (ALICE, 200 * USDC))
+    done = desk.tick(desk.loop(), 56_500)  # 235 left of 141.25: nobody is called
+    assert (topped(done), done.called) == ([], ())
+    loop = desk.loop()
+    done = desk.tick(loop, 56_310)  # 140 left of 140.775
+    assert (topped(done), done.called) == ([(ALICE, 1, None)], (ALICE,))
+    assert len(done.closed) == 1
+
+
+def test_two_buckets_do_not_ask_for_the_same_coins_at_once() -> None:
+    hedge = "client/alice/hedge"
+    # One fails from 43,800 and one from 60,000, both at 40,000; there is cash for both, and 0.05 more.
+    desk = mandated(132_350_000, (ALICE, 200 * USDC), (hedge, 200 * USDC), entry=43_800)
+    desk.ask(Move("fund", "client/alice/cash", hedge, "USDC", 101 * USDC), "client_key/alice")
+    desk.buy(hedge, 5, 60_000)
+    done = desk.tick(desk.loop(), 40_000)
+    assert topped(done) == [(hedge, 350_000, None), (ALICE, 30_950_000, None)]
+    assert desk.book.state.balance("client/alice/cash", "USDC") == 50_000
+    assert (done.called, done.closed) == ((), ())
+
+
+def test_a_top_up_that_the_book_refuses_is_left_until_the_next_tick() -> None:
+    desk = mandated(1_000 * USDC, (ALICE, 200 * USDC))
+    ids = count(1)
+
+    def risk_alone(key: str, message: bytes) -> Signature | None:
+        return sign_as(key, message) if key == "risk_key" else None
+
+    loop = RiskLoop(desk.book, risk_alone, lambda at: request_id(at, next(ids)), desk, 100)
+    for price in (56_300, 56_299):
+        assert [why for _, _, why in topped(desk.tick(loop, price))] == [Reason.NEEDS_NOT_MET]
+    assert State(int(loop._watch.states[loop._numbers[ALICE]])) is State.LIQUIDATE
+
+
+def test_a_replay_of_top_ups_gives_the_same_margin() -> None:
+    shelf = Shelf()
+    desk = mandated(1_000 * USDC, (ALICE, 200 * USDC), shelf=shelf)
+    loop = desk.loop()
+    for price in (56_300, 56_000, 55_900):
+        desk.tick(loop, price)
+    state, margin = desk.book.state.digest(), desk.book.margin.written()
+    desk.book.close()
+    again = Book.recover(MemoryStore(shelf), verify, margin_of=MarginFacts)
+    assert (again.state.digest(), again.margin.written()) == (state, margin)
+
+
+# --- replay and others -------------------------------------------------------------------------
 
 
 def test_a_replay_gives_the_same_book_and_the_same_margin() -> None:
