@@ -141,3 +141,16 @@ def test_credit_of_one_member_is_no_other_members():
     assert issued_units(keep.state.ledger, "USDC-credit", acme) == 40
     namesake = msgspec.structs.replace(acme, rule=replace(acme.rule, families=("broker",)))
     assert issued_units(keep.state.ledger, "USDC-credit", namesake) == 0
+
+
+def test_what_would_stand_on_too_little_is_said_with_the_line_of_its_escrow():
+    keep = Keep()
+    keep.ask(lock(40), by=LOCKERS)
+    keep.ask(issue(30), by=WITNESSES)
+    request = signed(Request(99, (unlock(11),), RULES.digest, NOON + DAY_NS), *LOCKERS)
+    units = RULES.assets["USDC"].show, RULES.assets["USDC-credit"].show
+    assert keep.state.apply(request, NOON, verify).decision == Refused(
+        Reason.OWED_NOT_PAID,
+        f"{units[1](30)} would stand on {units[0](29)} in escrow",
+        RULES.place(LOCKED).rule.line,
+    )

@@ -1,7 +1,5 @@
 """Facts that are no request: edges of amounts and ids, and whom a refusal names."""
 
-from dataclasses import replace
-
 import pytest
 from harbour import TEXT, Harbour, signed
 
@@ -11,7 +9,7 @@ from ringfence.planes.ledger.operations import Freeze, OpenMember, Receipt, sign
 from ringfence.planes.ledger.records import member_name_fault
 from ringfence.planes.ledger.rules import KeyRule
 
-CASH, HEDGE = "client/alice/cash", "client/alice/hedge"
+CASH = "client/alice/cash"
 
 
 @pytest.fixture
@@ -63,41 +61,3 @@ def test_the_smallest_id_of_a_halt_is_good_once():
     harbour.must(freeze)
     assert harbour.state.ledger.tables.ids[1] == (signing_bytes(freeze), 0)
     assert harbour.refuses(freeze) == Reason.ID_USED_WITH_OTHER_CONTENT
-
-
-# --- what is asked of rules and tables together ------------------------------------------------
-
-
-def test_a_compartment_of_one_named_member_waits_for_that_member(harbour):
-    named = tuple(
-        replace(rule, named=("client", "zoe")) if rule.pattern == "house/fees" else rule
-        for rule in harbour.state.rules.compartments
-    )
-    harbour.obey(compartments=named)
-    assert harbour.state.ledger.closed_member(harbour.state.rules.place("house/fees")) == "client zoe"
-    assert harbour.state.ledger.place("house/fees") is None
-    harbour.obey(
-        compartments=tuple(
-            replace(rule, named=("client", "alice")) if rule.named else rule
-            for rule in harbour.state.rules.compartments
-        )
-    )
-    assert harbour.state.ledger.closed_member(harbour.state.rules.place("house/fees")) == ""
-
-
-@pytest.mark.parametrize(
-    ("halts", "ends", "named"),
-    [
-        (("asset/BTC",), (CASH, HEDGE), ""),
-        (("asset/BTC",), ("nowhere", HEDGE), ""),
-        (("stop asset/BTC",), (CASH, "nowhere"), ""),
-        (("stop asset/USDC",), ("nowhere", HEDGE), ""),
-        (("asset/USDC", "gate/fund"), (CASH, HEDGE), "gate/fund"),
-        (("asset/USDC", f"compartment/{HEDGE}"), (CASH, HEDGE), f"compartment/{HEDGE}"),
-        (("asset/USDC", "gate/fund"), ("nowhere", "nowhere"), "gate/fund"),
-        (("stop asset/USDC", "stop gate/fund"), (CASH, HEDGE), "stop asset/USDC"),
-    ],
-)
-def test_the_first_halt_of_a_move_is_named(harbour, halts, ends, named):
-    harbour.state.ledger.tables.frozen.update(dict.fromkeys(halts, "drill"))
-    assert harbour.state.ledger.frozen("fund", *ends, "USDC") == named
