@@ -114,7 +114,8 @@ def _seldom_asked(
     if gate.standing is not None:
         found["mandate"] = mandates.fault_of_mandate(ledger, gate, move, chain.at, chain.verify)
         found["mandate_units"] = mandates.room_of_mandate(ledger, gate, move)
-    if gate.valued_in is not None and (unpriced := _unpriced(chain, gate, move.asset)) is not None:
+    unpriced = _unpriced(chain, gate, move.asset)
+    if unpriced is not None:
         found |= {"price": unpriced, "room_units": None}
     if move.gate == DEBT_GATE:
         found["waterfall"] = _waterfall_fault(chain, move, asset, target, way)
