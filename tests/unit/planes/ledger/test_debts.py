@@ -91,6 +91,20 @@ def test_a_draw_needs_its_keys_room_coins_and_an_open_debt(desk):
     assert desk.reason(draw(1), *LENDER) == Reason.ASSET_FROZEN
 
 
+@pytest.mark.parametrize("scope", ["asset/USDC", "gate/borrow", f"compartment/{HEDGE}", "asset/USDC-debt"])
+def test_a_draw_stops_where_its_coins_its_debt_or_its_way_is_frozen(desk, scope):
+    desk.must(Freeze(scope, "drill"))
+    reasons = (Reason.ASSET_FROZEN, Reason.GATE_FROZEN, Reason.COMPARTMENT_FROZEN)
+    assert desk.reason(draw(1), *LENDER) in reasons
+
+
+def test_what_reverses_nothing_says_so_before_it_is_priced_or_lent(desk):
+    desk.endow(TREASURY, BTC, "BTC")
+    assert desk.reason(draw(1), *LENDER, reverses=7) == Reason.REVERSAL_NOT_DECLARED
+    assert desk.reason(house(1), "officer_a", reverses=7) == Reason.REVERSAL_NOT_DECLARED
+    assert desk.reason(house(1), "officer_a") == Reason.PRICE_MISSING
+
+
 def test_a_draw_takes_what_the_lender_has(desk):
     desk.state.ledger.tables.move(TREASURY, "outside", "USDC", 1_900 * USDC)
     desk.state.ledger.tables.commit()

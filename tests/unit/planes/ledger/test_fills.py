@@ -72,9 +72,24 @@ def test_a_takeover_costs_no_penalty_and_no_sale_stands_beside_it(harbour):
     take = Fill("BTC-PERP", 4, e10(110_000), Closing(BOB, "takeover"), Closing(POOL, "takeover"))
     facts = forced(5, price_e10=e10(110_000), penalty_max=500_000)
     both = [take, liquidation(harbour, 1)]
-    assert harbour.reason(both, *EVIDENCE, conditions=facts) == Reason.TAKEOVER_IS_DUE
+    refused = refusal(harbour, harbour.request(both, *EVIDENCE), facts)
+    line = harbour.state.rules.place(BOB).rule.line
+    assert (refused.reason, refused.rule) == (Reason.TAKEOVER_IS_DUE, line)
     harbour.move(take, *EVIDENCE, conditions=facts)
     assert harbour.state.owed("liquidation_surplus", BOB, POOL, "USDC") == 0
+
+
+def test_a_deleveraging_leaves_the_whole_penalty_of_a_sale_beside_it(harbour):
+    """Nobody who is deleveraged pays a penalty for that."""
+    closing = {
+        BOB: {"BTC-PERP": ClosingFact(10, e10(110_000))},
+        ALICE: {"BTC-PERP": ClosingFact(10, penalty_max=500_000)},
+    }
+    shared = Fill("BTC-PERP", 4, e10(110_000), Closing(BOB, "deleveraging"), Closing(ALICE, "deleveraging"))
+    buy = harbour.order(CAROL, "buy", 1, 100_000)
+    sale = Fill("BTC-PERP", 1, e10(100_000), buy, Closing(ALICE, "liquidation"))
+    harbour.move([shared, sale], *EVIDENCE, conditions=Conditions(trade={CAROL: 0}, closing=closing))
+    assert harbour.state.owed("liquidation_surplus", ALICE, POOL, "USDC") == 500_000
 
 
 @pytest.mark.parametrize(("taker", "ppm"), [("0.0001 %", 1), ("0 %", 0)])
