@@ -19,7 +19,17 @@ def names_for(keys: Mapping[str, KeyRule], source: Place | None, binding: Mappin
 
     binding: the members of the gate's or exchange's variables, for needs that name one.
     """
+    return _names(keys, source, lambda: binding)
 
+
+def names_through(keys: Mapping[str, KeyRule], way: Way, source: Place, target: Place) -> NameOf:
+    """Say how the needs of a gate are read on one way through it; members are only bound for who asks."""
+    return _names(keys, source, lambda: way.binding(source.members, target.members))
+
+
+def _names(
+    keys: Mapping[str, KeyRule], source: Place | None, bound: Callable[[], Mapping[str, str] | None]
+) -> NameOf:
     def name_of(need: KeyNeed) -> str | None:
         member = need.member
         if member is None:
@@ -28,20 +38,8 @@ def names_for(keys: Mapping[str, KeyRule], source: Place | None, binding: Mappin
                 return need.key
             member = source.member_of(rule.per) if source is not None else None
         elif is_variable(member):
-            member = (binding or {}).get(member[1:-1])
+            member = (bound() or {}).get(member[1:-1])
         return None if member is None else f"{need.key}/{member}"
-
-    return name_of
-
-
-def names_through(keys: Mapping[str, KeyRule], way: Way, source: Place, target: Place) -> NameOf:
-    """Say how the needs of a gate are read on one way through it; members are only bound for who asks."""
-    plain = names_for(keys, source, None)
-
-    def name_of(need: KeyNeed) -> str | None:
-        if need.member is None or not is_variable(need.member):
-            return plain(need)
-        return names_for(keys, source, way.binding(source.members, target.members))(need)
 
     return name_of
 
