@@ -215,7 +215,7 @@ class Sessions(Mapping[str, MutableMapping[str, int]]):
                     if kind == _SESSION:
                         self._buckets.setdefault(rest[0], []).append(path)
         listed, name = self._buckets.get(instrument, []), (_SESSION, instrument)
-        if len(listed) != self._packed.counts().get(name, 0):
+        if len(listed) != self._packed.counts().get(name):
             listed = [path for path in dict.fromkeys(listed) if self._packed.find(path, name) is not None]
             self._buckets[instrument] = listed
         return listed

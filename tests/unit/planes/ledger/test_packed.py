@@ -295,7 +295,13 @@ def test_buckets_are_listed_once_however_often_they_come_and_go() -> None:
     tables.drop(table, "client/alice/bet")
     tables.put(table, "client/alice/bet", 5)
     tables.drop(table, "client/bob/bet")
-    assert tables.sessions.buckets("BTC-PERP") == ["client/alice/bet"]
+    listed = tables.sessions.buckets("BTC-PERP")
+    assert listed == ["client/alice/bet"]
+    tables.put(table, "client/alice/bet", 6)
+    assert tables.sessions.buckets("BTC-PERP") is listed  # nobody came or went, so nobody is looked for
+    tables.put(tables.sessions.of("ETH-PERP"), "client/bob/bet", 7)
+    assert tables.sessions.buckets("ETH-PERP") == ["client/bob/bet"]
+    assert tables.sessions.buckets("BTC-USD") == []
 
 
 def test_a_move_that_is_taken_back_leaves_no_trace() -> None:
