@@ -72,6 +72,7 @@ class Campaign:
 
     def _run_healthy(self, items: Sequence[pytest.Item]) -> bool:
         watched = {fault.healthy for fault in self.faults}
+        harbour.rules_of.cache_clear()  # Modules of tests may have compiled it when they were collected.
         with noted(watched) as called:
             harbour.rules_of()
             self._compiling = set(called)
