@@ -307,6 +307,7 @@ def test_funding_is_paid_once_an_interval_either_way(traded: Person) -> None:
         (("book", "mandate", "give", CASH, HEDGE, "1", "USDC", "--until", "soon"), "'soon' is not a time"),
         (("book", "position", "move", HEDGE, BET, "1", "BTC-PERP"), "no exchange of this policy has these"),
         (("book", "top-up", HEDGE), "client/alice/hedge is not topped up: it lacks nothing"),
+        (("book", "deleverage", HEDGE), "nobody is deleveraged for client/alice/hedge: it is not bankrupt"),
     ],
 )
 def test_what_cannot_be_meant_is_explained(at_venue: Person, words: tuple[str, ...], right: str) -> None:

@@ -17,6 +17,7 @@ from ringfence.cli.book_addresses import address_app
 from ringfence.cli.book_adoption import app as adoption_app
 from ringfence.cli.book_chains import chain, exchange
 from ringfence.cli.book_corrections import correct, position_app
+from ringfence.cli.book_deleveraging import deleverage
 from ringfence.cli.book_desk import (
     Amount,
     Announced,
@@ -66,7 +67,7 @@ app.add_typer(session_app, name="session")
 app.add_typer(address_app, name="address")
 app.add_typer(statement_app, name="statement")
 app.command("top-up")(top_up)
-for asks in (chain, exchange, correct, fill, settle, funding, collect, remark):
+for asks in (chain, exchange, correct, fill, settle, funding, collect, deleverage, remark):
     app.command()(asks)
 for read in (balance, history, owed, verify, drift, export, stops):
     app.command()(read)

@@ -41,13 +41,21 @@ def _for(step: Step, member: Mapping[str, str]) -> Step:
 def deficits(name: str, plan: Liquidation, terms: Terms) -> Iterator[tuple[Takeover | None, Deficit]]:
     """Say what a failed bucket lacks: on each position that passes at a loss, and in coins (None)."""
     for row in plan.takeovers:
-        if row.share < 0:
-            contract = contract_of(terms, row.instrument)
-            worth = contract.value_down(row.contracts, row.mark_e10)
-            loss = contract.value_up(row.contracts, row.price_e10) - worth
-            yield row, Deficit(name, loss, contracts=abs(row.contracts), lot_units=max(1, row.lot_units))
+        deficit = deficit_on(name, row, terms)
+        if deficit is not None:
+            yield row, deficit
     if plan.outcome == "bankrupt" and plan.after.equity < 0:
         yield None, Deficit(name, -plan.after.equity)
+
+
+def deficit_on(name: str, row: Takeover, terms: Terms) -> Deficit | None:
+    """Say what the taker of a position loses, which the failed bucket lacks; None where it loses nothing."""
+    if row.share >= 0:
+        return None
+    contract = contract_of(terms, row.instrument)
+    worth = contract.value_down(row.contracts, row.mark_e10)
+    loss = contract.value_up(row.contracts, row.price_e10) - worth
+    return Deficit(name, loss, contracts=abs(row.contracts), lot_units=max(1, row.lot_units))
 
 
 def pools_in(state: BookState, fall: Waterfall, asset: str) -> Mapping[str, PoolFacts]:

@@ -19,6 +19,8 @@ from ringfence.planes.ledger.operations import (
     Approve,
     Cancel,
     CancelAdoption,
+    Closing,
+    Fill,
     Freeze,
     Fund,
     Link,
@@ -161,9 +163,16 @@ def chain(
     bare = Request(identifier, tuple(links), rules.digest, expires, exchange, reason, reverses)
     bare = msgspec.structs.replace(bare, hold_until=hold_until)
     keys = dict.fromkeys(keys_through(rules, through))
-    if any(isinstance(link, Settle | Fund) for link in links):
+    if any(_is_on_evidence(link) for link in links):
         keys |= dict.fromkeys(keys_named(EVIDENCE_NEEDS, _plain_name))
     return msgspec.structs.replace(bare, signatures=signed_by(bare, tuple(keys), sign))
+
+
+def _is_on_evidence(link: Link) -> bool:
+    """Say whether a link is asked for by risk and ledger, who only follow the journal."""
+    if isinstance(link, Fill):
+        return isinstance(link.buy, Closing) or isinstance(link.sell, Closing)
+    return isinstance(link, Settle | Fund)
 
 
 def keys_through(rules: Rules, moves: Sequence[Move]) -> list[str]:

@@ -50,6 +50,7 @@ from ringfence.planes.ledger.operations import (
 from ringfence.planes.ledger.rules import Rules
 from ringfence.planes.ledger.settlement import fee_up
 from ringfence.policy.model import BucketLimits, DeleverageStep
+from ringfence.services.closing import deleveraging_fills
 from ringfence.services.touched import Direction, Touch, read_touches
 
 NO_LIMITS = BucketLimits()
@@ -325,6 +326,14 @@ class MarginFacts:
         tick_e10 = contract_of(self._terms, row.instrument).tick_e10
         off = row.mark_e10 % tick_e10
         return row.mark_e10 - off + (tick_e10 if off and row.contracts < 0 else 0)
+
+    def deleveraging(self, state: BookState, path: str, at: Instant) -> tuple[Fill, ...]:
+        """Return the fills by which winners bear what no pool could of a bucket; none where it is not due."""
+        standing = self.standing(state, path, at)
+        if standing is None:
+            return ()
+        plan = self.closing_plan(standing)
+        return deleveraging_fills(state, path, plan, standing.prices, self._terms)
 
     # --- snapshots
 
