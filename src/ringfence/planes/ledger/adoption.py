@@ -245,8 +245,8 @@ def _unkept_meanings(tables: Tables, old: Rules, new: Rules) -> Iterator[str]:
                 before, after = getattr(was, word), getattr(is_now, word)
                 if before != after:
                     yield f"{name} is booked with {word} {before}, and the new policy says {after}"
-    for name, sessions in sorted(tables.sessions.items()):
-        if not sessions or name not in old.instruments or name not in new.instruments:
+    for name in sorted(tables.sessions):
+        if name not in old.instruments or name not in new.instruments:
             continue
         for word in ("kind", "payoff", "underlying", "quote", "contract_size_e10", "strike_e10", "option"):
             before, after = getattr(old.instruments[name], word), getattr(new.instruments[name], word)
