@@ -648,6 +648,8 @@ def test_a_book_is_asked_what_it_knows(harbour):
     state.ledger.tables.move("client/bob/hedge", "client/alice/hedge", "BTC-PERP", 2)
     state.ledger.tables.set_session("client/alice/hedge", "BTC-PERP", 7)
     assert state.positions("BTC-PERP") == {"client/alice/hedge": book_module.Position(2, 7)}
+    assert state.positions_of("client/alice/hedge") == {"BTC-PERP": book_module.Position(2, 7)}
+    assert state.positions_of("client/bob/hedge") == {}
 
 
 @pytest.mark.parametrize("ends", [("nowhere", "client/alice/hedge"), ("client/alice/cash", "nowhere")])
