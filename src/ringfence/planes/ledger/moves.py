@@ -108,7 +108,7 @@ def _seldom_asked(
     """Gather the facts of `Facts` that only few gates and requests are judged by, each by its name."""
     ledger, gate, found = chain.ledger, way.gate, dict[str, Any]()
     if chain.request.reverses:
-        found |= {"reverses": True, "reversible_units": _reversible(chain, move)}
+        found["reverses"], found["reversible_units"] = True, _reversible(chain, move)
     if gate.conditions:
         found["releasable_units"] = _releasable(chain, move)
     if gate.standing is not None:
@@ -116,12 +116,12 @@ def _seldom_asked(
         found["mandate_units"] = mandates.room_of_mandate(ledger, gate, move)
     unpriced = _unpriced(chain, gate, move.asset)
     if unpriced is not None:
-        found |= {"price": unpriced, "room_units": None}
+        found["price"], found["room_units"] = unpriced, None
     if move.gate == DEBT_GATE:
         found["waterfall"] = _waterfall_fault(chain, move, asset, target, way)
         found["debt_room_units"] = debt_room(ledger, asset, target)
     elif gate.draws:
-        found |= _facts_of_draw(ledger, move, source, target, gate)
+        found.update(_facts_of_draw(ledger, move, source, target, gate))
     return found
 
 
