@@ -1,6 +1,7 @@
 """The compiled look at the form of a batch finds what a plain reading of the same sentences finds."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,14 @@ def read(lines: list[tuple[int, ...]]) -> int:
 @given(st.lists(LINE, min_size=1, max_size=6))
 def test_the_lowest_fault_of_a_batch_is_found(lines: list[tuple[int, ...]]) -> None:
     assert fault_of_transfers(words_of(written(lines)), ROUTES) == read(lines)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "untils"), [((HOLD, MOVE), (5, 5)), ((MOVE, HOLD), (5, 5)), ((1, 1), (5, 6))]
+)
+def test_a_request_that_holds_in_part_is_found(kinds: tuple[int, int], untils: tuple[int, int]) -> None:
+    lines = [(7, 0, place == 0, kinds[place], 1, untils[place], 0) for place in range(2)]
+    assert fault_of_transfers(words_of(written(lines)), ROUTES) == read(lines) == 8
 
 
 def test_transfers_without_a_fault_have_none() -> None:

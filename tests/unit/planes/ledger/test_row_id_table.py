@@ -71,21 +71,23 @@ def test_a_table_grows_by_more_than_twice_at_once() -> None:
 
 
 def test_where_ids_lie_in_one_long_run_the_table_grows_elsewhere() -> None:
-    ids = table(32)
+    """Ids chosen to collide lie so far from home that they would be spread over others not taken yet."""
+    ids, larger = table(32), np.zeros((256, 3), np.uint64)
     ids.make_room(60)
-    before = len(ids.words)
-    # Nothing that the rules give: every slot of the first half is taken, as by ids chosen to collide.
-    chosen, number = 0, 1
-    while chosen < before // 2:
-        slot = find_slot(ids.words, np.uint64(0), np.uint64(number))
-        if slot < before // 2:
+    before, empty, chosen, number = len(ids.words), ids.words.copy(), list[int](), 1
+    while len(chosen) < before // 2:
+        home = find_slot(empty, np.uint64(0), np.uint64(number))
+        # The last few would have their new home before the others', in slots that these still lie in.
+        is_upper = find_slot(larger, np.uint64(0), np.uint64(number)) >= 80
+        if 32 <= home < 48 and is_upper == (len(chosen) < 48):
+            chosen.append(number)
             spend(ids, number, 3)
-            chosen += 1
         number += 1
-    assert longest_run(ids.words) >= before // 2
+    assert longest_run(ids.words) == before // 2
+    assert first_gap(ids.words, before // 8) == before // 8
     ids.make_room(before)
     assert len(ids.words) > before
-    assert sum(ids.code(one) == 3 for one in range(1, number)) == chosen
+    assert [ids.code(one) for one in chosen] == [3] * len(chosen)
 
 
 def test_an_ordinary_request_spends_its_id_once() -> None:
