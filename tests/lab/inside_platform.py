@@ -256,7 +256,7 @@ def test_identities_are_renewed_without_a_dropped_call(venue):
 def test_the_network_still_enforces_what_the_policy_declares(venue, walls):
     if walls is None:
         pytest.skip("there are no namespaces")
-    assert not any(walls.drift(walls.generation.rules).values())
+    assert not any(walls.enforced.drift(walls.generation.rules).values())
 
 
 def test_a_revoked_service_is_spoken_with_by_nobody(venue):

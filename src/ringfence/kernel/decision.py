@@ -112,7 +112,10 @@ class Reason(IntEnum):
     PRICE_OFF_TICK = 107, "The price is not a positive whole number of the instrument's ticks."
     ORDER_LIMIT_PASSED = 108, "The price is worse than the limit the order was signed with."
     PRICE_SOURCES_DISAGREE = 109, "Too few fresh sources agree on the price."
-    TAKEOVER_IS_DUE = 110, "A sale at this price would leave the bucket bankrupt: its position passes on."
+    TAKEOVER_IS_DUE = (
+        110,
+        "The sale is below the bankruptcy price, and a pool can bear that: it passes on.",
+    )
     # 120-139 the chain as a whole
     CLEARING_NOT_ZERO = 120, "Clearing would keep something at the end of the request; it must net to zero."
     LINKED_LEG_REFUSED = 121, "Another link of the same request was refused, so this one did not happen."

@@ -68,6 +68,30 @@ def pools_in(state: BookState, fall: Waterfall, asset: str) -> Mapping[str, Pool
     return pools
 
 
+def can_bear(state: BookState, path: str, instrument: str, units: int, prices: Prices, terms: Terms) -> bool:
+    """Say whether a pool that may take over an instrument from a bucket could lose so many units of quote.
+
+    A pool has its balance and what its own positions made or lost, as far as its gate lets through.
+    """
+    fall, asset = waterfall_of(state, path), contract_of(terms, instrument).quote
+    pools = pools_in(state, fall, asset) if fall is not None else {}
+    for pool, facts in pools.items():
+        place = state.rules.place(pool)
+        has = state.balance(pool, asset) + _session_profit(state, pool, asset, prices, terms)
+        if place is not None and instrument in place.rule.takes_over and min(has, facts.room_units) >= units:
+            return True
+    return False
+
+
+def _session_profit(state: BookState, pool: str, asset: str, prices: Prices, terms: Terms) -> int:
+    """Return what a pool made since the last settlement; positions without a mark count as nothing."""
+    return sum(
+        contract_of(terms, name).value_down(held.contracts, prices.marks[name]) - held.session_value
+        for name, held in state.positions_of(pool).items()
+        if name in prices.marks and contract_of(terms, name).quote == asset
+    )
+
+
 def _room(state: BookState, pool: str, asset: str) -> int:
     """Return what the limit of a pool's gate to clearing lets through; 0 where it has no such gate."""
     rules = state.rules

@@ -22,6 +22,7 @@ from ringfence.kernel.decision import Accepted
 from ringfence.kernel.errors import BadInput
 from ringfence.kernel.instant import Instant
 from ringfence.kernel.money import divide_up, share_down
+from ringfence.margin.bearing import can_bear
 from ringfence.margin.bucket import Bucket, RestingOrder
 from ringfence.margin.calls import CallState, State, advance, state_of
 from ringfence.margin.headroom import Headroom, OrderTerms
@@ -31,6 +32,7 @@ from ringfence.margin.liquidation import ClosingPlan, plan_closing
 from ringfence.margin.marks import Prices
 from ringfence.margin.reading import bucket_in
 from ringfence.margin.releasable import releasable
+from ringfence.margin.takeover import Takeover
 from ringfence.margin.terms import compile_terms
 from ringfence.margin.topping import lacking
 from ringfence.margin.trading import IntendedFill, TradeVerdict, trade_verdict
@@ -137,7 +139,7 @@ class MarginFacts:
         return Conditions(
             releasable={path: self._releasable(part) for path, part in self._parts.items()},
             trade=self._verdicts(),
-            closing={path: self._closing(path, part) for path, part in self._parts.items()},
+            closing={path: self._closing(state, path, part) for path, part in self._parts.items()},
             lacking={path: self._lacking(part) for path, part in self._parts.items() if part.touch.topped},
         )
 
@@ -319,13 +321,18 @@ class MarginFacts:
 
     def _closing_at(self, bucket: Bucket, figures: Health, sold_e10: Mapping[str, int]) -> ClosingPlan:
         """Plan the closing of a failing bucket, what is being sold at its price and the rest at the mark."""
-        marks_e10 = {row.instrument: self._worse_tick_e10(row) for row in figures.positions}
+        marks_e10 = {row.instrument: self._worse_tick_e10(row, row.mark_e10) for row in figures.positions}
         return plan_closing(bucket, figures, self._prices, self._terms, {**marks_e10, **sold_e10})
 
-    def _worse_tick_e10(self, row: PositionTerm) -> int:
+    def _worst_in_band_e10(self, row: PositionTerm) -> int:
+        """Return the worst price that closing a position may get: the end of its band around the mark."""
+        off = share_down(row.mark_e10, self._rules.instruments[row.instrument].price_band_ppm)
+        return self._worse_tick_e10(row, row.mark_e10 + (off if row.contracts < 0 else -off))
+
+    def _worse_tick_e10(self, row: PositionTerm, price_e10: int) -> int:
         tick_e10 = contract_of(self._terms, row.instrument).tick_e10
-        off = row.mark_e10 % tick_e10
-        return row.mark_e10 - off + (tick_e10 if off and row.contracts < 0 else 0)
+        off = price_e10 % tick_e10
+        return price_e10 - off + (tick_e10 if off and row.contracts < 0 else 0)
 
     def deleveraging(self, state: BookState, path: str, at: Instant) -> tuple[Fill, ...]:
         """Return the fills by which winners bear what no pool could of a bucket; none where it is not due."""
@@ -481,11 +488,12 @@ class MarginFacts:
         thresholds = self._terms.thresholds
         return state_of(figures.equity, figures.maintenance, thresholds) if thresholds else State.FREE
 
-    def _closing(self, path: str, part: _Part) -> dict[str, ClosingFact]:
+    def _closing(self, state: BookState, path: str, part: _Part) -> dict[str, ClosingFact]:
         """Say how far a failing bucket may be closed at the prices it gets, or that it is taken over.
 
-        A sale is judged at its own price. A takeover is due where selling at the marks would leave the bucket
-        bankrupt, whatever price is asked for it: else it would take equity that a sale leaves.
+        A sale is judged at its own price. What the market would give instead of a takeover the book cannot
+        know, but never a price outside the band: a bucket of which even that leaves something is not passed
+        on, for a takeover would take what is left.
         """
         touch = part.touch
         if not touch.forced_e10:
@@ -493,11 +501,28 @@ class MarginFacts:
         is_uncured = self._calls.get(path, CallState()).state is State.LIQUIDATE
         if self._state(part.figures) is not State.LIQUIDATE and not is_uncured:
             return self._giving(part) if touch.causes == {"deleveraging"} else {}
-        sold_e10 = touch.forced_e10 if "liquidation" in touch.causes else {}
+        if "liquidation" in touch.causes:
+            sold_e10: Mapping[str, int] = touch.forced_e10
+        else:
+            sold_e10 = {row.instrument: self._worst_in_band_e10(row) for row in part.figures.positions}
         plan = self._closing_at(part.bucket, part.figures, sold_e10)
         closed = {row.instrument: ClosingFact(abs(row.contracts), 0, row.penalty) for row in plan.closures}
-        passed = {row.instrument: ClosingFact(abs(row.contracts), row.price_e10) for row in plan.takeovers}
-        return closed | passed
+        return closed | {row.instrument: self._passed(state, path, part.touch, row) for row in plan.takeovers}
+
+    def _passed(self, state: BookState, path: str, touch: Touch, row: Takeover) -> ClosingFact:
+        """Say how far a position passes on, and whether it may be sold, then without a penalty.
+
+        It may at its bankruptcy price or better, where no pool can bear one contract more at the price it
+        gets, and beside what passes on in the same request, for then it is what the pools cannot bear.
+        """
+        contract = contract_of(self._terms, row.instrument)
+        sold_e10 = touch.forced_e10.get(row.instrument, row.price_e10)
+        worth = contract.value_down(row.contracts, row.price_e10)
+        lot_units = (worth - contract.value_down(row.contracts, sold_e10)) // abs(row.contracts)
+        passes = touch.causes == {"liquidation"} and lot_units > 0
+        if passes and can_bear(state, path, row.instrument, lot_units, self._prices, self._terms):
+            return ClosingFact(abs(row.contracts), row.price_e10)
+        return ClosingFact(abs(row.contracts), row.price_e10, 0)
 
     def _giving(self, part: _Part) -> dict[str, ClosingFact]:
         """Say how many contracts a winner may give up for a bucket that failed: within its profit and cap."""

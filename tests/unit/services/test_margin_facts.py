@@ -7,12 +7,13 @@ from margin_desk import BET, BTC, CASH, EVIDENCE, HEDGE, POLICY, TEXT, Desk, beg
 from ringfence.adapters.book_memory import MemorySnapshots, MemoryStore, Shelf
 from ringfence.adapters.signatures_ed25519 import verify
 from ringfence.kernel.decision import Reason
-from ringfence.kernel.instant import SECOND_NS
+from ringfence.kernel.instant import SECOND_NS, Instant
 from ringfence.kernel.money import PRICE_SCALE
 from ringfence.margin.reading import bucket_in
 from ringfence.margin.terms import compile_terms
 from ringfence.margin.topping import lacking
 from ringfence.planes.ledger.operations import Closing, Fill, Move
+from ringfence.planes.ledger.payments import collection_links
 from ringfence.planes.ledger.rules import Rules
 from ringfence.services.ledger import Book
 from ringfence.services.margin_facts import MarginFacts
@@ -284,48 +285,75 @@ BANKRUPT_AT = 474_933
 """0.79 BTC from 50,000 with 1,980.25: 50,000 - 1,980.25 / 0.79, in tenths, rounded for the pool."""
 
 
-def test_nothing_is_sold_below_the_price_that_leaves_nothing(desk: Desk) -> None:
-    """1,980.25 - 0.79 x (50,000 - p) less a fee of 0.05 % is 0 at p = 47,517.11."""
+def fill_pool(desk: Desk, units: int) -> None:
+    """Let officers give the pool what the house earned in fees."""
+    links = collection_links(desk.book.state, Instant(desk.at))
+    assert desk.ask(*links, by=EVIDENCE) is None
+    given = Move("fill_pool", "treasury", "insurance", "USDC", units)
+    assert desk.ask(given, by=("officer_a", "officer_b")) is None
+
+
+@pytest.fixture
+def failing(desk: Desk) -> Desk:
+    """A desk whose bet of 0.79 BTC has no margin at 47,518, and whose pool has 1 USDC."""
     assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
-    desk.price(47_650)
-    assert desk.ask(sale(desk, 790, 475_171), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    fill_pool(desk, USDC)
+    desk.price(47_518)
+    return desk
+
+
+def test_nothing_is_sold_below_the_bankruptcy_price_while_a_pool_can_bear_it(failing: Desk) -> None:
+    assert failing.ask(sale(failing, 790, BANKRUPT_AT - 1), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
     # Nor a part of it, nor before or after a part that gets more.
-    assert desk.ask(sale(desk, 1, 475_171), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
-    both = sale(desk, 1, 475_171), sale(desk, 1, 476_500)
-    assert desk.ask(*both, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
-    assert desk.ask(*both[::-1], by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
-    assert desk.ask(sale(desk, 790, 475_172), by=EVIDENCE) is None
-    # Some cents are left beside the fee, and the penalty takes them.
-    left = desk.book.margin.bucket(desk.book.state, BET)
-    assert left.balances["USDC"] == left.position("BTC-PERP").session_value
+    assert failing.ask(sale(failing, 1, BANKRUPT_AT - 1), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    both = sale(failing, 1, BANKRUPT_AT - 1), sale(failing, 1, 475_180)
+    assert failing.ask(*both, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert failing.ask(*both[::-1], by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert failing.ask(sale(failing, 790, BANKRUPT_AT), by=EVIDENCE) is None
 
 
-def test_what_a_bankrupt_bucket_has_passes_on_and_is_not_sold(desk: Desk) -> None:
-    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
-    desk.price(47_517)
-    assert desk.ask(sale(desk, 790, 475_170), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
-    # One request cannot have both, whichever comes first.
-    some, rest = passing(BANKRUPT_AT, 400), sale(desk, 390, 475_170)
-    assert desk.ask(some, rest, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
-    assert desk.ask(rest, some, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
-    assert desk.ask(passing(BANKRUPT_AT), by=EVIDENCE) is None
+@pytest.mark.parametrize(("tenths", "expected"), [(10_000, Reason.TAKEOVER_IS_DUE), (10_001, None)])
+def test_a_pool_bears_what_it_has(failing: Desk, tenths: int, expected: Reason | None) -> None:
+    """A tenth of a dollar below is 0.0001 USDC a contract: the pool's 1 USDC bears 1,000 dollars below."""
+    assert failing.ask(sale(failing, 1, BANKRUPT_AT - tenths), by=EVIDENCE) is expected
 
 
-def test_a_better_offer_than_the_mark_saves_a_bucket_from_its_pool(desk: Desk) -> None:
-    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
-    desk.price(47_517)
-    assert desk.ask(sale(desk, 790, 475_172), by=EVIDENCE) is None
+def test_what_a_pool_lost_since_the_last_settlement_it_cannot_bear_again(failing: Desk) -> None:
+    """It took one contract at 47,493.30 and sold it at 46,993.30: of 1 USDC, 0.50 is left."""
+    taken = passing(BANKRUPT_AT, 1)
+    buy = failing.order("client/bob/bet", "buy", 1, 48_000)
+    sold = Fill(
+        "BTC-PERP", 1, (BANKRUPT_AT - 5_000) * PRICE_SCALE // 10, buy, Closing("insurance", "liquidation")
+    )
+    assert failing.ask(taken, sold, by=EVIDENCE) is None
+    assert failing.ask(sale(failing, 1, BANKRUPT_AT - 5_000), by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert failing.ask(sale(failing, 1, BANKRUPT_AT - 5_001), by=EVIDENCE) is None
 
 
-def test_nobody_takes_over_what_a_sale_would_leave_something_of(desk: Desk) -> None:
-    """At its bankruptcy price a bucket always looks bankrupt: the mark decides, not the price asked for."""
+def test_what_no_pool_can_bear_is_sold_without_a_penalty(desk: Desk) -> None:
     assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
     desk.price(47_518)
+    assert desk.ask(sale(desk, 790, BANKRUPT_AT - 1), by=EVIDENCE) is None
+    assert desk.book.state.owed("liquidation_surplus", BET, "insurance", "USDC") == 0
+
+
+def test_beside_what_passes_on_the_rest_may_be_sold(failing: Desk) -> None:
+    some, rest = passing(BANKRUPT_AT, 400), sale(failing, 390, BANKRUPT_AT - 1)
+    assert failing.ask(rest, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
+    assert failing.ask(some, rest, by=EVIDENCE) is None
+
+
+def test_nobody_takes_over_what_any_sale_would_leave_something_of(shelf: Shelf) -> None:
+    """At its bankruptcy price a bucket always looks bankrupt: the band around the mark decides.
+
+    Nothing is left at 47,517.11; that is 0.1 % below 47,564.67, and sales are on the tick of 0.1.
+    """
+    desk = begun_desk(shelf, parsed(TEXT.replace('price_band: "5 %"', 'price_band: "0.1 %"')))
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    desk.price(47_565)
     assert desk.ask(passing(BANKRUPT_AT), by=EVIDENCE) is Reason.CONDITION_NOT_MET
-    mixed = passing(BANKRUPT_AT, 400), sale(desk, 390, 474_933)
-    assert desk.ask(*mixed, by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
-    assert desk.ask(*mixed[::-1], by=EVIDENCE) is Reason.TAKEOVER_IS_DUE
-    assert desk.ask(sale(desk, 790, 475_180), by=EVIDENCE) is None
+    desk.price(47_564)
+    assert desk.ask(passing(BANKRUPT_AT), by=EVIDENCE) is None
 
 
 # --- replay ------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from ringfence.planes.ledger.operations import Record
 class ClosingFact(Record, frozen=True):
     """How far one position may be closed by force: up to `contracts`; at exactly `price_e10` unless 0.
 
-    A takeover or deleveraging states the bankruptcy price on the side of the bucket that failed; where it is
-    stated, the market gets nothing of that position. penalty_max:
-    the most that a liquidation may take as its penalty, in units of the quote (None: all that is stated).
+    A takeover or deleveraging states the bankruptcy price on the side of the bucket that failed. penalty_max:
+    the most that a liquidation may take as its penalty, in units of the quote (None: all that is stated, and
+    beside a price no liquidation at all).
     """
 
     contracts: int

@@ -2,8 +2,8 @@
 
 A side of a fill is a client's signed order or a forced closure. `decide_fill` is given everything it needs
 and changes nothing. Takeovers and deleveraging happen at the bankruptcy price that margin states as a fact,
-so they are exempt from the price band; every other fill lies inside it. Where margin states that price,
-nothing is left to be sold: a liquidation at what the market would give is refused.
+so they are exempt from the price band; every other fill lies inside it. Where margin states that price and
+no penalty, the position passes on: a liquidation at what the market would give is refused.
 """
 
 import re
@@ -244,7 +244,7 @@ def _judge_closing(
         words = f"margin does not ask for a {closing.cause} of {place.path}"
         yield Refused(Reason.CONDITION_NOT_MET, words, rule.line)
         return
-    if closing.cause == "liquidation" and side.closing.price_e10:
+    if closing.cause == "liquidation" and side.closing.price_e10 and side.closing.penalty_max is None:
         words = f"sold at {_show(fill.price_e10)}, {place.path} would be bankrupt: its position passes on at"
         yield Refused(Reason.TAKEOVER_IS_DUE, f"{words} {_show(side.closing.price_e10)}", rule.line)
     if fill.contracts > side.closing.contracts:

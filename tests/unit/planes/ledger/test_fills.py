@@ -68,15 +68,15 @@ def test_penalties_of_a_request_are_cut_together_to_what_margin_allows(harbour, 
     assert harbour.state.owed("liquidation_surplus", BOB, POOL, "USDC") == penalty_max
 
 
-def test_a_takeover_costs_no_penalty_and_no_sale_stands_beside_it(harbour):
+def test_a_takeover_costs_no_penalty_and_a_sale_stands_beside_it_where_margin_says_what_it_costs(harbour):
     take = Fill("BTC-PERP", 4, e10(110_000), Closing(BOB, "takeover"), Closing(POOL, "takeover"))
-    facts = forced(5, price_e10=e10(110_000), penalty_max=500_000)
     both = [take, liquidation(harbour, 1)]
-    refused = refusal(harbour, harbour.request(both, *EVIDENCE), facts)
+    passes = forced(5, price_e10=e10(110_000), penalty_max=None)
+    refused = refusal(harbour, harbour.request(both, *EVIDENCE), passes)
     line = harbour.state.rules.place(BOB).rule.line
     assert (refused.reason, refused.rule) == (Reason.TAKEOVER_IS_DUE, line)
-    harbour.move(take, *EVIDENCE, conditions=facts)
-    assert harbour.state.owed("liquidation_surplus", BOB, POOL, "USDC") == 0
+    harbour.move(both, *EVIDENCE, conditions=forced(5, price_e10=e10(110_000), penalty_max=500_000))
+    assert harbour.state.owed("liquidation_surplus", BOB, POOL, "USDC") == 500_000
 
 
 def test_a_deleveraging_leaves_the_whole_penalty_of_a_sale_beside_it(harbour):
