@@ -135,7 +135,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Count the faults in the ledger's rule that no test sees.")
     parser.add_argument("modules", nargs="*", default=READABLE_RULE)
     parser.add_argument("--children", type=int, default=2, help="processes at once")
-    parser.add_argument("--seconds", type=float, default=10.0, help="most computing for one fault")
+    parser.add_argument("--seconds", type=float, default=20.0, help="most computing for one fault")
     parser.add_argument("--every", type=int, default=1, help="plant every so-manieth fault only")
     parser.add_argument("--record", type=Path, help="write what became of each fault here")
     parser.add_argument("--again", type=Path, help="take the living of this record only")
