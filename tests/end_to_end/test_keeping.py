@@ -1,9 +1,7 @@
 """Backup, restore and export, as an operator types them; nothing that was acknowledged is lost unnoticed."""
 
 import csv
-import importlib.util
 import io
-import os
 import re
 import subprocess
 import sys
@@ -230,11 +228,6 @@ def test_names_that_beancount_would_not_tell_apart_stay_apart(tmp_path: Path) ->
 
 
 def test_bean_check_accepts_it(ringfence: CommandLine) -> None:
-    if importlib.util.find_spec("beancount") is None:
-        words = "beancount is not installed; the reader above checks the same file"
-        if os.environ.get("CI") == "true":
-            pytest.fail(words, pytrace=False)
-        pytest.skip(words)
     assert withdraw(ringfence) == 0
     ringfence("book", "export", "--format", "beancount", "--to", "book.beancount")
     check = [sys.executable, "-m", "beancount.scripts.check", "book.beancount"]

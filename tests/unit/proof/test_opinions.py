@@ -4,6 +4,8 @@ import pytest
 from drawn_platforms import Sizes, drawn_with_claims
 from platforms import SUPPLIES, harbour, platform
 
+from ringfence.adapters.solver_clingo import clingo_solver
+from ringfence.adapters.solver_z3 import z3_solver
 from ringfence.proof.answers import answer
 from ringfence.proof.certificate import certify
 from ringfence.proof.claims import prove
@@ -24,12 +26,12 @@ from ringfence.proof.questions import Fault, Fewest, Grounds, Moves, Never, ask
 
 @pytest.fixture(scope="module")
 def z3():
-    return pytest.importorskip("ringfence.adapters.solver_z3").z3_solver(20)
+    return z3_solver(20)
 
 
 @pytest.fixture(scope="module")
 def clingo():
-    return pytest.importorskip("ringfence.adapters.solver_clingo").clingo_solver(20)
+    return clingo_solver(20)
 
 
 def objections(policy, z3, clingo, facts=()):
@@ -192,8 +194,8 @@ def test_where_we_have_no_answer_nobody_is_asked(monkeypatch):
 
 
 def test_a_time_limit_is_kept():
-    z3 = pytest.importorskip("ringfence.adapters.solver_z3").z3_solver(0.001)
-    clingo = pytest.importorskip("ringfence.adapters.solver_clingo").clingo_solver(0.0)
+    z3 = z3_solver(0.001)
+    clingo = clingo_solver(0.0)
     # Eight pigeons, seven holes, for each engine in its own words.
     holes = range(9)
     text = "".join(f"(declare-const p{p}_{h} Bool)\n" for p in range(10) for h in holes)

@@ -356,6 +356,42 @@ def test_nobody_takes_over_what_any_sale_would_leave_something_of(shelf: Shelf) 
     assert desk.ask(passing(BANKRUPT_AT), by=EVIDENCE) is None
 
 
+def test_the_band_of_a_short_position_ends_above_the_mark(shelf: Shelf) -> None:
+    """1,992.10 - 0.79 x (p - 50,000) less a fee of 0.05 % is 0 at p = 52,495.42, 0.1 % above 52,442.98."""
+    desk = begun_desk(shelf, parsed(TEXT.replace('price_band: "5 %"', 'price_band: "0.1 %"')))
+    assert desk.ask(desk.fill(790, 50_000, buyer="client/bob/bet", seller=BET), by=EVIDENCE) is None
+    price_e10 = 525_217 * PRICE_SCALE // 10
+    taken = Fill("BTC-PERP", 790, price_e10, Closing(BET, "takeover"), Closing("insurance", "takeover"))
+    desk.price(52_442)
+    assert desk.ask(taken, by=EVIDENCE) is Reason.CONDITION_NOT_MET
+    desk.price(52_443)
+    assert desk.ask(taken, by=EVIDENCE) is None
+
+
+POOL_TAKES, COVERS = ", takes_over: all}", "accrual: shortfall\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "tenths", "expected"),
+    [
+        ((POOL_TAKES, "}"), 1, None),
+        ((COVERS, COVERS + '    limit: {all: {USDC: "0.5 per 1 d"}}\n'), 5_000, Reason.TAKEOVER_IS_DUE),
+        ((COVERS, COVERS + '    limit: {all: {USDC: "0.5 per 1 d"}}\n'), 5_001, None),
+    ],
+    ids=["it takes nothing over", "its gate lets 0.50 through", "its gate lets no more through"],
+)
+def test_a_pool_bears_only_what_its_own_terms_let_it(
+    shelf: Shelf, words: tuple[str, str], tenths: int, expected: Reason | None
+) -> None:
+    """The pool has 1 USDC; a tenth of a dollar below the bankruptcy price is 0.0001 USDC a contract."""
+    assert words[0] in TEXT
+    desk = begun_desk(shelf, parsed(TEXT.replace(*words)))
+    assert desk.ask(desk.fill(79 * BTC // 100, 50_000), by=EVIDENCE) is None
+    fill_pool(desk, USDC)
+    desk.price(47_518)
+    assert desk.ask(sale(desk, 1, BANKRUPT_AT - tenths), by=EVIDENCE) is expected
+
+
 # --- replay ------------------------------------------------------------------------------------
 
 
